@@ -1,0 +1,7 @@
+//! Learning to reweight training examples (Ren et al., ICML 2018) in WGSL compute shaders.
+
+#[cfg(feature = "data")]
+pub mod data;
+pub mod reference;
+#[cfg(feature = "report")]
+pub mod report;
