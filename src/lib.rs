@@ -2,6 +2,7 @@
 
 #[cfg(feature = "data")]
 pub mod data;
+pub mod gpu;
 pub mod reference;
 #[cfg(feature = "report")]
 pub mod report;

@@ -1,0 +1,258 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Access, Dispatch, GpuError, Kernel};
+
+/// Whether the runtime checks that naga writes into shaders (index clamps, loop bounds) stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ShaderChecks {
+    /// Without: the crate's kernels index within their bindings, which the tests show by running
+    /// them in both modes.
+    #[default]
+    Trusted,
+    /// With.
+    Checked,
+}
+
+type LayoutKey = Vec<Access>;
+type PipelineKey = (Kernel, LayoutKey);
+
+/// A pipeline with the layout of its one bind group.
+#[derive(Clone, Debug)]
+pub(super) struct Pipeline {
+    pub pipeline: wgpu::ComputePipeline,
+    pub layout: wgpu::BindGroupLayout,
+}
+
+/// A device and queue, the facts about their adapter, and the pipelines made so far.
+///
+/// Cheap to clone; clones share the pipelines.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The device.
+    pub device: wgpu::Device,
+    /// Its queue.
+    pub queue: wgpu::Queue,
+    /// What the adapter says of itself.
+    pub adapter: wgpu::AdapterInfo,
+    checks: ShaderChecks,
+    pipelines: Arc<Mutex<HashMap<PipelineKey, Pipeline>>>,
+}
+
+impl Context {
+    /// Opens the fastest adapter of the machine, or the fastest of those whose name contains
+    /// `name` (ignoring case).
+    ///
+    /// # Errors
+    /// [`GpuError::NoAdapter`] when there is none, [`GpuError::NoDevice`] when it refuses.
+    pub fn new(name: Option<&str>) -> Result<Self, GpuError> {
+        pollster::block_on(Self::new_async(name, ShaderChecks::Trusted))
+    }
+
+    /// The same, without blocking, with a choice of shader checks.
+    ///
+    /// # Errors
+    /// As [`Context::new`].
+    pub async fn new_async(name: Option<&str>, checks: ShaderChecks) -> Result<Self, GpuError> {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = wgpu::Backends::PRIMARY;
+        let instance = wgpu::Instance::new(descriptor);
+        let adapter = match name {
+            Some(name) => named_adapter(&instance, name).await?,
+            None => fastest_adapter(&instance).await?,
+        };
+        let info = adapter.get_info();
+        let (device, queue) =
+            adapter.request_device(&device_descriptor(&adapter)).await.map_err(|e| {
+                GpuError::NoDevice { adapter: info.name.clone(), reason: e.to_string() }
+            })?;
+        Ok(Self::from_device(device, queue, info, checks))
+    }
+
+    /// Uses a device that the caller already has.
+    pub fn from_device(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        adapter: wgpu::AdapterInfo,
+        checks: ShaderChecks,
+    ) -> Self {
+        Self { device, queue, adapter, checks, pipelines: Arc::default() }
+    }
+
+    /// Whether the adapter computes on the CPU (lavapipe, SwiftShader, WARP).
+    pub fn is_software(&self) -> bool {
+        self.adapter.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// Name and driver of the adapter in one line.
+    pub fn describe(&self) -> String {
+        let a = &self.adapter;
+        let driver = [a.driver.as_str(), a.driver_info.as_str()].join(" ");
+        format!("{} ({}, {})", a.name, a.backend, driver.trim())
+    }
+
+    /// Makes the pipelines of all dispatches that do not exist yet, on all cores.
+    pub(super) fn prepare<'a>(
+        &self,
+        dispatches: impl Iterator<Item = &'a Dispatch>,
+    ) -> Result<(), GpuError> {
+        let mut missing: Vec<PipelineKey> = Vec::new();
+        {
+            let made = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut seen = std::collections::HashSet::new();
+            for dispatch in dispatches {
+                let key = pipeline_key(dispatch);
+                if !made.contains_key(&key) && seen.insert(key.clone()) {
+                    missing.push(key);
+                }
+            }
+        }
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let chunk = missing.len().div_ceil(threads).max(1);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = missing
+                .chunks(chunk)
+                .map(|keys| scope.spawn(move || keys.iter().try_for_each(|key| self.make(key))))
+                .collect();
+            workers.into_iter().try_for_each(|worker| {
+                worker.join().unwrap_or_else(|_| {
+                    Err(GpuError::Pipeline {
+                        kernel: "?".into(),
+                        reason: "the thread that compiled it panicked".into(),
+                    })
+                })
+            })
+        })
+    }
+
+    /// The pipeline of a dispatch.
+    pub(super) fn pipeline(&self, dispatch: &Dispatch) -> Result<Pipeline, GpuError> {
+        let key = pipeline_key(dispatch);
+        let find = || {
+            let made = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+            made.get(&key).cloned()
+        };
+        if let Some(found) = find() {
+            return Ok(found);
+        }
+        self.make(&key)?;
+        find().ok_or_else(|| GpuError::Pipeline {
+            kernel: key.0.to_string(),
+            reason: "it vanished from the cache".into(),
+        })
+    }
+
+    fn make(&self, key: &PipelineKey) -> Result<(), GpuError> {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let pipeline = self.make_unscoped(key);
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            return Err(GpuError::Pipeline {
+                kernel: key.0.to_string(),
+                reason: error.to_string(),
+            });
+        }
+        let mut made = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        made.insert(key.clone(), pipeline);
+        Ok(())
+    }
+
+    fn make_unscoped(&self, (kernel, accesses): &PipelineKey) -> Pipeline {
+        let label = kernel.to_string();
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(&label),
+            source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+        };
+        let module = match self.checks {
+            ShaderChecks::Checked => self.device.create_shader_module(descriptor),
+            // SAFETY: the kernels index within their bindings and their loops end; the tests run
+            // every one of them with the checks on as well and compare with the CPU twin.
+            ShaderChecks::Trusted => unsafe {
+                self.device.create_shader_module_trusted(
+                    descriptor,
+                    wgpu::ShaderRuntimeChecks::unchecked(),
+                )
+            },
+        };
+        let entries: Vec<_> = (0u32..).zip(accesses).map(layout_entry).collect();
+        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(&label),
+            entries: &entries,
+        });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&label),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(kernel.entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: kernel.overrides(),
+                zero_initialize_workgroup_memory: self.checks == ShaderChecks::Checked,
+            },
+            cache: None,
+        });
+        Pipeline { pipeline, layout }
+    }
+}
+
+async fn fastest_adapter(instance: &wgpu::Instance) -> Result<wgpu::Adapter, GpuError> {
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..Default::default()
+    };
+    let adapter = instance.request_adapter(&options).await;
+    adapter.map_err(|e| GpuError::NoAdapter(e.to_string()))
+}
+
+async fn named_adapter(instance: &wgpu::Instance, name: &str) -> Result<wgpu::Adapter, GpuError> {
+    let adapters = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
+    let names: Vec<String> = adapters.iter().map(|a| a.get_info().name).collect();
+    let wanted = name.to_lowercase();
+    let found = adapters.into_iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted));
+    found.ok_or_else(|| {
+        GpuError::NoAdapter(format!(
+            "none has '{name}' in its name; there are: {}",
+            names.join(", ")
+        ))
+    })
+}
+
+/// WebGPU's default limits, except buffer sizes, which follow the adapter.
+fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+    let offered = adapter.limits();
+    let mut limits = wgpu::Limits::default();
+    limits.max_buffer_size = offered.max_buffer_size;
+    limits.max_storage_buffer_binding_size = offered.max_storage_buffer_binding_size;
+    wgpu::DeviceDescriptor {
+        label: Some("l2rw"),
+        required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+        required_limits: limits,
+        ..Default::default()
+    }
+}
+
+fn pipeline_key(dispatch: &Dispatch) -> PipelineKey {
+    let accesses = dispatch.bindings.iter().map(|b| match b.access {
+        // One layout serves both: the API knows no write-only buffers.
+        Access::Write => Access::ReadWrite,
+        other => other,
+    });
+    (dispatch.kernel.clone(), accesses.collect())
+}
+
+fn layout_entry((binding, access): (u32, &Access)) -> wgpu::BindGroupLayoutEntry {
+    let ty = match access {
+        Access::Uniform => wgpu::BufferBindingType::Uniform,
+        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+        Access::Write | Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+    };
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    }
+}

@@ -1,0 +1,86 @@
+use thiserror::Error;
+
+/// What can go wrong between this crate and a graphics adapter.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GpuError {
+    /// No adapter was found at all.
+    #[error(
+        "no graphics adapter found ({0}). Install a Vulkan driver: on Debian or Ubuntu \
+         `apt-get install mesa-vulkan-drivers` (also gives a software adapter), on Fedora \
+         `dnf install mesa-vulkan-drivers`, on Arch `pacman -S vulkan-swrast`"
+    )]
+    NoAdapter(String),
+    /// The adapter refused to make a device.
+    #[error("the adapter '{adapter}' refused to create a device: {reason}")]
+    NoDevice {
+        /// Name of the adapter.
+        adapter: String,
+        /// The adapter's words.
+        reason: String,
+    },
+    /// A tensor does not fit the device's limits.
+    #[error(
+        "tensor '{tensor}' takes {bytes} bytes, but the device allows {limit} ({limit_name}); \
+         use a smaller batch or model, or an adapter with a higher limit"
+    )]
+    TensorTooLarge {
+        /// Label of the tensor.
+        tensor: String,
+        /// Its size.
+        bytes: u64,
+        /// What the device allows.
+        limit: u64,
+        /// Which of the device's limits.
+        limit_name: &'static str,
+    },
+    /// A dispatch asks for more workgroups, or more bindings, than the device allows.
+    #[error("dispatch '{dispatch}' needs {needed} {what}, but the device allows {limit}")]
+    DispatchTooLarge {
+        /// Label of the dispatch.
+        dispatch: String,
+        /// What is too many.
+        what: &'static str,
+        /// How many are needed.
+        needed: u64,
+        /// How many there may be.
+        limit: u64,
+    },
+    /// A recording breaks a rule of the API; a bug in the code that recorded it.
+    #[error("dispatch '{dispatch}': {reason}")]
+    InvalidRecording {
+        /// Label of the dispatch.
+        dispatch: String,
+        /// The rule that is broken.
+        reason: String,
+    },
+    /// A tensor that the caller has to supply was not supplied.
+    #[error("tensor '{0}' lives outside the plan and was not supplied")]
+    MissingTensor(String),
+    /// Shader or pipeline creation failed.
+    #[error("pipeline '{kernel}' could not be created: {reason}")]
+    Pipeline {
+        /// Shader and entry point.
+        kernel: String,
+        /// The driver's or validator's words.
+        reason: String,
+    },
+    /// Allocation failed.
+    #[error("the device could not allocate {bytes} bytes for '{what}': {reason}")]
+    OutOfMemory {
+        /// What was to be allocated.
+        what: String,
+        /// How much.
+        bytes: u64,
+        /// The device's words.
+        reason: String,
+    },
+    /// The device was lost, or a buffer could not be mapped.
+    #[error("the device stopped answering while {doing}: {reason}")]
+    DeviceLost {
+        /// What was being done.
+        doing: String,
+        /// The device's words.
+        reason: String,
+    },
+}

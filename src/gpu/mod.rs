@@ -1,0 +1,18 @@
+//! Everything that touches wgpu: device, recordings of dispatches as plain data, memory
+//! planning, pipelines, read-back. Knows nothing of neural networks.
+
+mod context;
+mod error;
+mod executable;
+pub mod memory;
+mod readback;
+mod recording;
+
+pub use context::{Context, ShaderChecks};
+pub use error::GpuError;
+pub use executable::{DeviceTensors, Executable};
+pub use readback::{Pending, Readback, read_back};
+pub use recording::{
+    Access, Binding, Dispatch, ElementType, Kernel, Lifetime, Recorder, Recording, Shader, Tensor,
+    TensorId, fold_workgroups,
+};

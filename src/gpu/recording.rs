@@ -1,0 +1,418 @@
+//! A computation as plain data: tensors and dispatches, no device in sight.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use super::GpuError;
+
+/// Index of a tensor within its [`Recording`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub usize);
+
+/// What the four bytes of an element mean; only for printing and for the host's copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElementType {
+    /// IEEE 754 single precision.
+    F32,
+    /// Unsigned 32-bit integer; also four packed bytes.
+    U32,
+}
+
+/// Who owns the memory of a tensor, and for how long its content matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Supplied by the caller; outlives the recording.
+    External,
+    /// Small, constant during one run, written by the host: a uniform buffer of the caller.
+    ExternalUniform,
+    /// Lives from its first write to its last read; its memory is reused.
+    Transient,
+    /// Transient in origin, but readable after the run: its memory is not reused.
+    Output,
+}
+
+/// A flat array of 4-byte elements.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    /// Name for people: errors, printed plans, debuggers.
+    pub label: String,
+    /// Number of elements.
+    pub len: usize,
+    /// Meaning of the elements.
+    pub element: ElementType,
+    /// Owner and extent.
+    pub lifetime: Lifetime,
+}
+
+impl Tensor {
+    /// Size in bytes.
+    pub fn bytes(&self) -> u64 {
+        4 * self.len as u64
+    }
+}
+
+/// How a dispatch uses a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// `var<storage, read>`
+    Read,
+    /// `var<storage, read_write>`, every element of the range overwritten, none read first.
+    Write,
+    /// `var<storage, read_write>`, old content matters.
+    ReadWrite,
+    /// `var<uniform>`
+    Uniform,
+}
+
+/// A range of a tensor at one `@binding` of a dispatch.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// First element; a multiple of 64, since bindings are aligned to 256 bytes.
+    pub offset: usize,
+    /// Number of elements.
+    pub len: usize,
+    /// How it is used.
+    pub access: Access,
+}
+
+/// WGSL source by name: the parts are joined in order.
+#[derive(Debug)]
+pub struct Shader {
+    /// File name without ending.
+    pub name: &'static str,
+    /// WGSL texts, shared functions first.
+    pub parts: &'static [&'static str],
+}
+
+/// An entry point of a shader with its compile-time constants.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// The shader.
+    pub shader: &'static Shader,
+    /// Name of the entry point.
+    pub entry: &'static str,
+    /// `override` constants.
+    pub constants: Vec<(&'static str, f64)>,
+    /// Constants that size local arrays, which WGSL does not allow to be overrides: the host
+    /// prepends them as `const NAME: u32 = value;`.
+    pub header: Vec<(&'static str, u32)>,
+}
+
+impl Kernel {
+    /// A kernel without constants.
+    pub fn new(shader: &'static Shader, entry: &'static str) -> Self {
+        Self { shader, entry, constants: Vec::new(), header: Vec::new() }
+    }
+
+    /// Sets an `override` constant.
+    pub fn constant(mut self, name: &'static str, value: impl Into<f64>) -> Self {
+        self.constants.push((name, value.into()));
+        self
+    }
+
+    /// Sets an `override` constant that is a size.
+    pub fn size(self, name: &'static str, value: usize) -> Self {
+        self.constant(name, value as f64)
+    }
+
+    /// Sets a `const` of the prepended header.
+    pub fn header(mut self, name: &'static str, value: u32) -> Self {
+        self.header.push((name, value));
+        self
+    }
+
+    /// The WGSL text that is compiled.
+    pub fn source(&self) -> String {
+        let header =
+            self.header.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n"));
+        header.chain(self.shader.parts.iter().map(|part| format!("{part}\n"))).collect()
+    }
+
+    /// The constants that the entry point's module declares as overrides, ready for wgpu.
+    pub fn overrides(&self) -> &[(&'static str, f64)] {
+        &self.constants
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}::{}", self.shader.name, self.entry)
+    }
+}
+
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        self.shader.name == other.shader.name
+            && self.entry == other.entry
+            && self.header == other.header
+            && self.constants.len() == other.constants.len()
+            && self
+                .constants
+                .iter()
+                .zip(&other.constants)
+                .all(|(a, b)| a.0 == b.0 && a.1.to_bits() == b.1.to_bits())
+    }
+}
+
+impl Eq for Kernel {}
+
+impl Hash for Kernel {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.shader.name.hash(state);
+        self.entry.hash(state);
+        self.header.hash(state);
+        for (name, value) in &self.constants {
+            name.hash(state);
+            value.to_bits().hash(state);
+        }
+    }
+}
+
+/// One kernel run over a grid of workgroups.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// Phase of the computation, for printed plans and timings.
+    pub stage: &'static str,
+    /// What it is for, e.g. the layer.
+    pub label: String,
+    /// What runs.
+    pub kernel: Kernel,
+    /// `@group(0) @binding(i)` for each i.
+    pub bindings: Vec<Binding>,
+    /// Grid size.
+    pub workgroups: [u32; 3],
+    /// Floating point operations that the algorithm needs (not those that the kernel wastes).
+    pub flops: u64,
+}
+
+impl Dispatch {
+    /// Bytes of all bound ranges: what the dispatch moves if each is touched once.
+    pub fn bytes(&self) -> u64 {
+        self.bindings.iter().map(|b| 4 * b.len as u64).sum()
+    }
+}
+
+/// Tensors and the dispatches over them, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// All tensors.
+    pub tensors: Vec<Tensor>,
+    /// All dispatches, in order of execution.
+    pub dispatches: Vec<Dispatch>,
+}
+
+impl Recording {
+    /// The tensor behind an id.
+    pub fn tensor(&self, id: TensorId) -> &Tensor {
+        &self.tensors[id.0]
+    }
+
+    /// Finds a tensor by its label.
+    pub fn find(&self, label: &str) -> Option<TensorId> {
+        self.tensors.iter().position(|t| t.label == label).map(TensorId)
+    }
+
+    /// Checks the rules that hold on every device: ranges inside tensors, alignment, no tensor
+    /// both read and written by one dispatch, nothing transient read before it is written.
+    pub fn validate(&self) -> Result<(), GpuError> {
+        let mut written = vec![false; self.tensors.len()];
+        for dispatch in &self.dispatches {
+            let fail = |reason: String| {
+                Err(GpuError::InvalidRecording { dispatch: dispatch.label.clone(), reason })
+            };
+            for binding in &dispatch.bindings {
+                let tensor = self.tensor(binding.tensor);
+                if binding.len == 0 || binding.offset + binding.len > tensor.len {
+                    return fail(format!(
+                        "range {}..{} lies outside '{}' of {} elements",
+                        binding.offset,
+                        binding.offset + binding.len,
+                        tensor.label,
+                        tensor.len
+                    ));
+                }
+                if binding.offset % 64 != 0 {
+                    return fail(format!(
+                        "offset {} into '{}' is unaligned",
+                        binding.offset, tensor.label
+                    ));
+                }
+                let transient = matches!(tensor.lifetime, Lifetime::Transient | Lifetime::Output);
+                if transient && binding.access != Access::Write && !written[binding.tensor.0] {
+                    return fail(format!("'{}' is read before it is written", tensor.label));
+                }
+            }
+            for written_binding in dispatch.bindings.iter().filter(|b| b.is_written()) {
+                let id = written_binding.tensor;
+                let readers =
+                    dispatch.bindings.iter().filter(|b| b.tensor == id && !b.is_written());
+                if readers.count() > 0 {
+                    return fail(format!("'{}' is both read and written", self.tensor(id).label));
+                }
+                written[id.0] = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sum of the operations of all dispatches.
+    pub fn flops(&self) -> u64 {
+        self.dispatches.iter().map(|d| d.flops).sum()
+    }
+}
+
+impl Binding {
+    /// Whether the dispatch may write it.
+    pub fn is_written(&self) -> bool {
+        matches!(self.access, Access::Write | Access::ReadWrite)
+    }
+}
+
+impl fmt::Display for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<10} {:<28} {:<32} {:>16} {:>12} {:>12}",
+            "stage", "label", "kernel", "workgroups", "MFLOP", "MB"
+        )?;
+        for d in &self.dispatches {
+            let [x, y, z] = d.workgroups;
+            writeln!(
+                f,
+                "{:<10} {:<28} {:<32} {:>16} {:>12.3} {:>12.3}",
+                d.stage,
+                d.label,
+                d.kernel.to_string(),
+                format!("{x}x{y}x{z}"),
+                d.flops as f64 * 1e-6,
+                d.bytes() as f64 * 1e-6
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Builds a [`Recording`].
+#[derive(Debug, Default)]
+pub struct Recorder {
+    recording: Recording,
+    stage: &'static str,
+    label: String,
+}
+
+impl Recorder {
+    /// An empty recording.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the stage of the dispatches to come.
+    pub fn stage(&mut self, stage: &'static str) {
+        self.stage = stage;
+    }
+
+    /// Sets the label of the dispatches and transient tensors to come, e.g. the layer's name.
+    pub fn label(&mut self, label: impl Into<String>) {
+        self.label = label.into();
+    }
+
+    /// Adds a tensor.
+    pub fn tensor(&mut self, tensor: Tensor) -> TensorId {
+        self.recording.tensors.push(tensor);
+        TensorId(self.recording.tensors.len() - 1)
+    }
+
+    /// Adds a tensor that the caller supplies.
+    pub fn external(
+        &mut self,
+        label: impl Into<String>,
+        element: ElementType,
+        len: usize,
+    ) -> TensorId {
+        self.tensor(Tensor { label: label.into(), len, element, lifetime: Lifetime::External })
+    }
+
+    /// Adds a transient tensor of floats, named after the current stage, label and `what`.
+    pub fn transient(&mut self, what: &str, len: usize) -> TensorId {
+        self.transient_of(what, ElementType::F32, len)
+    }
+
+    /// Adds a transient tensor.
+    pub fn transient_of(&mut self, what: &str, element: ElementType, len: usize) -> TensorId {
+        let label = format!("{}/{}/{}", self.stage, self.label, what);
+        self.tensor(Tensor { label, len, element, lifetime: Lifetime::Transient })
+    }
+
+    /// Keeps a tensor readable after the run, under a label of its own.
+    pub fn keep(&mut self, id: TensorId, label: &str) {
+        let tensor = &mut self.recording.tensors[id.0];
+        if tensor.lifetime == Lifetime::Transient {
+            tensor.lifetime = Lifetime::Output;
+            tensor.label = label.to_owned();
+        }
+    }
+
+    /// Number of elements of a tensor.
+    pub fn len(&self, id: TensorId) -> usize {
+        self.recording.tensor(id).len
+    }
+
+    /// Whether nothing was recorded.
+    pub fn is_empty(&self) -> bool {
+        self.recording.dispatches.is_empty()
+    }
+
+    /// The whole of a tensor as a binding.
+    pub fn whole(&self, tensor: TensorId, access: Access) -> Binding {
+        Binding { tensor, offset: 0, len: self.len(tensor), access }
+    }
+
+    /// The whole of a tensor, read.
+    pub fn read(&self, tensor: TensorId) -> Binding {
+        self.whole(tensor, Access::Read)
+    }
+
+    /// The whole of a tensor, overwritten.
+    pub fn write(&self, tensor: TensorId) -> Binding {
+        self.whole(tensor, Access::Write)
+    }
+
+    /// Appends a dispatch.
+    pub fn dispatch(
+        &mut self,
+        kernel: Kernel,
+        bindings: Vec<Binding>,
+        workgroups: [u32; 3],
+        flops: u64,
+    ) {
+        let (stage, label) = (self.stage, self.label.clone());
+        self.recording.dispatches.push(Dispatch {
+            stage,
+            label,
+            kernel,
+            bindings,
+            workgroups,
+            flops,
+        });
+    }
+
+    /// Ends recording and checks it.
+    pub fn finish(self) -> Result<Recording, GpuError> {
+        self.recording.validate()?;
+        Ok(self.recording)
+    }
+}
+
+/// Spreads `groups` workgroups over two dimensions, since one holds at most 65,535. The shader
+/// recovers the linear index as `wid.y * num_workgroups.x + wid.x`; it may exceed `groups − 1`.
+pub fn fold_workgroups(groups: usize) -> [u32; 3] {
+    const MAX: usize = 65_535;
+    let groups = groups.max(1);
+    if groups <= MAX {
+        return [groups as u32, 1, 1];
+    }
+    let rows = groups.div_ceil(MAX);
+    [groups.div_ceil(rows) as u32, rows as u32, 1]
+}
