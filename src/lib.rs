@@ -3,6 +3,8 @@
 #[cfg(feature = "data")]
 pub mod data;
 pub mod gpu;
+pub mod nn;
+pub mod ops;
 pub mod reference;
 #[cfg(feature = "report")]
 pub mod report;

@@ -359,6 +359,16 @@ impl Recorder {
         self.recording.tensor(id).len
     }
 
+    /// Number of dispatches so far.
+    pub fn dispatch_count(&self) -> usize {
+        self.recording.dispatches.len()
+    }
+
+    /// Finds a tensor by its label.
+    pub fn find(&self, label: &str) -> Option<TensorId> {
+        self.recording.find(label)
+    }
+
     /// Whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         self.recording.dispatches.is_empty()

@@ -1,0 +1,74 @@
+// Makes a batch on the GPU: draws examples from the data set, crops, flips and normalises them.
+
+override DATASET_LEN: u32;
+override BATCH: u32;
+override HEIGHT: u32;
+override WIDTH: u32;
+override CHANNELS: u32;
+// Zero pixels around the image, from which a window of the image's size is cut at random.
+override CROP_PAD: u32 = 0u;
+override FLIP: bool = false;
+// 0 for training, 1 for clean batches, 2 for examples in order.
+override STREAM: u32;
+// This dispatch reads the images FIRST_IMAGE .. END_IMAGE: one binding may not hold all of them.
+override FIRST_IMAGE: u32 = 0u;
+override END_IMAGE: u32;
+
+@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(1) var<storage, read> dataset_labels: array<u32>;
+@group(0) @binding(2) var<storage, read_write> indices: array<u32>;
+@group(0) @binding(3) var<storage, read_write> labels: array<u32>;
+
+// The next BATCH examples of a random order that is new in every pass over the data set.
+@compute @workgroup_size(WORKGROUP)
+fn draw(@builtin(global_invocation_id) id: vec3<u32>) {
+    let slot = id.x;
+    if slot >= BATCH {
+        return;
+    }
+    let epoch = select(step.train_epoch, step.clean_epoch, STREAM == 1u);
+    let position = select(step.train_position, step.clean_position, STREAM == 1u) + slot;
+    var index = min(position, DATASET_LEN - 1u);
+    if STREAM < 2u {
+        index = permuted_index(step.seed ^ STREAM, epoch, position, DATASET_LEN);
+    }
+    indices[slot] = index;
+    labels[slot] = dataset_labels[index];
+}
+
+// Four 8-bit channels a word.
+@group(0) @binding(1) var<storage, read> images: array<u32>;
+@group(0) @binding(2) var<storage, read> drawn: array<u32>;
+// CHANNELS means, then CHANNELS standard deviations, of pixels in [0, 1].
+@group(0) @binding(3) var<storage, read> normalisation: array<f32>;
+@group(0) @binding(4) var<storage, read_write> batch: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn gather(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = linear_index(id, groups);
+    if i >= arrayLength(&batch) {
+        return;
+    }
+    let channel = i % CHANNELS;
+    let slot = i / (HEIGHT * WIDTH * CHANNELS);
+    let index = drawn[slot];
+    if index < FIRST_IMAGE || index >= END_IMAGE {
+        return;
+    }
+    let random = pcg_hash(step.seed ^ pcg_hash(step.number ^ pcg_hash(slot * 2u + STREAM)));
+    var row = i / (WIDTH * CHANNELS) % HEIGHT;
+    var column = i / CHANNELS % WIDTH;
+    if FLIP && (random & 1u) == 1u {
+        column = WIDTH - 1u - column;
+    }
+    let offsets = 2u * CROP_PAD + 1u;
+    row += (random >> 1u) % offsets;
+    column += (random >> 16u) % offsets;
+    var pixel = 0.0;
+    if row >= CROP_PAD && row < HEIGHT + CROP_PAD && column >= CROP_PAD && column < WIDTH + CROP_PAD {
+        let place = ((index - FIRST_IMAGE) * HEIGHT + row - CROP_PAD) * WIDTH + column - CROP_PAD;
+        let byte = place * CHANNELS + channel;
+        pixel = f32((images[byte / 4u] >> (8u * (byte % 4u))) & 255u) / 255.0;
+    }
+    batch[i] = (pixel - normalisation[channel]) / normalisation[CHANNELS + channel];
+}

@@ -1,0 +1,26 @@
+// Register blocks of 1 input by 1 output channel: for channel counts that are no multiples of 4.
+alias In = f32;
+alias Out = f32;
+alias Block = f32;
+
+const IN_LANES: i32 = 1;
+
+fn weight_block(k: i32) -> Block {
+    return w[k];
+}
+
+fn tangent_block(k: i32) -> Block {
+    return v[k];
+}
+
+fn to_out(block: Block, a: In) -> Out {
+    return block * a;
+}
+
+fn to_in(block: Block, g: Out) -> In {
+    return block * g;
+}
+
+fn sum_out(a: Out) -> f32 {
+    return a;
+}

@@ -1,0 +1,279 @@
+// Convolution of IMAGES images [HEIGHT, WIDTH, IN] with weights [KERNEL_H, KERNEL_W, IN, OUT]: forward,
+// together with its tangent, reduced against an output gradient, and transposed.
+//
+// One invocation computes a tile: TILE neighbouring pixels of one row, for one block of channels.
+// The inputs that its pixels see are loaded once a kernel row and serve all taps of that row.
+// Channels come in blocks of 4 or 1: In, Out, Block and the functions on them are in block_*.wgsl.
+
+override IMAGES: i32;
+override HEIGHT: i32;
+override WIDTH: i32;
+override IN_BLOCKS: i32;
+override OUT_BLOCKS: i32;
+override OUT_HEIGHT: i32;
+override OUT_WIDTH: i32;
+override PAD_TOP: i32;
+override PAD_LEFT: i32;
+// Elements SAFE_FROM .. SAFE_TO of a span lie in the image whatever the tile.
+override SAFE_FROM: i32;
+override SAFE_TO: i32;
+// Whether tiles fill a row exactly.
+override EXACT: bool;
+// Whether the input has a tangent; images have none.
+override INPUT_TANGENT: bool = true;
+// Whether the similarity is wanted for every pixel rather than for every tile.
+override PER_PIXEL: bool = false;
+
+// From the header: TILE, SPAN (pixels that a tile sees), STRIDE, KERNEL_H, KERNEL_W, FIRST (offset of
+// the first output that a tile of the transposed convolution sees, plus FIRST_BIAS).
+const FIRST_OFFSET: i32 = i32(FIRST) - i32(FIRST_BIAS);
+const S: i32 = i32(STRIDE);
+
+alias OutTile = array<Out, TILE>;
+alias InTile = array<In, TILE>;
+alias InSpan = array<In, SPAN>;
+alias OutSpan = array<Out, SPAN>;
+
+struct Place { image: i32, row: i32, first: i32, block: i32 }
+
+// The tile of an invocation: blocks of channels vary fastest, so that neighbours share inputs.
+fn place(i: i32, blocks: i32, height: i32, width: i32) -> Place {
+    let tiles = (width + i32(TILE) - 1) / i32(TILE);
+    let tile = i / blocks;
+    return Place(tile / (tiles * height), tile / tiles % height, tile % tiles * i32(TILE), i % blocks);
+}
+
+fn is_inside(i: i32, column: i32, width: i32) -> bool {
+    return (i >= SAFE_FROM && i < SAFE_TO) || (column >= 0 && column < width);
+}
+
+// Vec index of the weights of kernel row `ky`, column 0, input block `in`, output block `out`.
+fn weight_at(ky: i32, in: i32, out: i32) -> i32 {
+    return (ky * i32(KERNEL_W) * IN_BLOCKS + in) * IN_LANES * OUT_BLOCKS + out;
+}
+
+const MAX_UNROLLED_TAPS: u32 = 5u;
+
+@group(0) @binding(0) var<storage, read> x: array<In>;
+@group(0) @binding(1) var<storage, read> w: array<Out>;
+@group(0) @binding(2) var<storage, read_write> z: array<Out>;
+
+fn load_span(p: Place, input_row: i32, in: i32, span: ptr<function, InSpan>) {
+    let row = (p.image * HEIGHT + input_row) * WIDTH;
+    for (var i = 0; i < i32(SPAN); i++) {
+        let column = p.first * S + i - PAD_LEFT;
+        (*span)[i] = In();
+        if is_inside(i, column, WIDTH) {
+            (*span)[i] = x[(row + column) * IN_BLOCKS + in];
+        }
+    }
+}
+
+// Adds what tap `kx` of a kernel row gives to each pixel of the tile.
+fn add_tap(tile: ptr<function, OutTile>, span: ptr<function, InSpan>, kx: i32, block: Block) {
+    for (var r = 0; r < i32(TILE); r++) {
+        (*tile)[r] += to_out(block, (*span)[r * S + kx]);
+    }
+}
+
+fn convolve(p: Place, tile: ptr<function, OutTile>) {
+    for (var ky = 0; ky < i32(KERNEL_H); ky++) {
+        let row = p.row * S + ky - PAD_TOP;
+        if row < 0 || row >= HEIGHT {
+            continue;
+        }
+        for (var in = 0; in < IN_BLOCKS; in++) {
+            var span: InSpan;
+            load_span(p, row, in, &span);
+            let k = weight_at(ky, in, p.block);
+            let next = IN_BLOCKS * IN_LANES * OUT_BLOCKS;
+            // Written out, since drivers unroll a loop of this size only below a limit.
+            add_tap(tile, &span, 0, weight_block(k));
+            if KERNEL_W > 1u { add_tap(tile, &span, 1, weight_block(k + next)); }
+            if KERNEL_W > 2u { add_tap(tile, &span, 2, weight_block(k + 2 * next)); }
+            if KERNEL_W > 3u { add_tap(tile, &span, 3, weight_block(k + 3 * next)); }
+            if KERNEL_W > 4u { add_tap(tile, &span, 4, weight_block(k + 4 * next)); }
+            for (var kx = i32(MAX_UNROLLED_TAPS); kx < i32(KERNEL_W); kx++) {
+                add_tap(tile, &span, kx, weight_block(k + kx * next));
+            }
+        }
+    }
+}
+
+// z = conv(x, w)
+@compute @workgroup_size(WORKGROUP)
+fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let p = place(i32(linear_index(id, groups)), OUT_BLOCKS, OUT_HEIGHT, OUT_WIDTH);
+    if p.image >= IMAGES {
+        return;
+    }
+    var tile: OutTile;
+    convolve(p, &tile);
+    let pixel = (p.image * OUT_HEIGHT + p.row) * OUT_WIDTH + p.first;
+    for (var r = 0; r < i32(TILE); r++) {
+        if EXACT || p.first + r < OUT_WIDTH {
+            z[(pixel + r) * OUT_BLOCKS + p.block] = tile[r];
+        }
+    }
+}
+
+@group(0) @binding(2) var<storage, read> gradient: array<Out>;
+@group(0) @binding(3) var<storage, read_write> dots: array<f32>;
+
+// dots = ⟨gradient, conv(x, w)⟩ over the channels of the block and the pixels of the tile (or of
+// each pixel): with w = G the similarity in gradient form, summed over an example afterwards.
+@compute @workgroup_size(WORKGROUP)
+fn similarity(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = i32(linear_index(id, groups));
+    let p = place(i, OUT_BLOCKS, OUT_HEIGHT, OUT_WIDTH);
+    if p.image >= IMAGES {
+        return;
+    }
+    var tile: OutTile;
+    convolve(p, &tile);
+    let pixel = (p.image * OUT_HEIGHT + p.row) * OUT_WIDTH + p.first;
+    var sum = 0.0;
+    for (var r = 0; r < i32(TILE); r++) {
+        if EXACT || p.first + r < OUT_WIDTH {
+            let at = (pixel + r) * OUT_BLOCKS + p.block;
+            let dot = sum_out(tile[r] * gradient[at]);
+            if PER_PIXEL {
+                dots[at] = dot;
+            }
+            sum += dot;
+        }
+    }
+    if !PER_PIXEL {
+        dots[i] = sum;
+    }
+}
+
+@group(0) @binding(2) var<storage, read> dx: array<In>;
+// Tangent of the weights.
+@group(0) @binding(3) var<storage, read> v: array<Out>;
+@group(0) @binding(4) var<storage, read_write> dual_z: array<Out>;
+@group(0) @binding(5) var<storage, read_write> dz: array<Out>;
+
+fn add_dual_tap(
+    tile: ptr<function, OutTile>,
+    tangent: ptr<function, OutTile>,
+    span: ptr<function, InSpan>,
+    dspan: ptr<function, InSpan>,
+    kx: i32,
+    k: i32,
+) {
+    let block = weight_block(k);
+    let dblock = tangent_block(k);
+    for (var r = 0; r < i32(TILE); r++) {
+        let a = (*span)[r * S + kx];
+        (*tile)[r] += to_out(block, a);
+        if INPUT_TANGENT {
+            (*tangent)[r] += to_out(block, (*dspan)[r * S + kx]) + to_out(dblock, a);
+        } else {
+            (*tangent)[r] += to_out(dblock, a);
+        }
+    }
+}
+
+// dual_z = conv(x, w), dz = conv(dx, w) + conv(x, v): every input and weight is loaded once.
+@compute @workgroup_size(WORKGROUP)
+fn dual(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let p = place(i32(linear_index(id, groups)), OUT_BLOCKS, OUT_HEIGHT, OUT_WIDTH);
+    if p.image >= IMAGES {
+        return;
+    }
+    var tile: OutTile;
+    var tangent: OutTile;
+    for (var ky = 0; ky < i32(KERNEL_H); ky++) {
+        let row = p.row * S + ky - PAD_TOP;
+        if row < 0 || row >= HEIGHT {
+            continue;
+        }
+        for (var in = 0; in < IN_BLOCKS; in++) {
+            var span: InSpan;
+            var dspan: InSpan;
+            load_span(p, row, in, &span);
+            if INPUT_TANGENT {
+                for (var i = 0; i < i32(SPAN); i++) {
+                    let column = p.first * S + i - PAD_LEFT;
+                    if is_inside(i, column, WIDTH) {
+                        dspan[i] = dx[((p.image * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + in];
+                    }
+                }
+            }
+            let k = weight_at(ky, in, p.block);
+            let next = IN_BLOCKS * IN_LANES * OUT_BLOCKS;
+            add_dual_tap(&tile, &tangent, &span, &dspan, 0, k);
+            if KERNEL_W > 1u { add_dual_tap(&tile, &tangent, &span, &dspan, 1, k + next); }
+            if KERNEL_W > 2u { add_dual_tap(&tile, &tangent, &span, &dspan, 2, k + 2 * next); }
+            if KERNEL_W > 3u { add_dual_tap(&tile, &tangent, &span, &dspan, 3, k + 3 * next); }
+            if KERNEL_W > 4u { add_dual_tap(&tile, &tangent, &span, &dspan, 4, k + 4 * next); }
+            for (var kx = i32(MAX_UNROLLED_TAPS); kx < i32(KERNEL_W); kx++) {
+                add_dual_tap(&tile, &tangent, &span, &dspan, kx, k + kx * next);
+            }
+        }
+    }
+    let pixel = (p.image * OUT_HEIGHT + p.row) * OUT_WIDTH + p.first;
+    for (var r = 0; r < i32(TILE); r++) {
+        if EXACT || p.first + r < OUT_WIDTH {
+            dual_z[(pixel + r) * OUT_BLOCKS + p.block] = tile[r];
+            dz[(pixel + r) * OUT_BLOCKS + p.block] = tangent[r];
+        }
+    }
+}
+
+@group(0) @binding(0) var<storage, read> dy: array<Out>;
+@group(0) @binding(2) var<storage, read_write> input_gradient: array<In>;
+
+// Pixel first + r meets tap kx at the output pixel first / STRIDE + FIRST_OFFSET + t / STRIDE.
+fn add_transposed_tap(tile: ptr<function, InTile>, span: ptr<function, OutSpan>, kx: i32, block: Block) {
+    for (var r = 0; r < i32(TILE); r++) {
+        let t = r + PAD_LEFT - kx - FIRST_OFFSET * S;
+        if t % S == 0 {
+            (*tile)[r] += to_in(block, (*span)[t / S]);
+        }
+    }
+}
+
+// input_gradient[y, x, in] = Σ dy[(y + PAD_TOP − ky) / STRIDE, (x + PAD_LEFT − kx) / STRIDE, out] · w[ky, kx, in, out]
+@compute @workgroup_size(WORKGROUP)
+fn transposed(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let p = place(i32(linear_index(id, groups)), IN_BLOCKS, HEIGHT, WIDTH);
+    if p.image >= IMAGES {
+        return;
+    }
+    var tile: InTile;
+    for (var ky = 0; ky < i32(KERNEL_H); ky++) {
+        let t = p.row + PAD_TOP - ky;
+        let row = t / S;
+        if t < 0 || t % S != 0 || row >= OUT_HEIGHT {
+            continue;
+        }
+        let first = p.first / S + FIRST_OFFSET;
+        for (var out = 0; out < OUT_BLOCKS; out++) {
+            var span: OutSpan;
+            for (var i = 0; i < i32(SPAN); i++) {
+                if is_inside(i, first + i, OUT_WIDTH) {
+                    let pixel = (p.image * OUT_HEIGHT + row) * OUT_WIDTH + first + i;
+                    span[i] = dy[pixel * OUT_BLOCKS + out];
+                }
+            }
+            let k = weight_at(ky, p.block, out);
+            let next = IN_BLOCKS * IN_LANES * OUT_BLOCKS;
+            add_transposed_tap(&tile, &span, 0, weight_block(k));
+            if KERNEL_W > 1u { add_transposed_tap(&tile, &span, 1, weight_block(k + next)); }
+            if KERNEL_W > 2u { add_transposed_tap(&tile, &span, 2, weight_block(k + 2 * next)); }
+            if KERNEL_W > 3u { add_transposed_tap(&tile, &span, 3, weight_block(k + 3 * next)); }
+            if KERNEL_W > 4u { add_transposed_tap(&tile, &span, 4, weight_block(k + 4 * next)); }
+            for (var kx = i32(MAX_UNROLLED_TAPS); kx < i32(KERNEL_W); kx++) {
+                add_transposed_tap(&tile, &span, kx, weight_block(k + kx * next));
+            }
+        }
+    }
+    let pixel = (p.image * HEIGHT + p.row) * WIDTH + p.first;
+    for (var r = 0; r < i32(TILE); r++) {
+        if EXACT || p.first + r < WIDTH {
+            input_gradient[(pixel + r) * IN_BLOCKS + p.block] = tile[r];
+        }
+    }
+}

@@ -1,0 +1,15 @@
+// Register blocks of 1 input by 1 output channel, added up over pixels.
+alias In = f32;
+alias Out = f32;
+alias Block = f32;
+
+const IN_LANES: i32 = 1;
+
+// Σ over four pixels of output gradient times input.
+fn outer_products(d0: Out, d1: Out, d2: Out, d3: Out, a0: In, a1: In, a2: In, a3: In) -> Block {
+    return (d0 * a0 + d1 * a1) + (d2 * a2 + d3 * a3);
+}
+
+fn store(at: i32, block: Block) {
+    sums[at] = block;
+}

@@ -1,0 +1,13 @@
+//! Networks as data: layers, shape inference, parameters, initial values, and the model zoo.
+
+mod builder;
+mod init;
+mod network;
+pub mod zoo;
+
+pub use builder::{BuildError, NetworkBuilder, Padding};
+pub use init::Init;
+pub use network::{
+    Layer, LayerId, LayerKind, Network, Normalisation, Parameter, ParameterId, RunningStatistics,
+    Shape,
+};

@@ -1,0 +1,157 @@
+//! The networks of the papers this crate reproduces, and their relatives.
+
+use super::{BuildError, Init, LayerId, Network, NetworkBuilder, Normalisation, Padding, Shape};
+
+/// Multilayer perceptron with ReLUs: `hidden` layers of the given widths.
+///
+/// # Errors
+/// When a width or the number of classes is out of range.
+pub fn mlp(input: Shape, hidden: &[usize], classes: usize) -> Result<Network, BuildError> {
+    let mut b = Network::builder("mlp", input);
+    let mut x = b.input();
+    for (index, &width) in (1..).zip(hidden) {
+        x = b.linear(&format!("fc{index}"), x, width);
+        x = b.relu(&format!("relu{index}"), x);
+    }
+    b.linear(&format!("fc{}", hidden.len() + 1), x, classes);
+    b.build()
+}
+
+/// The LeNet of the official L2RW code for MNIST: three 5×5 convolutions of 16, 32 and 64
+/// channels, each followed by 3×3 max pooling of stride 2 and a ReLU; then 100 hidden units.
+///
+/// # Errors
+/// When the input is empty or there are fewer than two classes.
+pub fn mnist_lenet(input: Shape, classes: usize) -> Result<Network, BuildError> {
+    let mut b = Network::builder("mnist_lenet", input);
+    let init = Init::TruncatedNormal(0.1);
+    b.weight_init(init);
+    let mut x = b.input();
+    for (index, filters) in (1..).zip([16, 32, 64]) {
+        x = b.conv(&format!("conv{index}"), x, filters, 5, 1, Padding::Same, true);
+        x = b.max_pool(&format!("pool{index}"), x, 3, 2, Padding::Same);
+        x = b.relu(&format!("relu{index}"), x);
+    }
+    x = b.linear_init("fc1", x, 100, init);
+    x = b.relu("relu4", x);
+    b.linear_init("fc2", x, classes, init);
+    b.build()
+}
+
+/// LeNet-5 (LeCun et al., 1998) with ReLUs and max pooling; the first convolution pads, so that
+/// 28×28 images fit.
+///
+/// # Errors
+/// When the input is smaller than 12×12 or there are fewer than two classes.
+pub fn lenet5(input: Shape, classes: usize) -> Result<Network, BuildError> {
+    let mut b = Network::builder("lenet5", input);
+    b.weight_init(Init::HeFanIn);
+    let mut x = b.input();
+    for (index, filters, padding) in [(1, 6, Padding::Same), (2, 16, Padding::Valid)] {
+        x = b.conv(&format!("conv{index}"), x, filters, 5, 1, padding, true);
+        x = b.relu(&format!("relu{index}"), x);
+        x = b.max_pool(&format!("pool{index}"), x, 2, 2, Padding::Valid);
+    }
+    for (index, width) in [(1, 120), (2, 84)] {
+        x = b.linear(&format!("fc{index}"), x, width);
+        x = b.relu(&format!("relu{}", index + 2), x);
+    }
+    b.linear("fc3", x, classes);
+    b.build()
+}
+
+/// Options of a residual network.
+#[derive(Clone, Debug)]
+pub struct ResNet {
+    /// Blocks in each of the three stages.
+    pub blocks: usize,
+    /// Channels of the stem.
+    pub stem: usize,
+    /// Channels of each stage.
+    pub widths: [usize; 3],
+    /// Normalisation before each convolution but the first.
+    pub norm: Normalisation,
+    /// Dropout before the first convolution of each block.
+    pub dropout: f32,
+}
+
+impl ResNet {
+    /// ResNet of `depth` = 6·blocks + 2 layers for CIFAR (He et al., 2016), widths 16, 32, 64.
+    ///
+    /// # Errors
+    /// When `depth` is not 8, 14, 20, 26, 32, …
+    pub fn cifar(depth: usize, norm: Normalisation) -> Result<Self, BuildError> {
+        if depth < 8 || depth % 6 != 2 {
+            let reason = format!("depth {depth} is not 6·blocks + 2: choose 8, 14, 20, 26, 32, …");
+            return Err(BuildError { layer: "resnet".into(), reason });
+        }
+        Ok(Self { blocks: (depth - 2) / 6, stem: 16, widths: [16, 32, 64], norm, dropout: 0.0 })
+    }
+
+    /// WideResNet-`depth`-`factor` (Zagoruyko and Komodakis, 2016) with dropout.
+    ///
+    /// # Errors
+    /// When `depth` is not 10, 16, 22, 28, … or `factor` is 0.
+    pub fn wide(
+        depth: usize,
+        factor: usize,
+        norm: Normalisation,
+        dropout: f32,
+    ) -> Result<Self, BuildError> {
+        if depth < 10 || depth % 6 != 4 || factor == 0 {
+            let reason = format!("depth {depth} is not 6·blocks + 4, or factor {factor} is 0");
+            return Err(BuildError { layer: "wide_resnet".into(), reason });
+        }
+        let widths = [16 * factor, 32 * factor, 64 * factor];
+        Ok(Self { blocks: (depth - 4) / 6, stem: 16, widths, norm, dropout })
+    }
+
+    /// The same with other widths.
+    pub fn with_widths(mut self, widths: [usize; 3]) -> Self {
+        self.stem = widths[0];
+        self.widths = widths;
+        self
+    }
+
+    /// Builds the pre-activation network: stem, three stages, norm, ReLU, global average pool,
+    /// linear layer. Blocks are norm–ReLU–\[dropout\]–conv–norm–ReLU–conv with a parameter-free
+    /// shortcut.
+    ///
+    /// # Errors
+    /// When a width does not suit the normalisation, or the image is too small.
+    pub fn build(&self, name: &str, input: Shape, classes: usize) -> Result<Network, BuildError> {
+        let mut b = Network::builder(name, input);
+        let mut x = b.input();
+        x = b.conv("stem", x, self.stem, 3, 1, Padding::Same, false);
+        for (stage, width) in (1..).zip(self.widths) {
+            for block in 1..=self.blocks {
+                let stride = if stage > 1 && block == 1 { 2 } else { 1 };
+                x = self.block(&mut b, &format!("stage{stage}.block{block}"), x, width, stride);
+            }
+        }
+        x = b.norm("norm", x, self.norm);
+        x = b.relu("relu", x);
+        x = b.global_average_pool("pool", x);
+        b.linear("fc", x, classes);
+        b.build()
+    }
+
+    fn block(
+        &self,
+        b: &mut NetworkBuilder,
+        name: &str,
+        input: LayerId,
+        width: usize,
+        stride: usize,
+    ) -> LayerId {
+        let at = |part: &str| format!("{name}.{part}");
+        let mut x = b.norm(&at("norm1"), input, self.norm);
+        x = b.relu(&at("relu1"), x);
+        x = b.dropout(&at("dropout"), x, self.dropout);
+        x = b.conv(&at("conv1"), x, width, 3, stride, Padding::Same, false);
+        x = b.norm(&at("norm2"), x, self.norm);
+        x = b.relu(&at("relu2"), x);
+        x = b.conv(&at("conv2"), x, width, 3, 1, Padding::Same, false);
+        b.residual(&at("add"), x, input)
+    }
+}

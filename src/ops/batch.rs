@@ -1,0 +1,111 @@
+use super::{GRID, RNG, STEP, per_element};
+use crate::gpu::{Access, Binding, ElementType, Kernel, Recorder, Shader, TensorId};
+
+/// `shaders/batch.wgsl`
+pub static SHADER: Shader =
+    Shader { name: "batch", parts: &[GRID, STEP, RNG, include_str!("../../shaders/batch.wgsl")] };
+
+/// Which random numbers a batch uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// The training batch.
+    Train = 0,
+    /// The clean batch.
+    Clean = 1,
+    /// No random numbers: examples in order, from the step's `train_position` on.
+    Sequential = 2,
+}
+
+/// Size of the images, and what happens to them on their way into a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gather {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Zero pixels around the image, from which a window of its size is cut at random; 0 for none.
+    pub crop_pad: usize,
+    /// Whether half of the images are mirrored.
+    pub flip: bool,
+}
+
+/// A data set on the device. Bytes are packed four to an element; a set too large for one binding
+/// lies in several tensors.
+#[derive(Clone, Debug)]
+pub struct DeviceDataset {
+    /// Examples.
+    pub len: usize,
+    /// Pieces of the images, `images_per_piece` images each (fewer in the last).
+    pub pieces: Vec<TensorId>,
+    /// Images in each piece but the last.
+    pub images_per_piece: usize,
+    /// `[len]`
+    pub labels: TensorId,
+    /// Mean of each channel, then standard deviation, of pixels in \[0, 1\].
+    pub normalisation: TensorId,
+}
+
+/// A batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch {
+    /// `[n, h, w, c]`, normalised.
+    pub images: TensorId,
+    /// `[n]`
+    pub labels: TensorId,
+    /// Place of each example in the data set, `[n]`; `None` for batches from elsewhere.
+    pub indices: Option<TensorId>,
+}
+
+fn kernel(
+    entry: &'static str,
+    data: &DeviceDataset,
+    n: usize,
+    gather: &Gather,
+    stream: Stream,
+) -> Kernel {
+    Kernel::new(&SHADER, entry)
+        .size("DATASET_LEN", data.len)
+        .size("BATCH", n)
+        .size("HEIGHT", gather.height)
+        .size("WIDTH", gather.width)
+        .size("CHANNELS", gather.channels)
+        .size("CROP_PAD", gather.crop_pad)
+        .constant("FLIP", gather.flip)
+        .constant("STREAM", stream as u32)
+}
+
+/// Draws `n` examples, new ones until the data set is used up, and makes a batch of them.
+pub fn draw(
+    rec: &mut Recorder,
+    step: TensorId,
+    data: &DeviceDataset,
+    n: usize,
+    gather: &Gather,
+    stream: Stream,
+) -> Batch {
+    let indices = rec.transient_of("indices", ElementType::U32, n);
+    let labels = rec.transient_of("labels", ElementType::U32, n);
+    let uniform = rec.whole(step, Access::Uniform);
+    let bindings = vec![uniform, rec.read(data.labels), rec.write(indices), rec.write(labels)];
+    let draw = kernel("draw", data, n, gather, stream).size("END_IMAGE", data.len);
+    rec.dispatch(draw, bindings, per_element(n), 0);
+
+    let len = n * gather.height * gather.width * gather.channels;
+    let images = rec.transient("images", len);
+    for (piece, &tensor) in data.pieces.iter().enumerate() {
+        let first = piece * data.images_per_piece;
+        let end = data.len.min(first + data.images_per_piece);
+        // Later pieces leave alone what earlier ones wrote.
+        let access = if piece == 0 { Access::Write } else { Access::ReadWrite };
+        let out = Binding { tensor: images, offset: 0, len, access };
+        let bindings =
+            vec![uniform, rec.read(tensor), rec.read(indices), rec.read(data.normalisation), out];
+        let gather = kernel("gather", data, n, gather, stream)
+            .size("FIRST_IMAGE", first)
+            .size("END_IMAGE", end);
+        rec.dispatch(gather, bindings, per_element(len), len as u64);
+    }
+    Batch { images, labels, indices: Some(indices) }
+}

@@ -1,0 +1,39 @@
+use super::{GRID, Rows, View, per_element, reduce};
+use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
+
+/// `shaders/bias.wgsl`
+pub static SHADER: Shader =
+    Shader { name: "bias", parts: &[GRID, include_str!("../../shaders/bias.wgsl")] };
+
+/// Adds `bias` `[channels]` to every position of `y` `[n, positions, channels]`, in place. With
+/// the tangent of the bias it is its own tangent.
+pub fn forward(rec: &mut Recorder, y: TensorId, bias: View) {
+    let len = rec.len(y);
+    let kernel = Kernel::new(&SHADER, "forward").size("CHANNELS", bias.len);
+    let bindings = vec![rec.whole(y, Access::ReadWrite), bias.read()];
+    rec.dispatch(kernel, bindings, per_element(len), len as u64);
+}
+
+/// Sums of an output gradient `[n, positions, channels]` over chunks of each example's positions:
+/// the first step of both the gradient and the similarity.
+pub fn position_sums(rec: &mut Recorder, dy: TensorId, positions: usize, channels: usize) -> Rows {
+    let chunk = super::norm::chunk_len(positions);
+    if chunk == 1 {
+        return Rows::all(dy, channels, 1);
+    }
+    let rows = Rows::all(dy, channels, positions);
+    // Chunks must not straddle examples.
+    let chunk = if positions.is_multiple_of(chunk) { chunk } else { positions };
+    let sums = reduce::sum_blocks(rec, rows, chunk, None);
+    Rows::all(sums, channels, positions / chunk)
+}
+
+/// Gradient of a bias: the sum of [`position_sums`], weighted by example if `weights` are given.
+pub fn gradient(rec: &mut Recorder, sums: Rows, weights: Option<TensorId>, out: View) {
+    reduce::sum_rows(rec, sums, weights, out);
+}
+
+/// ⟨∂f_i/∂bias, G⟩ for each example, from [`position_sums`], into `out` `[n]`.
+pub fn similarity(rec: &mut Recorder, sums: Rows, clean_gradient: View, out: View) {
+    reduce::dot_rows(rec, sums, clean_gradient, out);
+}

@@ -1,0 +1,316 @@
+use super::{GRID, Rows, View, Window, per_element, reduce};
+use crate::gpu::{Kernel, Recorder, Shader, TensorId};
+
+macro_rules! shader {
+    ($file:literal, $blocks:literal) => {
+        Shader {
+            name: $file,
+            parts: &[
+                GRID,
+                include_str!(concat!("../../shaders/", $blocks, ".wgsl")),
+                include_str!(concat!("../../shaders/", $file, ".wgsl")),
+            ],
+        }
+    };
+}
+
+/// `shaders/conv.wgsl` for channels in blocks of 4 → 4, 1 → 4 and 1 → 1.
+pub static SHADERS: [Shader; 3] = [
+    shader!("conv", "block_vec4_vec4"),
+    shader!("conv", "block_scalar_vec4"),
+    shader!("conv", "block_scalar_scalar"),
+];
+
+/// `shaders/conv_weight_gradient.wgsl` for the same blocks.
+pub static WEIGHT_GRADIENT_SHADERS: [Shader; 3] = [
+    shader!("conv_weight_gradient", "outer_vec4_vec4"),
+    shader!("conv_weight_gradient", "outer_scalar_vec4"),
+    shader!("conv_weight_gradient", "outer_scalar_scalar"),
+];
+
+/// Channels of a register block: 4 where both counts allow it.
+#[derive(Clone, Copy)]
+struct Blocks {
+    variant: usize,
+    input: usize,
+    output: usize,
+}
+
+impl Blocks {
+    fn of(window: &Window) -> Self {
+        let (input, output) = (window.in_channels, window.out_channels);
+        match (input.is_multiple_of(4), output.is_multiple_of(4)) {
+            (true, true) => Self { variant: 0, input: input / 4, output: output / 4 },
+            (false, true) => Self { variant: 1, input, output: output / 4 },
+            _ => Self { variant: 2, input, output },
+        }
+    }
+}
+
+/// A batch of convolutions as the kernels see it.
+#[derive(Clone, Copy, Debug)]
+struct Geometry {
+    images: usize,
+    window: Window,
+    /// A linear layer over n examples is a 1×1 convolution of one image of 1×n pixels, so that a
+    /// tile holds several examples.
+    example_per_pixel: bool,
+}
+
+impl Geometry {
+    fn new(window: &Window, n: usize) -> Self {
+        let linear = window.height * window.width == 1 && window.kernel_h * window.kernel_w == 1;
+        if linear {
+            let row = Window { width: n, out_width: n, ..*window };
+            return Self { images: 1, window: row, example_per_pixel: true };
+        }
+        Self { images: n, window: *window, example_per_pixel: false }
+    }
+
+    fn constants(&self, kernel: Kernel) -> Kernel {
+        let (w, blocks) = (&self.window, Blocks::of(&self.window));
+        kernel
+            .size("IMAGES", self.images)
+            .size("HEIGHT", w.height)
+            .size("WIDTH", w.width)
+            .size("IN_BLOCKS", blocks.input)
+            .size("OUT_BLOCKS", blocks.output)
+            .size("OUT_HEIGHT", w.out_height)
+            .size("OUT_WIDTH", w.out_width)
+            .size("PAD_TOP", w.pad_top)
+            .size("PAD_LEFT", w.pad_left)
+            .header("KERNEL_H", w.kernel_h as u32)
+            .header("KERNEL_W", w.kernel_w as u32)
+            .header("STRIDE", w.stride as u32)
+    }
+}
+
+/// How the pixels of a row are cut into tiles, and which inputs a tile sees.
+struct Tiling {
+    tile: usize,
+    tiles: usize,
+    width: usize,
+    span: usize,
+    /// Offset of the first element of the span from the tile's first (scaled) pixel.
+    first: isize,
+    /// Pixels of the row that is read, and how far apart the spans of neighbouring tiles begin.
+    read_width: usize,
+    step: usize,
+}
+
+impl Tiling {
+    fn new(width: usize, multiple: usize, largest: usize) -> (usize, usize) {
+        let candidates = (1..=largest.max(multiple)).filter(|t| t % multiple == 0);
+        // Least waste first, then the largest.
+        let best = candidates.min_by_key(|t| (width.div_ceil(*t) * t, std::cmp::Reverse(*t)));
+        let tile = best.unwrap_or(multiple);
+        (tile, width.div_ceil(tile))
+    }
+
+    /// Tiles of output pixels.
+    fn of_outputs(w: &Window, largest: usize) -> Self {
+        let (tile, tiles) = Self::new(w.out_width, 1, largest);
+        Self {
+            tile,
+            tiles,
+            width: w.out_width,
+            span: (tile - 1) * w.stride + w.kernel_w,
+            first: -(w.pad_left as isize),
+            read_width: w.width,
+            step: tile * w.stride,
+        }
+    }
+
+    /// Tiles of input pixels, for the transposed convolution.
+    fn of_inputs(w: &Window, largest: usize) -> Self {
+        let (tile, tiles) = Self::new(w.width, w.stride, largest);
+        let stride = w.stride as isize;
+        let first = (w.pad_left as isize - (w.kernel_w as isize - 1)).div_euclid(stride);
+        let last = (tile - 1 + w.pad_left) / w.stride;
+        Self {
+            tile,
+            tiles,
+            width: w.width,
+            span: (last as isize - first + 1) as usize,
+            first,
+            read_width: w.out_width,
+            step: tile / w.stride,
+        }
+    }
+
+    fn constants(&self, kernel: Kernel) -> Kernel {
+        let last_start = ((self.tiles - 1) * self.step) as isize + self.first;
+        let safe_to = (self.read_width as isize - last_start).clamp(0, self.span as isize);
+        kernel
+            .header("TILE", self.tile as u32)
+            .header("SPAN", self.span as u32)
+            // The header holds unsigned numbers only.
+            .header("FIRST", (self.first + FIRST_BIAS as isize) as u32)
+            .header("FIRST_BIAS", FIRST_BIAS)
+            .constant("SAFE_FROM", (-self.first).max(0) as f64)
+            .constant("SAFE_TO", safe_to as f64)
+            .constant("EXACT", self.tiles * self.tile == self.width)
+    }
+}
+
+const FIRST_BIAS: u32 = 1 << 16;
+/// Pixels of a tile, and of one whose values come with tangents: what fits into registers.
+const TILE: usize = 8;
+const DUAL_TILE: usize = 4;
+
+fn kernel(entry: &'static str, g: &Geometry, tiling: &Tiling) -> Kernel {
+    let shader = &SHADERS[Blocks::of(&g.window).variant];
+    tiling.constants(g.constants(Kernel::new(shader, entry)))
+}
+
+fn output_grid(g: &Geometry, tiling: &Tiling) -> [u32; 3] {
+    per_element(g.images * g.window.out_height * tiling.tiles * Blocks::of(&g.window).output)
+}
+
+/// `conv(x, weights)`: `x` `[n, h, w, in]`, `weights` `[kernel_h, kernel_w, in, out]`.
+pub fn forward(rec: &mut Recorder, w: &Window, n: usize, x: TensorId, weights: View) -> TensorId {
+    let g = Geometry::new(w, n);
+    let tiling = Tiling::of_outputs(&g.window, TILE);
+    let z = rec.transient("conv", n * w.output_len());
+    let bindings = vec![rec.read(x), weights.read(), rec.write(z)];
+    let grid = output_grid(&g, &tiling);
+    rec.dispatch(kernel("forward", &g, &tiling), bindings, grid, n as u64 * w.flops());
+    z
+}
+
+/// `conv(x, weights)` and its tangent `conv(dx, weights) + conv(x, weights_tangent)`. Without `dx`
+/// the input is constant.
+pub fn dual(
+    rec: &mut Recorder,
+    w: &Window,
+    n: usize,
+    x: TensorId,
+    dx: Option<TensorId>,
+    weights: View,
+    weights_tangent: View,
+) -> (TensorId, TensorId) {
+    let g = Geometry::new(w, n);
+    let tiling = Tiling::of_outputs(&g.window, DUAL_TILE);
+    let z = rec.transient("conv", n * w.output_len());
+    let dz = rec.transient("conv tangent", n * w.output_len());
+    let bindings = vec![
+        rec.read(x),
+        weights.read(),
+        rec.read(dx.unwrap_or(x)),
+        weights_tangent.read(),
+        rec.write(z),
+        rec.write(dz),
+    ];
+    let kernel = kernel("dual", &g, &tiling).constant("INPUT_TANGENT", dx.is_some());
+    let convolutions = if dx.is_some() { 3 } else { 2 };
+    let grid = output_grid(&g, &tiling);
+    rec.dispatch(kernel, bindings, grid, convolutions * n as u64 * w.flops());
+    (z, dz)
+}
+
+/// Gradient of the input for an output gradient `dy`.
+pub fn input_gradient(
+    rec: &mut Recorder,
+    w: &Window,
+    n: usize,
+    dy: TensorId,
+    weights: View,
+) -> TensorId {
+    let g = Geometry::new(w, n);
+    let tiling = Tiling::of_inputs(&g.window, TILE);
+    let dx = rec.transient("conv input gradient", n * w.input_len());
+    let bindings = vec![rec.read(dy), weights.read(), rec.write(dx)];
+    let tiles = g.images * g.window.height * tiling.tiles;
+    let grid = per_element(tiles * Blocks::of(&g.window).input);
+    rec.dispatch(kernel("transposed", &g, &tiling), bindings, grid, n as u64 * w.flops());
+    dx
+}
+
+/// ⟨∂f_i/∂weights, G⟩ for each example in gradient form, ⟨dy_i, conv(x_i, G)⟩, into `out` `[n]`.
+/// No per-example gradient is stored.
+pub fn similarity(
+    rec: &mut Recorder,
+    w: &Window,
+    n: usize,
+    x: TensorId,
+    dy: TensorId,
+    clean_gradient: View,
+    out: View,
+) {
+    let g = Geometry::new(w, n);
+    let tiling = Tiling::of_outputs(&g.window, TILE);
+    let blocks = Blocks::of(&g.window).output;
+    let per_example = match g.example_per_pixel {
+        true => blocks,
+        false => g.window.out_height * tiling.tiles * blocks,
+    };
+    let dots = rec.transient("similarity of tiles", n * per_example);
+    let bindings = vec![rec.read(x), clean_gradient.read(), rec.read(dy), rec.write(dots)];
+    let kernel = kernel("similarity", &g, &tiling).constant("PER_PIXEL", g.example_per_pixel);
+    let flops = n as u64 * (w.flops() + 2 * w.output_len() as u64);
+    let grid = output_grid(&g, &tiling);
+    rec.dispatch(kernel, bindings, grid, flops);
+    reduce::sum_segments(rec, dots, per_example, out);
+}
+
+/// Gradient of the weights, weighted by example if `weights` are given, into `out`.
+pub fn weight_gradient(
+    rec: &mut Recorder,
+    w: &Window,
+    n: usize,
+    x: TensorId,
+    dy: TensorId,
+    weights: Option<TensorId>,
+    out: View,
+) {
+    let g = Geometry::new(w, n);
+    let rows = g.images * g.window.out_height;
+    let split = rows.div_ceil(splits(&g)).max(1);
+    let sums = split_sums(rec, &g, split, x, dy, weights);
+    reduce::sum_rows(rec, Rows::all(sums, w.weight_len(), 1), None, out);
+}
+
+/// Gradients of the weights of every example: `[n, kernel_h, kernel_w, in, out]`. Much memory: the
+/// similarities do without.
+pub fn per_example_gradient(
+    rec: &mut Recorder,
+    w: &Window,
+    n: usize,
+    x: TensorId,
+    dy: TensorId,
+) -> TensorId {
+    let g = Geometry { images: n, window: *w, example_per_pixel: false };
+    split_sums(rec, &g, w.out_height, x, dy, None)
+}
+
+/// Splits that give a GPU enough invocations.
+fn splits(g: &Geometry) -> usize {
+    const INVOCATIONS: usize = 8192;
+    let blocks = Blocks::of(&g.window);
+    INVOCATIONS.div_ceil(blocks.input * blocks.output * g.window.kernel_h)
+}
+
+fn split_sums(
+    rec: &mut Recorder,
+    g: &Geometry,
+    rows: usize,
+    x: TensorId,
+    dy: TensorId,
+    weights: Option<TensorId>,
+) -> TensorId {
+    let w = &g.window;
+    let blocks = Blocks::of(w);
+    let splits = (g.images * w.out_height).div_ceil(rows);
+    let shader = &WEIGHT_GRADIENT_SHADERS[blocks.variant];
+    let kernel = g
+        .constants(Kernel::new(shader, "split_sums"))
+        .size("SPLITS", splits)
+        .size("ROWS", rows)
+        .constant("WEIGHTED", weights.is_some())
+        .constant("EXAMPLE_PER_PIXEL", g.example_per_pixel);
+    let sums = rec.transient("weight gradient of splits", splits * w.weight_len());
+    let bindings = vec![rec.read(x), rec.read(dy), rec.read(weights.unwrap_or(x)), rec.write(sums)];
+    let grid = per_element(splits * w.kernel_h * blocks.input * blocks.output);
+    rec.dispatch(kernel, bindings, grid, g.images as u64 * w.flops());
+    sums
+}

@@ -1,0 +1,19 @@
+use super::{GRID, RNG, STEP, per_element};
+use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
+
+/// `shaders/dropout.wgsl`
+pub static SHADER: Shader = Shader {
+    name: "dropout",
+    parts: &[GRID, STEP, RNG, include_str!("../../shaders/dropout.wgsl")],
+};
+
+/// Inverted dropout of `x` at `rate`. The mask depends on the step and on `stream` alone, so the
+/// same call serves forward, tangent and backward pass.
+pub fn apply(rec: &mut Recorder, step: TensorId, rate: f32, stream: u32, x: TensorId) -> TensorId {
+    let len = rec.len(x);
+    let y = rec.transient("dropout", len);
+    let kernel = Kernel::new(&SHADER, "apply").constant("RATE", rate).constant("STREAM", stream);
+    let bindings = vec![rec.whole(step, Access::Uniform), rec.read(x), rec.write(y)];
+    rec.dispatch(kernel, bindings, per_element(len), len as u64);
+    y
+}

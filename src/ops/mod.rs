@@ -1,0 +1,72 @@
+//! The host half of every kernel: typed shapes in, dispatches recorded. Nothing here submits.
+//!
+//! `ops/<kernel>.rs` belongs to `shaders/<kernel>.wgsl` and has its CPU twin, for comparison by
+//! eye and by test, in `reference/<kernel>.rs`.
+
+pub mod add;
+pub mod batch;
+pub mod bias;
+pub mod conv;
+pub mod dropout;
+pub mod gram;
+pub mod norm;
+pub mod pool;
+pub mod reduce;
+pub mod relu;
+pub mod residual;
+pub mod sgd;
+pub mod softmax_cross_entropy;
+mod step;
+pub mod weights;
+mod window;
+
+pub use norm::NormKind;
+pub use reduce::Rows;
+pub use step::Step;
+pub use window::Window;
+
+use crate::gpu::{Access, Binding, Recorder, TensorId, fold_workgroups};
+
+const GRID: &str = include_str!("../../shaders/grid.wgsl");
+const RNG: &str = include_str!("../../shaders/rng.wgsl");
+const STEP: &str = include_str!("../../shaders/step.wgsl");
+/// `WORKGROUP` in `shaders/grid.wgsl`.
+const WORKGROUP: usize = 64;
+
+/// A range of a tensor, e.g. one parameter of the flat parameter vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// First element; a multiple of 64.
+    pub offset: usize,
+    /// Number of elements.
+    pub len: usize,
+}
+
+impl View {
+    /// All of a tensor.
+    pub fn whole(rec: &Recorder, tensor: TensorId) -> Self {
+        Self { tensor, offset: 0, len: rec.len(tensor) }
+    }
+
+    /// Bound for reading.
+    pub fn read(self) -> Binding {
+        self.bind(Access::Read)
+    }
+
+    /// Bound to be overwritten.
+    pub fn write(self) -> Binding {
+        self.bind(Access::Write)
+    }
+
+    /// Bound with any access.
+    pub fn bind(self, access: Access) -> Binding {
+        Binding { tensor: self.tensor, offset: self.offset, len: self.len, access }
+    }
+}
+
+/// The grid for one invocation an element.
+fn per_element(elements: usize) -> [u32; 3] {
+    fold_workgroups(elements.div_ceil(WORKGROUP))
+}

@@ -1,0 +1,259 @@
+use super::{GRID, Rows, View, per_element, reduce};
+use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
+
+/// `shaders/norm.wgsl`
+pub static SHADER: Shader =
+    Shader { name: "norm", parts: &[GRID, include_str!("../../shaders/norm.wgsl")] };
+
+/// What a normalisation layer normalises together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NormKind {
+    /// Each channel over all examples and positions (Ioffe and Szegedy, 2015).
+    Batch,
+    /// Groups of channels of one example over its positions (Wu and He, 2018).
+    Group {
+        /// Number of groups.
+        groups: usize,
+    },
+}
+
+/// Shape and options of a normalisation of `[n, positions, channels]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Norm {
+    /// What is normalised together.
+    pub kind: NormKind,
+    /// Examples.
+    pub n: usize,
+    /// Positions of an example.
+    pub positions: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Added to the variance.
+    pub epsilon: f32,
+    /// Whether the affine parameters are `[scales | shifts]` or only shifts.
+    pub has_scale: bool,
+    /// Whether a ReLU follows.
+    pub relu: bool,
+}
+
+/// Positions that one invocation reduces.
+pub(super) fn chunk_len(positions: usize) -> usize {
+    positions.min(256)
+}
+
+impl Norm {
+    fn chunks(&self) -> usize {
+        self.positions.div_ceil(chunk_len(self.positions))
+    }
+
+    fn statistics(&self) -> usize {
+        match self.kind {
+            NormKind::Batch => self.channels,
+            NormKind::Group { groups } => self.n * groups,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.n * self.positions * self.channels
+    }
+
+    fn partials(&self) -> usize {
+        self.n * self.chunks() * self.channels
+    }
+
+    fn kernel(&self, entry: &'static str) -> Kernel {
+        let group = match self.kind {
+            NormKind::Batch => 0,
+            NormKind::Group { groups } => self.channels / groups,
+        };
+        Kernel::new(&SHADER, entry)
+            .size("POSITIONS", self.positions)
+            .size("CHANNELS", self.channels)
+            .size("CHUNK", chunk_len(self.positions))
+            .size("CHUNKS", self.chunks())
+            .size("GROUP", group)
+            .constant("EPSILON", self.epsilon)
+            .constant("HAS_SCALE", self.has_scale)
+            .constant("RELU", self.relu)
+    }
+}
+
+/// Running statistics of BatchNorm, `[means | variances]`, and the share of the new ones in them.
+#[derive(Clone, Copy, Debug)]
+pub struct Running {
+    /// `[2, channels]`
+    pub statistics: View,
+    /// Share of the batch's statistics.
+    pub momentum: f32,
+}
+
+/// Mean and reciprocal standard deviation, `[statistics, 2]`, of the batch itself. With `running`
+/// (BatchNorm only) the running statistics move towards them.
+pub fn statistics(
+    rec: &mut Recorder,
+    norm: &Norm,
+    x: TensorId,
+    running: Option<Running>,
+) -> TensorId {
+    let chunks = rec.transient("chunk moments", 2 * norm.partials());
+    let bindings = vec![rec.read(x), rec.write(chunks)];
+    let grid = per_element(norm.partials());
+    rec.dispatch(norm.kernel("moments_of_chunks"), bindings, grid, 4 * norm.len() as u64);
+
+    let moments = rec.transient("moments", 2 * norm.statistics());
+    let mut bindings = vec![rec.read(chunks), rec.write(moments)];
+    let kernel = match running {
+        Some(running) => {
+            bindings.push(running.statistics.bind(Access::ReadWrite));
+            norm.kernel("combine_moments_and_run").constant("MOMENTUM", running.momentum)
+        }
+        None => norm.kernel("combine_moments"),
+    };
+    rec.dispatch(kernel, bindings, per_element(norm.statistics()), 8 * norm.partials() as u64);
+    moments
+}
+
+/// The statistics for evaluation: the running ones.
+pub fn running_statistics(rec: &mut Recorder, norm: &Norm, running: View) -> TensorId {
+    let moments = rec.transient("moments", 2 * norm.channels);
+    let bindings = vec![running.read(), rec.write(moments)];
+    let grid = per_element(norm.channels);
+    rec.dispatch(norm.kernel("running_moments"), bindings, grid, 2 * norm.channels as u64);
+    moments
+}
+
+/// `y = relu?(scale · (x − mean) · rstd + shift)`
+pub fn forward(
+    rec: &mut Recorder,
+    norm: &Norm,
+    x: TensorId,
+    moments: TensorId,
+    affine: View,
+) -> TensorId {
+    let y = rec.transient("norm", norm.len());
+    let bindings = vec![rec.read(x), rec.read(moments), affine.read(), rec.write(y)];
+    rec.dispatch(norm.kernel("forward"), bindings, per_element(norm.len()), 4 * norm.len() as u64);
+    y
+}
+
+/// Tangent of [`forward`] and of the statistics, for tangents `dx` of the input and
+/// `affine_tangent` of the parameters.
+pub fn tangent(
+    rec: &mut Recorder,
+    norm: &Norm,
+    x: TensorId,
+    dx: TensorId,
+    moments: TensorId,
+    affine: View,
+    affine_tangent: View,
+) -> TensorId {
+    let sums = rec.transient("chunk tangent sums", 2 * norm.partials());
+    let bindings = vec![rec.read(x), rec.read(moments), rec.read(dx), rec.write(sums)];
+    let grid = per_element(norm.partials());
+    rec.dispatch(norm.kernel("tangent_sums"), bindings, grid, 5 * norm.len() as u64);
+    let means = combine_sums(rec, norm, sums, affine, false);
+
+    let dy = rec.transient("norm tangent", norm.len());
+    let bindings = vec![
+        rec.read(x),
+        rec.read(moments),
+        rec.read(dx),
+        rec.read(means),
+        affine.read(),
+        affine_tangent.read(),
+        rec.write(dy),
+    ];
+    rec.dispatch(norm.kernel("tangent"), bindings, per_element(norm.len()), 10 * norm.len() as u64);
+    dy
+}
+
+/// The sums over chunks of positions from which all gradients of a normalisation follow.
+#[derive(Clone, Copy, Debug)]
+pub struct GradientSums {
+    sums: TensorId,
+    norm: Norm,
+}
+
+impl GradientSums {
+    /// Per example, the gradient of the affine parameters in their own layout.
+    fn rows(&self) -> Rows {
+        let c = self.norm.channels;
+        let (first, width) = if self.norm.has_scale { (0, 2 * c) } else { (c, c) };
+        Rows { matrix: self.sums, columns: 2 * c, first, width, per_example: self.norm.chunks() }
+    }
+}
+
+/// First step of the backward pass, for an output gradient `dy`.
+pub fn gradient_sums(
+    rec: &mut Recorder,
+    norm: &Norm,
+    x: TensorId,
+    moments: TensorId,
+    affine: View,
+    dy: TensorId,
+) -> GradientSums {
+    let sums = rec.transient("chunk gradient sums", 2 * norm.partials());
+    let bindings =
+        vec![rec.read(x), rec.read(moments), affine.read(), rec.read(dy), rec.write(sums)];
+    let grid = per_element(norm.partials());
+    rec.dispatch(norm.kernel("backward_sums"), bindings, grid, 6 * norm.len() as u64);
+    GradientSums { sums, norm: *norm }
+}
+
+/// Gradient of the input, through the statistics, plus `addend` if given.
+#[allow(clippy::too_many_arguments)]
+pub fn backward(
+    rec: &mut Recorder,
+    sums: &GradientSums,
+    x: TensorId,
+    moments: TensorId,
+    affine: View,
+    dy: TensorId,
+    addend: Option<TensorId>,
+) -> TensorId {
+    let norm = &sums.norm;
+    let means = combine_sums(rec, norm, sums.sums, affine, true);
+    let dx = rec.transient("norm gradient", norm.len());
+    let bindings = vec![
+        rec.read(x),
+        rec.read(moments),
+        affine.read(),
+        rec.read(dy),
+        rec.read(means),
+        rec.read(addend.unwrap_or(dy)),
+        rec.write(dx),
+    ];
+    let kernel = norm.kernel("backward").constant("HAS_ADDEND", addend.is_some());
+    rec.dispatch(kernel, bindings, per_element(norm.len()), 8 * norm.len() as u64);
+    dx
+}
+
+/// Gradient of the affine parameters, weighted by example if `weights` are given.
+pub fn parameter_gradient(
+    rec: &mut Recorder,
+    sums: &GradientSums,
+    weights: Option<TensorId>,
+    out: View,
+) {
+    reduce::sum_rows(rec, sums.rows(), weights, out);
+}
+
+/// ⟨∂f_i/∂parameters, G⟩ for each example into `out` `[n]`. Exact for GroupNorm; with BatchNorm's
+/// batch statistics it is the influence that passes through the example's own rows.
+pub fn similarity(rec: &mut Recorder, sums: &GradientSums, clean_gradient: View, out: View) {
+    reduce::dot_rows(rec, sums.rows(), clean_gradient, out);
+}
+
+fn combine_sums(
+    rec: &mut Recorder,
+    norm: &Norm,
+    sums: TensorId,
+    affine: View,
+    scaled: bool,
+) -> TensorId {
+    let means = rec.transient("means", 2 * norm.statistics());
+    let bindings = vec![rec.read(sums), affine.read(), rec.write(means)];
+    let kernel = norm.kernel("combine_sums").constant("SCALED", scaled);
+    rec.dispatch(kernel, bindings, per_element(norm.statistics()), 4 * norm.partials() as u64);
+    means
+}

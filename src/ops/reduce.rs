@@ -1,0 +1,101 @@
+use super::{GRID, View, per_element};
+use crate::gpu::{Kernel, Recorder, Shader, TensorId};
+
+/// `shaders/reduce.wgsl`
+pub static SHADER: Shader =
+    Shader { name: "reduce", parts: &[GRID, include_str!("../../shaders/reduce.wgsl")] };
+
+/// A matrix `[rows, columns]` whose rows belong to examples, and the columns that take part.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows {
+    /// The matrix.
+    pub matrix: TensorId,
+    /// All its columns.
+    pub columns: usize,
+    /// First column that takes part.
+    pub first: usize,
+    /// Number of columns that take part.
+    pub width: usize,
+    /// Consecutive rows that belong to one example.
+    pub per_example: usize,
+}
+
+impl Rows {
+    /// All columns of a matrix.
+    pub fn all(matrix: TensorId, columns: usize, per_example: usize) -> Self {
+        Self { matrix, columns, first: 0, width: columns, per_example }
+    }
+}
+
+/// Rows that one invocation adds up: long enough to be worth it, short enough to keep a GPU busy.
+const BLOCK: usize = 128;
+
+/// Sums each block of `block` rows, rows multiplied by the weight of their example if `weights`
+/// `[n]` are given: `[rows / block, width]`.
+pub fn sum_blocks(
+    rec: &mut Recorder,
+    rows: Rows,
+    block: usize,
+    weights: Option<TensorId>,
+) -> TensorId {
+    let blocks = (rec.len(rows.matrix) / rows.columns).div_ceil(block);
+    let sums = rec.transient("block sums", blocks * rows.width);
+    record_sum(rec, rows, block, weights, View::whole(rec, sums));
+    sums
+}
+
+/// Sums all rows into `out` `[width]`, in several steps where there are many.
+pub fn sum_rows(rec: &mut Recorder, rows: Rows, weights: Option<TensorId>, out: View) {
+    let (mut rows, mut weights) = (rows, weights);
+    while rec.len(rows.matrix) / rows.columns > BLOCK {
+        let sums = sum_blocks(rec, rows, BLOCK, weights);
+        rows = Rows::all(sums, rows.width, 1);
+        weights = None;
+    }
+    let block = rec.len(rows.matrix) / rows.columns;
+    record_sum(rec, rows, block, weights, out);
+}
+
+/// Sums each segment of `len` consecutive elements of `x` into `out` `[segments]`.
+pub fn sum_segments(rec: &mut Recorder, x: TensorId, len: usize, out: View) {
+    let (mut x, mut len) = (x, len);
+    while let Some(block) = (2..=BLOCK.min(len / 2)).rev().find(|block| len.is_multiple_of(*block))
+        && len > BLOCK
+    {
+        x = sum_blocks(rec, Rows::all(x, 1, 1), block, None);
+        len /= block;
+    }
+    record_sum(rec, Rows::all(x, 1, 1), len, None, out);
+}
+
+fn record_sum(rec: &mut Recorder, rows: Rows, block: usize, weights: Option<TensorId>, out: View) {
+    let count = rec.len(rows.matrix) / rows.columns;
+    let kernel = Kernel::new(&SHADER, "sum_rows")
+        .size("ROWS", count)
+        .size("COLUMNS", rows.columns)
+        .size("FIRST", rows.first)
+        .size("WIDTH", rows.width)
+        .size("BLOCK", block)
+        .constant("WEIGHTED", weights.is_some())
+        .size("ROWS_PER_EXAMPLE", rows.per_example);
+    let bindings =
+        vec![rec.read(rows.matrix), rec.read(weights.unwrap_or(rows.matrix)), out.write()];
+    let grid = per_element(count.div_ceil(block) * rows.width);
+    rec.dispatch(kernel, bindings, grid, (count * rows.width) as u64);
+}
+
+/// Dot product of every example's rows with one vector `[width]` into `out` `[n]`.
+pub fn dot_rows(rec: &mut Recorder, rows: Rows, vector: View, out: View) {
+    let count = rec.len(rows.matrix) / rows.columns;
+    let kernel = Kernel::new(&SHADER, "dot_rows")
+        .size("ROWS", count)
+        .size("COLUMNS", rows.columns)
+        .size("FIRST", rows.first)
+        .size("WIDTH", rows.width)
+        // Not used by this entry point, but an override without a value is an error.
+        .size("BLOCK", 1)
+        .size("ROWS_PER_EXAMPLE", rows.per_example);
+    let bindings = vec![rec.read(rows.matrix), vector.read(), out.write()];
+    let grid = per_element(count / rows.per_example);
+    rec.dispatch(kernel, bindings, grid, 2 * (count * rows.width) as u64);
+}

@@ -1,0 +1,75 @@
+use super::{GRID, per_element};
+use crate::gpu::{Kernel, Recorder, Shader, TensorId};
+
+/// `shaders/residual.wgsl`
+pub static SHADER: Shader =
+    Shader { name: "residual", parts: &[GRID, include_str!("../../shaders/residual.wgsl")] };
+
+/// A shortcut without parameters: average pooling over `stride`×`stride`, then zero channels on
+/// both sides, `(out_channels − in_channels) / 2` of them before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortcut {
+    /// Rows of the input.
+    pub height: usize,
+    /// Columns of the input.
+    pub width: usize,
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Ratio of the sizes; an output has `ceil(height / stride)` rows.
+    pub stride: usize,
+}
+
+impl Shortcut {
+    /// Whether input and output are the same.
+    pub fn is_identity(&self) -> bool {
+        self.stride == 1 && self.in_channels == self.out_channels
+    }
+
+    /// Elements of one input image.
+    pub fn input_len(&self) -> usize {
+        self.height * self.width * self.in_channels
+    }
+
+    /// Elements of one output image.
+    pub fn output_len(&self) -> usize {
+        self.height.div_ceil(self.stride) * self.width.div_ceil(self.stride) * self.out_channels
+    }
+
+    fn kernel(&self, entry: &'static str) -> Kernel {
+        Kernel::new(&SHADER, entry)
+            .size("HEIGHT", self.height)
+            .size("WIDTH", self.width)
+            .size("IN_CHANNELS", self.in_channels)
+            .size("OUT_HEIGHT", self.height.div_ceil(self.stride))
+            .size("OUT_WIDTH", self.width.div_ceil(self.stride))
+            .size("OUT_CHANNELS", self.out_channels)
+            .size("STRIDE", self.stride)
+    }
+}
+
+/// `main + shortcut(x)`. Linear: its own tangent.
+pub fn forward(
+    rec: &mut Recorder,
+    s: &Shortcut,
+    n: usize,
+    main: TensorId,
+    x: TensorId,
+) -> TensorId {
+    let len = n * s.output_len();
+    let y = rec.transient("residual", len);
+    let bindings = vec![rec.read(main), rec.read(x), rec.write(y)];
+    let flops = (len + n * s.input_len()) as u64;
+    rec.dispatch(s.kernel("forward"), bindings, per_element(len), flops);
+    y
+}
+
+/// Gradient of the shortcut's input for an output gradient `dy`.
+pub fn backward(rec: &mut Recorder, s: &Shortcut, n: usize, dy: TensorId) -> TensorId {
+    let len = n * s.input_len();
+    let dx = rec.transient("shortcut gradient", len);
+    let bindings = vec![rec.read(dy), rec.write(dx)];
+    rec.dispatch(s.kernel("backward"), bindings, per_element(len), len as u64);
+    dx
+}

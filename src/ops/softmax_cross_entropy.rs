@@ -1,0 +1,67 @@
+use super::{GRID, View, per_element};
+use crate::gpu::{ElementType, Kernel, Recorder, Shader, TensorId};
+
+/// `shaders/softmax_cross_entropy.wgsl`
+pub static SHADER: Shader = Shader {
+    name: "softmax_cross_entropy",
+    parts: &[GRID, include_str!("../../shaders/softmax_cross_entropy.wgsl")],
+};
+
+fn kernel(entry: &'static str, classes: usize) -> Kernel {
+    Kernel::new(&SHADER, entry).size("CLASSES", classes)
+}
+
+/// What [`forward`] gives.
+#[derive(Clone, Copy, Debug)]
+pub struct Losses {
+    /// softmax − onehot, `[n, classes]`: the gradient of each loss by its scores.
+    pub residual: TensorId,
+    /// −log softmax of the label, `[n]`.
+    pub losses: TensorId,
+    /// The class with the largest score, `[n]`; the first of equals.
+    pub predictions: TensorId,
+}
+
+/// Losses of `scores` `[n, classes]` against `labels` `[n]`, each below `classes`.
+pub fn forward(rec: &mut Recorder, classes: usize, scores: TensorId, labels: TensorId) -> Losses {
+    let n = rec.len(scores) / classes;
+    let residual = rec.transient("residual", n * classes);
+    let losses = rec.transient("losses", n);
+    let predictions = rec.transient_of("predictions", ElementType::U32, n);
+    let bindings = vec![
+        rec.read(scores),
+        rec.read(labels),
+        rec.write(residual),
+        rec.write(losses),
+        rec.write(predictions),
+    ];
+    rec.dispatch(kernel("forward", classes), bindings, per_element(n), 5 * (n * classes) as u64);
+    Losses { residual, losses, predictions }
+}
+
+/// Gradient of Σ weights\[i\] · loss\[i\] by the scores.
+pub fn backward(
+    rec: &mut Recorder,
+    classes: usize,
+    residual: TensorId,
+    weights: TensorId,
+) -> TensorId {
+    let len = rec.len(residual);
+    let gradient = rec.transient("score gradient", len);
+    let bindings = vec![rec.read(residual), rec.read(weights), rec.write(gradient)];
+    rec.dispatch(kernel("backward", classes), bindings, per_element(len), len as u64);
+    gradient
+}
+
+/// Tangent of each loss for tangents of the scores: ⟨softmax − onehot, tangent⟩, into `out` `[n]`.
+pub fn tangent(
+    rec: &mut Recorder,
+    classes: usize,
+    residual: TensorId,
+    score_tangents: TensorId,
+    out: View,
+) {
+    let bindings = vec![rec.read(residual), rec.read(score_tangents), out.write()];
+    let flops = 2 * rec.len(residual) as u64;
+    rec.dispatch(kernel("tangent", classes), bindings, per_element(out.len), flops);
+}

@@ -1,0 +1,227 @@
+//! Backward passes, and what follows from their layer-wise results.
+
+use super::forward::{Activations, Pass};
+use crate::gpu::{Recorder, TensorId};
+use crate::nn::{LayerKind, Network, ParameterId};
+use crate::ops::{self, Rows, View, Window, norm::GradientSums};
+
+/// What a backward pass leaves at a layer with parameters: enough for the gradient of its
+/// parameters, of all examples together or of each.
+#[derive(Clone, Debug)]
+pub(super) enum Delta {
+    Conv {
+        layer: usize,
+        window: Window,
+        weight: ParameterId,
+        /// The layer's input.
+        x: TensorId,
+        /// Gradient of its output.
+        dy: TensorId,
+        bias: Option<(ParameterId, Rows)>,
+    },
+    Norm { layer: usize, scale: Option<ParameterId>, shift: ParameterId, sums: GradientSums },
+}
+
+impl Delta {
+    /// Whether the layer has a bias besides its weights.
+    pub fn has_bias(&self) -> bool {
+        matches!(self, Self::Conv { bias: Some(_), .. })
+    }
+
+    /// Index of the layer.
+    pub fn layer(&self) -> usize {
+        match self {
+            Self::Conv { layer, .. } | Self::Norm { layer, .. } => *layer,
+        }
+    }
+}
+
+/// Which layers lie behind parameters, so that a gradient has to reach their output.
+fn needs_gradient(network: &Network) -> Vec<bool> {
+    let mut needs: Vec<bool> = Vec::new();
+    for layer in &network.layers {
+        let learns = matches!(layer.kind, LayerKind::Conv { .. } | LayerKind::Norm { .. });
+        needs.push(learns || layer.inputs.iter().any(|input| needs[input.0]));
+    }
+    needs
+}
+
+/// Gradients on their way down: one a layer, summed where paths meet.
+struct Flow {
+    needs: Vec<bool>,
+    gradients: Vec<Option<TensorId>>,
+}
+
+impl Flow {
+    /// Adds `gradient` to what reaches the output of layer `to`.
+    fn add(&mut self, rec: &mut Recorder, to: usize, gradient: TensorId) {
+        self.gradients[to] = Some(match self.gradients[to] {
+            None => gradient,
+            Some(earlier) => ops::add::forward(rec, earlier, gradient),
+        });
+    }
+}
+
+impl Pass<'_> {
+    /// Backward pass from the gradient of the class scores. `visit` gets the results of every
+    /// layer with parameters, from the last to the first, as soon as they are recorded.
+    pub fn backward(
+        &self,
+        rec: &mut Recorder,
+        activations: &Activations,
+        score_gradient: TensorId,
+        mut visit: impl FnMut(&mut Recorder, Delta),
+    ) {
+        let layers = &self.network.layers;
+        let mut flow =
+            Flow { needs: needs_gradient(self.network), gradients: vec![None; layers.len()] };
+        flow.gradients[layers.len() - 1] = Some(score_gradient);
+        for index in (0..layers.len()).rev() {
+            let Some(dy) = flow.gradients[index] else { continue };
+            rec.label(&layers[index].name);
+            if let Some(delta) = self.layer_backward(rec, activations, index, dy, &mut flow) {
+                visit(rec, delta);
+            }
+        }
+    }
+
+    fn layer_backward(
+        &self,
+        rec: &mut Recorder,
+        activations: &Activations,
+        index: usize,
+        dy: TensorId,
+        flow: &mut Flow,
+    ) -> Option<Delta> {
+        let layer = &self.network.layers[index];
+        let from = layer.inputs.first()?.0;
+        let x = activations.values[from];
+        let n = self.n;
+        let further = flow.needs[from];
+        let dx = match &layer.kind {
+            LayerKind::Input => None,
+            LayerKind::Conv { window, weight, bias } => {
+                if further {
+                    let weights = self.parameter(self.parameters, *weight);
+                    let dx = ops::conv::input_gradient(rec, window, n, dy, weights);
+                    flow.add(rec, from, dx);
+                }
+                let (window, weight) = (*window, *weight);
+                let bias = bias.map(|bias| {
+                    let positions = window.out_positions();
+                    (bias, ops::bias::position_sums(rec, dy, positions, window.out_channels))
+                });
+                return Some(Delta::Conv { layer: index, window, weight, x, dy, bias });
+            }
+            LayerKind::Norm { options, scale, shift, relu, .. } => {
+                let norm = self.norm(options, layer.shape, *relu);
+                let affine = self.affine(self.parameters, *scale, *shift);
+                let moments = activations.extras[index]?;
+                let sums = ops::norm::gradient_sums(rec, &norm, x, moments, affine, dy);
+                if further {
+                    let earlier = flow.gradients[from];
+                    let dx = ops::norm::backward(rec, &sums, x, moments, affine, dy, earlier);
+                    flow.gradients[from] = Some(dx);
+                }
+                return Some(Delta::Norm { layer: index, scale: *scale, shift: *shift, sums });
+            }
+            _ if !layer.inputs.iter().any(|input| flow.needs[input.0]) => None,
+            LayerKind::Relu => Some(ops::relu::mask(rec, activations.values[index], dy)),
+            LayerKind::MaxPool(w) => {
+                let winner = activations.extras[index]?;
+                Some(ops::pool::max_backward(rec, w, n, dy, winner))
+            }
+            LayerKind::AveragePool(w) => Some(ops::pool::average_backward(rec, w, n, dy)),
+            LayerKind::Residual { stride } => {
+                let side = layer.inputs.get(1)?.0;
+                let shape = self.network.layers[side].shape;
+                let shortcut = self.shortcut(shape, layer.shape, *stride);
+                if flow.needs[side] {
+                    let dside = match shortcut.is_identity() {
+                        true => dy,
+                        false => ops::residual::backward(rec, &shortcut, n, dy),
+                    };
+                    flow.add(rec, side, dside);
+                }
+                Some(dy)
+            }
+            LayerKind::Dropout { rate } => {
+                let stream = self.dropout_stream(index);
+                Some(ops::dropout::apply(rec, self.step, *rate, stream, dy))
+            }
+        };
+        if let Some(dx) = dx
+            && further
+        {
+            flow.add(rec, from, dx);
+        }
+        None
+    }
+
+    /// Gradient of one layer's parameters into the flat vector `into`, each example's share
+    /// multiplied by its weight if `weights` `[n]` are given.
+    pub fn parameter_gradient(
+        &self,
+        rec: &mut Recorder,
+        delta: &Delta,
+        weights: Option<TensorId>,
+        into: TensorId,
+    ) {
+        rec.label(&self.network.layers[delta.layer()].name);
+        match delta {
+            Delta::Conv { window, weight, x, dy, bias, .. } => {
+                let out = self.parameter(into, *weight);
+                ops::conv::weight_gradient(rec, window, self.n, *x, *dy, weights, out);
+                if let Some((bias, sums)) = bias {
+                    ops::bias::gradient(rec, *sums, weights, self.parameter(into, *bias));
+                }
+            }
+            Delta::Norm { scale, shift, sums, .. } => {
+                let out = self.affine(into, *scale, *shift);
+                ops::norm::parameter_gradient(rec, sums, weights, out);
+            }
+        }
+    }
+
+    /// Gradient of one layer's bias alone, into the flat vector `into`.
+    pub fn bias_gradient(&self, rec: &mut Recorder, delta: &Delta, into: TensorId) {
+        if let Delta::Conv { bias: Some((bias, sums)), .. } = delta {
+            ops::bias::gradient(rec, *sums, None, self.parameter(into, *bias));
+        }
+    }
+
+    /// ⟨∂f_i/∂θ_l, G_l⟩ of one layer's parameters for each example, each part into a row of its
+    /// own from `rows`. `clean` carries the clean pass's results where the Gram form is cheaper.
+    pub fn similarity(
+        &self,
+        rec: &mut Recorder,
+        delta: &Delta,
+        clean_gradient: TensorId,
+        clean: Option<(usize, &Delta)>,
+        rows: &mut impl FnMut() -> View,
+    ) {
+        rec.label(&self.network.layers[delta.layer()].name);
+        match delta {
+            Delta::Conv { window, weight, x, dy, bias, .. } => {
+                match clean {
+                    Some((m, Delta::Conv { x: clean_x, dy: clean_dy, .. })) => {
+                        let clean = ops::gram::Clean { m, x: *clean_x, dy: *clean_dy };
+                        ops::gram::similarity(rec, window, self.n, *x, *dy, clean, rows());
+                    }
+                    _ => {
+                        let g = self.parameter(clean_gradient, *weight);
+                        ops::conv::similarity(rec, window, self.n, *x, *dy, g, rows());
+                    }
+                }
+                if let Some((bias, sums)) = bias {
+                    let g = self.parameter(clean_gradient, *bias);
+                    ops::bias::similarity(rec, *sums, g, rows());
+                }
+            }
+            Delta::Norm { scale, shift, sums, .. } => {
+                let g = self.affine(clean_gradient, *scale, *shift);
+                ops::norm::similarity(rec, sums, g, rows());
+            }
+        }
+    }
+}

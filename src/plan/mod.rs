@@ -1,0 +1,168 @@
+//! From a network, batch sizes and a weighting to a [`Plan`]: one training iteration as a flat
+//! list of dispatches, plain data that prints itself.
+
+mod backward;
+mod evaluation;
+mod forward;
+mod training;
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::gpu::{GpuError, Recording, TensorId};
+use crate::ops::batch::Gather;
+
+pub use evaluation::evaluation;
+pub use training::training;
+
+/// How the similarities u_i = ⟨∇f_i, G⟩ are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Similarity {
+    /// One forward pass in dual numbers along G: exact for every network.
+    Tangent,
+    /// Layer by layer from one unweighted backward pass: exact where no layer mixes examples, an
+    /// approximation with BatchNorm's batch statistics.
+    PerLayer,
+}
+
+/// How training examples are weighted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weighting {
+    /// 1/n each: plain training.
+    Uniform,
+    /// Learning to reweight (Ren et al., 2018).
+    L2rw {
+        /// Route to the similarities; the exact and cheaper one for the network if `None`.
+        similarity: Option<Similarity>,
+        /// Adds weight decay to the clean loss, as in the official code for CIFAR.
+        decay_in_clean_gradient: bool,
+    },
+}
+
+/// Where the batches come from.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Drawn on the device from data sets that lie there.
+    Datasets {
+        /// The training set.
+        train: DatasetShape,
+        /// The clean set; not used by plain training.
+        clean: DatasetShape,
+        /// Image size and augmentation of both.
+        gather: Gather,
+    },
+    /// Supplied by the caller, normalised: `train/images` `[n, h, w, c]`, `train/labels` `[n]`,
+    /// `clean/images`, `clean/labels`.
+    Buffers,
+}
+
+/// A data set on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatasetShape {
+    /// Examples.
+    pub len: usize,
+    /// Images in one binding; a larger set is split into `ceil(len / images_per_piece)` tensors.
+    pub images_per_piece: usize,
+}
+
+/// What a training iteration is made of besides its network.
+#[derive(Clone, Debug)]
+pub struct TrainingOptions {
+    /// n, the training examples of a step.
+    pub batch: usize,
+    /// m, the clean examples of a step.
+    pub clean_batch: usize,
+    /// How training examples are weighted.
+    pub weighting: Weighting,
+    /// Nesterov's momentum instead of the heavy ball.
+    pub nesterov: bool,
+    /// Where the batches come from.
+    pub input: Input,
+}
+
+/// What a plan cannot be made for.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// A batch of 0, or larger than the set it is drawn from.
+    #[error("the {which} batch has {batch} examples; it must be between 1 and {available}")]
+    Batch {
+        /// Training or clean.
+        which: &'static str,
+        /// The size asked for.
+        batch: usize,
+        /// The size of the set, or the largest possible.
+        available: usize,
+    },
+    /// Images of the data set and input of the network differ.
+    #[error("the network takes images of {network}, the data set has {dataset}")]
+    InputShape {
+        /// What the network takes.
+        network: crate::nn::Shape,
+        /// What the data set has.
+        dataset: crate::nn::Shape,
+    },
+    /// The recording breaks a rule.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
+
+/// Tensors of a plan that can be read after a run.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchOutputs {
+    /// Place of each example in its data set, `[batch]` u32; `None` when the caller supplies
+    /// batches.
+    pub indices: Option<TensorId>,
+    /// Loss of each example, `[batch]`.
+    pub losses: TensorId,
+    /// Class with the largest score, `[batch]` u32.
+    pub predictions: TensorId,
+    /// `[batch, classes]`
+    pub scores: TensorId,
+}
+
+/// A buffer that a data-parallel run would sum over its ranks before the given dispatch.
+#[derive(Clone, Debug)]
+pub struct ExchangePoint {
+    /// What is summed.
+    pub tensor: TensorId,
+    /// Index of the first dispatch that needs the sum.
+    pub before_dispatch: usize,
+}
+
+/// One iteration as plain data.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Tensors and dispatches.
+    pub recording: Recording,
+    /// Results for the training batch.
+    pub train: BatchOutputs,
+    /// Results for the clean batch; plain training has none.
+    pub clean: Option<BatchOutputs>,
+    /// u, `[n]`; plain training has none.
+    pub similarities: Option<TensorId>,
+    /// w, `[n]`.
+    pub weights: TensorId,
+    /// The route taken to u.
+    pub similarity: Option<Similarity>,
+    /// Whether u is exact rather than an approximation.
+    pub exact: bool,
+    /// Where a data-parallel run would sum over its ranks.
+    pub exchange_points: Vec<ExchangePoint>,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.recording)?;
+        let memory = crate::gpu::memory::plan(&self.recording);
+        writeln!(
+            f,
+            "{} dispatches, {:.3} GFLOP, {:.1} MB of activations in {} buffers",
+            self.recording.dispatches.len(),
+            self.recording.flops() as f64 * 1e-9,
+            memory.bytes() as f64 * 1e-6,
+            memory.slots.len()
+        )
+    }
+}
