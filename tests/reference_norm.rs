@@ -7,6 +7,7 @@ mod values;
 
 use differences::{assert_derivative, assert_equal, central_difference, dot, moved};
 use l2rw::reference::norm::{self, Affine, NormKind, NormShape};
+use l2rw::reference::relu;
 use values::values;
 
 const N: usize = 3;
@@ -162,7 +163,7 @@ fn batch_statistics_are_those_of_a_channel_over_examples_and_positions() {
     };
     let x = [1.0, 0.0, 2.0, 4.0, 3.0, 0.0, 6.0, 4.0];
     assert_equal(
-        "means",
+        "moments",
         &pairs(&norm::moments(&shape, &x)),
         &[3.0, 3.5, 2.0, 4.0],
     );
@@ -171,7 +172,7 @@ fn batch_statistics_are_those_of_a_channel_over_examples_and_positions() {
         ..shape
     };
     assert_equal(
-        "means",
+        "moments",
         &pairs(&norm::moments(&shape, &x)),
         &[1.75, 2.1875, 3.25, 4.6875],
     );
@@ -180,7 +181,7 @@ fn batch_statistics_are_those_of_a_channel_over_examples_and_positions() {
         ..shape
     };
     let expected = [1.5, 0.25, 2.0, 4.0, 4.5, 2.25, 2.0, 4.0];
-    assert_equal("means", &pairs(&norm::moments(&shape, &x)), &expected);
+    assert_equal("moments", &pairs(&norm::moments(&shape, &x)), &expected);
 }
 
 fn pairs(moments: &[(f64, f64)]) -> Vec<f64> {
@@ -290,5 +291,50 @@ fn running_statistics_move_by_the_momentum() {
             unbiased,
         );
         assert_equal("running", &[mean[0], variance[0]], &[1.2, expected]);
+    }
+}
+
+#[test]
+fn a_group_is_a_run_of_neighbouring_channels() {
+    let shape = NormShape {
+        kind: NormKind::Group { groups: 2 },
+        n: 2,
+        positions: 1,
+        channels: 4,
+    };
+    let moments = norm::moments(&shape, &[0.0, 2.0, 10.0, 14.0, 1.0, 1.0, 5.0, 9.0]);
+    assert_equal(
+        "moments",
+        &pairs(&moments),
+        &[1.0, 1.0, 12.0, 4.0, 1.0, 0.0, 7.0, 4.0],
+    );
+}
+
+#[test]
+fn epsilon_is_added_to_the_variance_under_the_root() {
+    let shape = NormShape {
+        kind: NormKind::Batch,
+        n: 2,
+        positions: 1,
+        channels: 1,
+    };
+    let statistics = norm::statistics(&shape, &[2.0, 6.0], 12.0);
+    assert_equal("statistics", &pairs(&statistics), &[4.0, 0.25]);
+}
+
+#[test]
+fn the_relu_cuts_the_output_and_not_the_normalised_value() {
+    for case in cases() {
+        let affine = Affine {
+            relu: false,
+            ..case.affine()
+        };
+        let y = norm::forward(&case.shape, &case.x, &case.statistics(), affine);
+        let affine = Affine {
+            relu: true,
+            ..affine
+        };
+        let rectified = norm::forward(&case.shape, &case.x, &case.statistics(), affine);
+        assert_equal(&case.name, &rectified, &relu::forward(&y));
     }
 }
