@@ -1,1 +1,246 @@
-//! reference
+//! The CPU twins of the GPU kernels, in plain `f64` loops.
+//!
+//! Each file is named after the shader it mirrors and is written to be compared with it by eye: the
+//! same functions, the same index arithmetic, no cleverness. They are what the kernels are tested
+//! against, and they are tested themselves against finite differences.
+//!
+//! Activations are flattened NHWC, `[n, height, width, channels]`; convolution weights are
+//! `[kernel_h, kernel_w, in_channels, out_channels]`; linear weights `[in, out]`. In the names, `x`
+//! is an input and `y` an output; `dx` and `dy` are tangents in a `tangent` or `dual` function
+//! (derivatives along one direction) and gradients of the loss elsewhere.
+//!
+//! # Panics
+//!
+//! These are internal-truth functions. Every one of them panics on a slice whose length does not
+//! match the shapes it is given, naming the slice.
+
+#![allow(
+    clippy::needless_range_loop,
+    reason = "the loops run over indices as they do in the shaders"
+)]
+
+pub mod augment;
+pub mod bias;
+pub mod conv;
+pub mod dropout;
+pub mod matmul;
+pub mod norm;
+pub mod optimizer;
+pub mod pool;
+pub mod relu;
+pub mod residual;
+pub mod softmax_cross_entropy;
+pub mod weights;
+
+/// The geometry of one sliding-window operation: a convolution, a pooling, or (as a 1×1 image) a
+/// linear layer.
+///
+/// The input is `[n, height, width, in_channels]`, the output
+/// `[n, out_height, out_width, out_channels]`. Padding below and to the right is whatever the
+/// output size implies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Rows of the input.
+    pub height: usize,
+    /// Columns of the input.
+    pub width: usize,
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Rows of the kernel.
+    pub kernel_h: usize,
+    /// Columns of the kernel.
+    pub kernel_w: usize,
+    /// Step between windows, the same in both directions.
+    pub stride: usize,
+    /// Rows of padding above the input.
+    pub pad_top: usize,
+    /// Columns of padding to the left of the input.
+    pub pad_left: usize,
+    /// Rows of the output.
+    pub out_height: usize,
+    /// Columns of the output.
+    pub out_width: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+}
+
+impl Window {
+    /// TensorFlow's `SAME`: `ceil(size / stride)` outputs a side, and the odd pixel of padding goes
+    /// below and to the right. A stride of 0 counts as 1.
+    pub fn same(
+        height: usize,
+        width: usize,
+        in_channels: usize,
+        out_channels: usize,
+        kernel: usize,
+        stride: usize,
+    ) -> Self {
+        let stride = stride.max(1);
+        let out = |size: usize| size.div_ceil(stride);
+        let before = |size: usize| {
+            let covered = out(size).saturating_sub(1) * stride + kernel;
+            covered.saturating_sub(size) / 2
+        };
+        Self {
+            height,
+            width,
+            in_channels,
+            kernel_h: kernel,
+            kernel_w: kernel,
+            stride,
+            pad_top: before(height),
+            pad_left: before(width),
+            out_height: out(height),
+            out_width: out(width),
+            out_channels,
+        }
+    }
+
+    /// PyTorch's convention: `pad` pixels on every side, `floor((size + 2 pad − kernel) / stride) + 1`
+    /// outputs a side, none where the kernel does not fit. A stride of 0 counts as 1.
+    pub fn padded(
+        height: usize,
+        width: usize,
+        in_channels: usize,
+        out_channels: usize,
+        kernel: usize,
+        stride: usize,
+        pad: usize,
+    ) -> Self {
+        let stride = stride.max(1);
+        let out = |size: usize| match (size + 2 * pad).checked_sub(kernel) {
+            Some(slack) => slack / stride + 1,
+            None => 0,
+        };
+        Self {
+            height,
+            width,
+            in_channels,
+            kernel_h: kernel,
+            kernel_w: kernel,
+            stride,
+            pad_top: pad,
+            pad_left: pad,
+            out_height: out(height),
+            out_width: out(width),
+            out_channels,
+        }
+    }
+
+    /// A linear layer `[d_in] → [d_out]` as a 1×1 convolution of a 1×1 image.
+    pub fn linear(d_in: usize, d_out: usize) -> Self {
+        Self::padded(1, 1, d_in, d_out, 1, 1, 0)
+    }
+
+    /// Pixels of one input image.
+    pub fn in_positions(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Pixels of one output image.
+    pub fn out_positions(&self) -> usize {
+        self.out_height * self.out_width
+    }
+
+    /// Pixels of the kernel.
+    pub fn kernel_positions(&self) -> usize {
+        self.kernel_h * self.kernel_w
+    }
+
+    /// Elements of an input batch of `n`.
+    pub fn input_len(&self, n: usize) -> usize {
+        n * self.in_positions() * self.in_channels
+    }
+
+    /// Elements of an output batch of `n`.
+    pub fn output_len(&self, n: usize) -> usize {
+        n * self.out_positions() * self.out_channels
+    }
+
+    /// Elements of the convolution's weights.
+    pub fn weight_len(&self) -> usize {
+        self.kernel_positions() * self.in_channels * self.out_channels
+    }
+
+    /// Where pixel `p`, channel `ci` of example `i` lies in the input.
+    pub fn input_index(&self, i: usize, p: usize, ci: usize) -> usize {
+        (i * self.in_positions() + p) * self.in_channels + ci
+    }
+
+    /// Where pixel `o`, channel `co` of example `i` lies in the output.
+    pub fn output_index(&self, i: usize, o: usize, co: usize) -> usize {
+        (i * self.out_positions() + o) * self.out_channels + co
+    }
+
+    /// Where kernel pixel `tap` from channel `ci` to channel `co` lies in the weights.
+    pub fn weight_index(&self, tap: usize, ci: usize, co: usize) -> usize {
+        (tap * self.in_channels + ci) * self.out_channels + co
+    }
+
+    /// The input pixel under kernel pixel `tap` in the window of output pixel `o`, or `None` in the
+    /// padding. Takes `o < out_positions()` and `tap < kernel_positions()`.
+    pub fn input_position(&self, o: usize, tap: usize) -> Option<usize> {
+        let y = o / self.out_width * self.stride + tap / self.kernel_w;
+        let x = o % self.out_width * self.stride + tap % self.kernel_w;
+        let y = y.checked_sub(self.pad_top)?;
+        let x = x.checked_sub(self.pad_left)?;
+        (y < self.height && x < self.width).then_some(y * self.width + x)
+    }
+
+    /// Every `(tap, input pixel)` of the window of output pixel `o`, padding left out.
+    pub fn taps(&self, o: usize) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.kernel_positions())
+            .filter_map(move |tap| Some((tap, self.input_position(o, tap)?)))
+    }
+}
+
+#[track_caller]
+fn check_len<T>(name: &str, slice: &[T], expected: usize) {
+    assert!(
+        slice.len() == expected,
+        "`{name}` has {} elements where the shapes ask for {expected}",
+        slice.len()
+    );
+}
+
+/// The factor of example `i` in a sum over examples: 1 where no weights are given.
+fn example_weight(example_weights: Option<&[f64]>, i: usize) -> f64 {
+    example_weights.map_or(1.0, |w| w[i])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Window;
+
+    #[test]
+    fn same_padding_puts_the_odd_pixel_below_and_to_the_right() {
+        let win = Window::same(32, 7, 3, 16, 3, 2);
+        assert_eq!((win.out_height, win.out_width), (16, 4));
+        assert_eq!((win.pad_top, win.pad_left), (0, 1));
+    }
+
+    #[test]
+    fn padded_follows_the_floor_rule() {
+        let win = Window::padded(8, 7, 1, 1, 3, 2, 1);
+        assert_eq!((win.out_height, win.out_width), (4, 4));
+        assert_eq!(Window::padded(2, 2, 1, 1, 5, 1, 1).out_positions(), 0);
+    }
+
+    #[test]
+    fn taps_leave_the_padding_out() {
+        let win = Window::padded(3, 4, 1, 1, 3, 1, 1);
+        let corner: Vec<_> = win.taps(0).collect();
+        assert_eq!(corner, [(4, 0), (5, 1), (7, 4), (8, 5)]);
+        assert_eq!(win.taps(5).count(), 9);
+    }
+
+    #[test]
+    fn a_linear_layer_is_one_tap() {
+        let win = Window::linear(5, 3);
+        assert_eq!(
+            (win.input_len(2), win.output_len(2), win.weight_len()),
+            (10, 6, 15)
+        );
+        assert_eq!(win.taps(0).collect::<Vec<_>>(), [(0, 0)]);
+    }
+}
