@@ -1,0 +1,449 @@
+#!/usr/bin/env python3
+"""Golden values for one whole L2RW iteration (Ren et al., ICML 2018), by second-order differentiation.
+
+The published algorithm is followed to the letter: a virtual SGD step on sum_i eps_i f_i at eps = 0, the clean loss
+after it, and its gradient with respect to eps (a backward pass through a backward pass). Then one momentum-SGD step on
+sum_i w_i f_i. Everything runs in float64. README.md beside this file says what is stored, and how inputs are made.
+
+    python3 make_goldens.py                     write every <case>.safetensors beside this file
+    python3 make_goldens.py --check             recompute, and compare with the committed files instead of writing
+    python3 make_goldens.py --only lenet5       one case (repeatable)
+"""
+
+import argparse
+import json
+import math
+import pathlib
+import struct
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+
+ALPHA = 0.1  # virtual step size; u is divided by it, so no result depends on it
+LEARNING_RATE, MOMENTUM = 0.1, 0.9
+STATISTICS_MOMENTUM = 0.1  # running = 0.9 running + 0.1 batch
+SAMPLE_ABOVE, STRIDE = 4096, 37  # larger tensors are stored as every 37th element and an L2 norm
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Inputs: one integer hash, exact in float32 everywhere
+
+
+def pcg_hash(x):
+    """The PCG-RXS-M-XS hash of u32 values (wrapping arithmetic)."""
+    state = np.atleast_1d(np.asarray(x, np.uint32)) * np.uint32(747796405) + np.uint32(2891336453)
+    word = ((state >> ((state >> np.uint32(28)) + np.uint32(4))) ^ state) * np.uint32(277803737)
+    return (word >> np.uint32(22)) ^ word
+
+
+def hashed(tag, count):
+    return pcg_hash(pcg_hash(tag) ^ np.arange(count, dtype=np.uint32))
+
+
+def uniform(tag, shape):
+    """Float32 values in [-1, 1): 24 bits of hash each, so the conversion is exact."""
+    values = (hashed(tag, math.prod(shape)) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)
+    return values.reshape(shape)
+
+
+def labels(tag, count, classes):
+    return (hashed(tag, count) % np.uint32(classes)).astype(np.int64)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Networks: parameters in the crate's layouts ([kh,kw,ci,co], [in,out]), NHWC images; NCHW only inside a Pass
+
+
+@dataclass(frozen=True)
+class Param:
+    """One parameter tensor: `layer.kind`, kind one of weight, bias, scale, shift."""
+
+    layer: str
+    kind: str
+    shape: tuple
+
+    @property
+    def name(self):
+        return f"{self.layer}.{self.kind}"
+
+    @property
+    def decayed(self):
+        return self.kind == "weight"
+
+    def initial(self, number):
+        """Value of the parameter with this number in the network's order. All arithmetic is in float32."""
+        value = uniform(100 + number, self.shape)
+        if self.kind == "weight":
+            fan_in = math.prod(self.shape[:-1])
+            return value * np.float32(math.sqrt(3.0 / fan_in))
+        if self.kind == "scale":
+            return np.float32(1) + np.float32(0.25) * value
+        return value * np.float32(0.1)
+
+    def initial_momentum(self, number):
+        return uniform(200 + number, self.shape) * np.float32(0.01)
+
+
+def dense(layer, *shape, bias=True):
+    """The parameters of a convolution ([kh,kw,ci,co]) or a linear layer ([in,out])."""
+    return [Param(layer, "weight", shape)] + ([Param(layer, "bias", shape[-1:])] if bias else [])
+
+
+class Pass:
+    """One forward pass over one batch: the layers, and a record of what went through the delicate ones."""
+
+    def __init__(self, theta, eps=None):
+        self.theta, self.eps = theta, eps
+        self.batch_statistics = {}  # BatchNorm layer -> (mean, unbiased variance)
+        self.relu_inputs, self.pool_windows = [], []
+
+    def conv(self, layer, x, stride=1, padding="same"):
+        weight = self.theta[f"{layer}.weight"]
+        if padding == "same":
+            x = pad_same(x, weight.shape[0], stride, 0.0)
+        return F.conv2d(x, weight.permute(3, 2, 0, 1), self.theta.get(f"{layer}.bias"), stride)
+
+    def linear(self, layer, x):
+        return x @ self.theta[f"{layer}.weight"] + self.theta[f"{layer}.bias"]
+
+    def relu(self, x):
+        self.relu_inputs.append(x)
+        return F.relu(x)
+
+    def max_pool(self, x, size, stride, padding="same"):
+        if padding == "same":
+            x = pad_same(x, size, stride, -math.inf)
+        self.pool_windows.append(x.unfold(2, size, stride).unfold(3, size, stride).flatten(-2))
+        return F.max_pool2d(x, size, stride)
+
+    def norm(self, layer, x, groups):
+        """GroupNorm, or (groups None) BatchNorm on this batch's own statistics."""
+        shift = self.theta[f"{layer}.shift"]
+        scale = self.theta.get(f"{layer}.scale", torch.ones_like(shift))  # torch cannot differentiate None twice
+        if groups is not None:
+            return F.group_norm(x, groups, scale, shift, self.eps)
+        self.batch_statistics[layer] = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=True)
+        return F.batch_norm(x, None, None, scale, shift, training=True, eps=self.eps)
+
+
+def pad_same(x, size, stride, value):
+    """TensorFlow's SAME padding: the odd one goes after."""
+    total = [max((-(-extent // stride) - 1) * stride + size - extent, 0) for extent in x.shape[2:]]
+    (top, bottom), (left, right) = [(t // 2, t - t // 2) for t in total]
+    return F.pad(x, (left, right, top, bottom), value=value)
+
+
+def flatten_hwc(x):
+    return x.permute(0, 2, 3, 1).flatten(1)
+
+
+class MnistLenet:
+    """The network of the official L2RW code for MNIST (with ten classes)."""
+
+    name, image, mixes_examples = "mnist_lenet", (28, 28, 1), False
+
+    def params(self):
+        return (dense("conv1", 5, 5, 1, 16) + dense("conv2", 5, 5, 16, 32) + dense("conv3", 5, 5, 32, 64)
+                + dense("fc1", 1024, 100) + dense("fc2", 100, 10))  # fmt: skip
+
+    def forward(self, run, x):
+        for layer in ("conv1", "conv2", "conv3"):
+            x = run.relu(run.max_pool(run.conv(layer, x), 3, 2))
+        return run.linear("fc2", run.relu(run.linear("fc1", flatten_hwc(x))))
+
+
+class Lenet5:
+    """LeNet-5 with ReLU and max-pooling."""
+
+    name, image, mixes_examples = "lenet5", (28, 28, 1), False
+
+    def params(self):
+        return (dense("conv1", 5, 5, 1, 6) + dense("conv2", 5, 5, 6, 16)
+                + dense("fc1", 400, 120) + dense("fc2", 120, 84) + dense("fc3", 84, 10))  # fmt: skip
+
+    def forward(self, run, x):
+        x = run.max_pool(run.relu(run.conv("conv1", x)), 2, 2, "valid")
+        x = run.max_pool(run.relu(run.conv("conv2", x, padding="valid")), 2, 2, "valid")
+        x = run.relu(run.linear("fc1", flatten_hwc(x)))
+        return run.linear("fc3", run.relu(run.linear("fc2", x)))
+
+
+class Resnet8:
+    """Pre-activation ResNet-8: one block a stage, parameter-free shortcuts, BatchNorm (groups None) or GroupNorm."""
+
+    image, widths = (12, 12, 3), (4, 8, 16)
+
+    def __init__(self, groups=None, scale=True):
+        self.groups, self.scale, self.mixes_examples = groups, scale, groups is None
+        norm = "batchnorm" if groups is None else "groupnorm"
+        self.name = f"resnet8_{norm}" + ("" if scale else "_noscale")
+
+    def params(self):
+        def norm(layer, channels):
+            kinds = ("scale", "shift") if self.scale else ("shift",)
+            return [Param(layer, kind, (channels,)) for kind in kinds]
+
+        params, ci = dense("stem", 3, 3, 3, 4, bias=False), 4
+        for stage, co in enumerate(self.widths, 1):
+            block = f"stage{stage}.block1"
+            params += norm(f"{block}.norm1", ci) + dense(f"{block}.conv1", 3, 3, ci, co, bias=False)
+            params += norm(f"{block}.norm2", co) + dense(f"{block}.conv2", 3, 3, co, co, bias=False)
+            ci = co
+        return params + norm("norm", ci) + dense("fc", ci, 10)
+
+    def forward(self, run, x):
+        x = run.conv("stem", x)
+        for stage, co in enumerate(self.widths, 1):
+            block, stride = f"stage{stage}.block1", 1 if stage == 1 else 2
+            y = run.relu(run.norm(f"{block}.norm1", x, self.groups))
+            y = run.conv(f"{block}.conv1", y, stride)
+            y = run.relu(run.norm(f"{block}.norm2", y, self.groups))
+            x = run.conv(f"{block}.conv2", y) + self.shortcut(x, co, stride)
+        return run.linear("fc", run.relu(run.norm("norm", x, self.groups)).mean((2, 3)))
+
+    @staticmethod
+    def shortcut(x, co, stride):
+        before, extra = (co - x.shape[1]) // 2, co - x.shape[1]
+        pooled = F.avg_pool2d(x, stride, stride) if stride > 1 else x
+        return F.pad(pooled, (0, 0, 0, 0, before, extra - before))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Cases
+
+
+@dataclass(frozen=True)
+class Case:
+    """One iteration. With `clean_label_offset` set, the clean batch is the training batch with shifted labels.
+
+    The image tags are 1 and 2, unless those bring a max-pool or a ReLU too close to its kink (`verify` says so).
+    The offset is one for which no training example helps any clean one: every u_i is negative, every weight 0.
+    """
+
+    name: str
+    network: object
+    n: int
+    m: int
+    eps: float = 1e-5
+    weight_decay: float = 2e-4
+    decay_in_g: bool = False
+    train_image_tag: int = 1
+    clean_image_tag: int = 2
+    clean_label_offset: int | None = None
+    classes: int = 10
+
+    def batches(self, dtype):
+        """((training images NCHW, labels), (clean images NCHW, labels))"""
+
+        def images(tag, count):
+            return torch.tensor(uniform(tag, (count, *self.network.image)), dtype=dtype).permute(0, 3, 1, 2)
+
+        train = images(self.train_image_tag, self.n), torch.tensor(labels(3, self.n, self.classes))
+        if self.clean_label_offset is None:
+            return train, (images(self.clean_image_tag, self.m), torch.tensor(labels(4, self.m, self.classes)))
+        assert self.n == self.m
+        return train, (train[0], (train[1] + self.clean_label_offset) % self.classes)
+
+
+BATCHNORM, GROUPNORM = Resnet8(), Resnet8(groups=2)
+CASES = [
+    Case("mnist_lenet", MnistLenet(), n=7, m=5, train_image_tag=11, clean_image_tag=12),
+    Case("lenet5", Lenet5(), n=6, m=4, train_image_tag=11),
+    Case("resnet8_batchnorm", BATCHNORM, n=9, m=6),
+    Case("resnet8_batchnorm_noscale", Resnet8(scale=False), n=6, m=9, eps=1e-3),
+    Case("resnet8_groupnorm", GROUPNORM, n=9, m=6, train_image_tag=11),
+    Case("resnet8_groupnorm_zero", GROUPNORM, n=4, m=4, train_image_tag=13, clean_label_offset=9),
+    Case("resnet8_batchnorm_zero", BATCHNORM, n=4, m=4, clean_label_offset=7),
+    Case("resnet8_batchnorm_gdecay", BATCHNORM, n=9, m=6, weight_decay=0.05, decay_in_g=True),
+]
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The iteration
+
+
+class Iteration:
+    """All results of one L2RW iteration of a case, in the given precision."""
+
+    def __init__(self, case, dtype=torch.float64):
+        self.case, params = case, case.network.params()
+        self.theta = {p.name: torch.tensor(p.initial(k), dtype=dtype, requires_grad=True) for k, p in enumerate(params)}
+        velocity = {p.name: torch.tensor(p.initial_momentum(k), dtype=dtype) for k, p in enumerate(params)}
+        self.decayed = [p.name for p in params if p.decayed]
+        self.train, self.clean = case.batches(dtype)
+
+        # The weights: virtual step, clean loss, gradient with respect to eps.
+        eps = torch.zeros(case.n, dtype=dtype, requires_grad=True)
+        self.train_pass, self.train_losses = self.losses(self.theta, self.train)
+        step = self.gradient((eps * self.train_losses).sum(), self.theta, create_graph=True)
+        virtual = {name: self.theta[name] - ALPHA * step[name] for name in self.theta}
+        self.clean_pass, self.clean_losses = self.losses(virtual, self.clean)
+        objective = self.clean_losses.mean()
+        if case.decay_in_g:
+            objective = objective + case.weight_decay / 2 * sum(virtual[name].square().sum() for name in self.decayed)
+        self.g = self.gradient(objective, virtual, retain_graph=True)
+        self.u = -torch.autograd.grad(objective, eps, retain_graph=True)[0] / ALPHA
+        positive = self.u.clamp(min=0)
+        total = positive.sum()
+        self.w = positive / (total if total > 0 else 1)
+
+        # The real step: momentum SGD on the weighted loss; decay on the weights of dense layers only.
+        gradient = self.gradient((self.w * self.train_losses).sum(), self.theta)
+        self.updated, self.momentum = {}, {}
+        for name, theta in self.theta.items():
+            decay = case.weight_decay * theta.detach() if name in self.decayed else 0
+            self.momentum[name] = MOMENTUM * velocity[name] + gradient[name] + decay
+            self.updated[name] = theta.detach() - LEARNING_RATE * self.momentum[name]
+
+        # Running statistics, from 0 and 1, see the training forward only.
+        self.running = {}
+        for layer, (mean, variance) in self.train_pass.batch_statistics.items():
+            self.running[f"{layer}.mean"] = STATISTICS_MOMENTUM * mean
+            self.running[f"{layer}.var"] = (1 - STATISTICS_MOMENTUM) + STATISTICS_MOMENTUM * variance
+
+    def losses(self, theta, batch):
+        """A recorded forward pass and the cross-entropy of every example."""
+        run = Pass(theta, self.case.eps)
+        return run, F.cross_entropy(self.case.network.forward(run, batch[0]), batch[1], reduction="none")
+
+    @staticmethod
+    def gradient(loss, theta, **options):
+        return dict(zip(theta, torch.autograd.grad(loss, list(theta.values()), **options)))
+
+    def u_by_jvp(self):
+        """u as the forward-mode derivative of the vector of training losses along G."""
+        theta = {name: value.detach() for name, value in self.theta.items()}
+        return torch.func.jvp(lambda t: self.losses(t, self.train)[1], (theta,), (self.g,))[1]
+
+    def u_by_example(self):
+        """u as inner products of G with the gradient of each example in a batch of its own."""
+        u = []
+        for image, label in zip(*self.train):
+            gradient = self.gradient(self.losses(self.theta, (image[None], label[None]))[1].sum(), self.theta)
+            u.append(sum((gradient[name] * self.g[name]).sum() for name in self.theta))
+        return torch.stack(u)
+
+    def passes(self):
+        return self.train_pass, self.clean_pass
+
+
+def verify(it):
+    """Assert that the case is right and well conditioned; return a line of figures about it."""
+    case, scale = it.case, it.u.abs().max()
+    assert (it.u_by_jvp() - it.u).abs().max() <= 1e-9 * scale, f"{case.name}: forward mode disagrees"
+    if not case.network.mixes_examples:
+        assert (it.u_by_example() - it.u).abs().max() <= 1e-9 * scale, f"{case.name}: per-example gradients disagree"
+    if case.clean_label_offset is None:
+        assert abs(it.w.sum() - 1) < 1e-12 and (it.u < 0).any() and (it.u > 0).sum() > 1, f"{case.name}: dull weights"
+    else:
+        assert (it.u < -0.1 * scale).all() and (it.w == 0).all(), f"{case.name}: weights not safely zero"
+
+    # Nothing may hang on a rounding error: a float32 run must take every ReLU and max-pool decision alike, with room.
+    # Windows whose maximum is not positive are left out: the ReLU before or after the pool lets no gradient through.
+    single, flips, margin, preactivation = Iteration(case, torch.float32), 0, math.inf, math.inf
+    for run64, run32 in zip(it.passes(), single.passes()):
+        for a, b in zip(run64.relu_inputs, run32.relu_inputs):
+            flips += ((a > 0) != (b > 0)).sum().item()
+            preactivation = min(preactivation, a.abs().min().item())
+        for a, b in zip(run64.pool_windows, run32.pool_windows):
+            top = a.topk(2, dim=-1).values
+            decisive = top[..., 0] > 0
+            margin = min(margin, (top[..., 0] - top[..., 1])[decisive].min().item())
+            flips += (a.argmax(-1) != b.argmax(-1))[decisive].sum().item()
+    figures = f"min |pre-activation| {preactivation:.1e}  min pool margin {margin:.1e}"
+    assert min(margin, preactivation) > 5e-6 and flips == 0, f"{case.name}: {figures}, {flips} flips in float32"
+    error = (single.u - it.u).abs().max() / scale
+    return (f"{case.name:26} |u| {it.u.abs().min():.2e}..{scale:.2e}  positive {(it.u > 0).sum()}/{case.n}  "
+            f"{figures}  float32 u error {error:.1e}")  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files
+
+
+def contents(it):
+    """(tensors, metadata) of a case's file."""
+    case, metadata = it.case, {}
+    vectors = {"u": it.u, "w": it.w, "train_losses": it.train_losses, "clean_losses": it.clean_losses}
+    tensors = {name: value.detach().numpy() for name, value in vectors.items()}
+    groups = {"updated": it.updated, "momentum": it.momentum, "g": it.g, "running": it.running}
+    flat = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
+    for name, value in flat.items():
+        value = value.detach().contiguous().numpy()
+        if value.size > SAMPLE_ABOVE:
+            metadata[f"stride/{name}"] = str(STRIDE)
+            tensors[f"norm/{name}"] = np.array(np.linalg.norm(value))
+            value = value.reshape(-1)[::STRIDE]
+        tensors[name] = value.astype(np.float32)
+
+    shifted = case.clean_label_offset is not None
+
+    def listed(values):
+        return ",".join(str(value) for value in values.tolist())
+
+    metadata |= {
+        "network": case.network.name, "n": case.n, "m": case.m, "classes": case.classes, "eps": case.eps,
+        "learning_rate": LEARNING_RATE, "momentum": MOMENTUM, "weight_decay": case.weight_decay,
+        "g_decay": str(case.decay_in_g).lower(), "params": ",".join(it.theta),
+        "train_image_tag": case.train_image_tag,
+        "clean_image_tag": case.train_image_tag if shifted else case.clean_image_tag,
+        "train_labels": listed(it.train[1]), "clean_labels": listed(it.clean[1]),
+        "train_label_rule": "pcg_hash(pcg_hash(3) ^ i) % classes",
+        "clean_label_rule": f"(train_label[i] + {case.clean_label_offset}) % classes" if shifted
+                            else "pcg_hash(pcg_hash(4) ^ i) % classes",
+        "clean_label_offset": case.clean_label_offset if shifted else "none",
+        "torch": torch.__version__,
+    }  # fmt: skip
+    return tensors, {key: str(value) for key, value in metadata.items()}
+
+
+def write(path, tensors, metadata):
+    """A safetensors file with a sorted header: the safetensors package orders metadata differently on every run."""
+    header, data = {"__metadata__": dict(sorted(metadata.items()))}, b""
+    for name, value in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
+        kind = {"float64": "F64", "float32": "F32"}[value.dtype.name]
+        header[name] = {"dtype": kind, "shape": value.shape, "data_offsets": [len(data), len(data) + value.nbytes]}
+        data += value.astype(value.dtype.newbyteorder("<")).tobytes()
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def check(path, tensors, metadata):
+    """Assert that a file holds these contents: metadata to the letter, values to the last digits of its precision."""
+    with safe_open(path, "np") as file:
+        stored = file.metadata()
+        stored.pop("torch"), metadata.pop("torch")
+        assert stored == metadata, f"{path.name}: metadata differ"
+        assert set(file.keys()) == set(tensors), f"{path.name}: tensor names differ"
+        for name, value in tensors.items():
+            old, tolerance = file.get_tensor(name), 1e-10 if value.dtype == np.float64 else 2e-7
+            assert old.dtype == value.dtype and old.shape == value.shape, f"{path.name}: {name} has another form"
+            assert np.abs(old - value).max() <= tolerance * np.abs(value).max(), f"{path.name}: {name} differs"
+
+
+def main():
+    here = pathlib.Path(__file__).resolve().parent
+    parser = argparse.ArgumentParser(description="Write or check the golden files of one L2RW iteration.")
+    parser.add_argument("--out", type=pathlib.Path, default=here, help="folder of the files (default: this one)")
+    parser.add_argument("--only", action="append", choices=[case.name for case in CASES], help="this case (repeatable)")
+    parser.add_argument("--check", action="store_true", help="compare with the files instead of writing them")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore", category=FutureWarning)  # torch.func.jvp trips over torch's own deprecations
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+
+    for case in CASES:
+        if arguments.only and case.name not in arguments.only:
+            continue
+        iteration, path = Iteration(case), arguments.out / f"{case.name}.safetensors"
+        print(verify(iteration))
+        if not arguments.check:
+            write(path, *contents(iteration))
+        check(path, *contents(iteration))
+
+
+if __name__ == "__main__":
+    main()
