@@ -68,11 +68,11 @@ type Canvas = [Colour; SIDE * SIDE];
 fn draw(class: usize, rng: &mut Pcg64, images: &mut Vec<u8>) {
     let corners = [colour(rng), colour(rng), colour(rng)];
     let mut canvas = gradient(&corners);
+    let behind = canvas[SIDE / 2 * SIDE + SIDE / 2];
     for _ in 0..rng.random_range(2..6_u32) {
         draw_clutter(&mut canvas, rng);
     }
-    let middle = mix(mix(corners[1], corners[2], 0.5), corners[0], 0.0);
-    let ink = contrasting(middle, rng);
+    let ink = contrasting(behind, rng);
     let place = Placement::of_class(class, rng);
     let texture = Texture::random(rng);
     place.paint(&mut canvas, ink, |u, v| distance(class, &texture, u, v));
@@ -302,4 +302,105 @@ fn draw_bar(canvas: &mut Canvas, rng: &mut Pcg64) {
         sine,
     };
     place.paint(canvas, colour(rng), |u, v| rectangle(u, v, 1.0, 1.0));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn every_class_has_the_requested_number_of_examples() {
+        let source = synthetic(1, 3, 2);
+        for (data, per_class) in [(&source.train, 3), (&source.test, 2)] {
+            assert!(data.name.starts_with("synthetic"));
+            assert_eq!(data.len(), 10 * per_class);
+            assert_eq!(data.images.len(), data.len() * data.image_len());
+            for class in 0..10 {
+                let count = data.labels.iter().filter(|&&label| label == class).count();
+                assert_eq!(count, per_class, "class {class}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_size_of_zero_gives_a_split_without_examples() {
+        let source = synthetic(1, 0, 1);
+        assert!(source.train.is_empty() && source.train.images.is_empty());
+        assert_eq!(source.test.len(), 10);
+    }
+
+    #[test]
+    fn seeds_and_splits_have_images_of_their_own_and_sizes_do_not_change_them() {
+        let first = |images: &[u8]| images[..30 * SIDE * SIDE].to_vec();
+        let source = synthetic(1, 4, 4);
+        assert_eq!(
+            first(&source.train.images),
+            first(&synthetic(1, 2, 0).train.images)
+        );
+        assert_ne!(
+            first(&source.train.images),
+            first(&synthetic(2, 2, 0).train.images)
+        );
+        assert_ne!(first(&source.train.images), first(&source.test.images));
+    }
+
+    #[test]
+    fn the_images_are_the_same_bytes_on_every_platform() {
+        let digest = Sha256::digest(&synthetic(42, 10, 0).train.images);
+        assert_eq!(digest[..8], [136, 107, 167, 237, 123, 78, 67, 8]);
+    }
+
+    /// Mean red, green and blue of an image.
+    fn mean_colour(image: &[u8]) -> [f64; 3] {
+        [0, 1, 2].map(|channel| {
+            let levels = image
+                .iter()
+                .skip(channel)
+                .step_by(3)
+                .map(|&level| f64::from(level));
+            levels.sum::<f64>() / (SIDE * SIDE) as f64
+        })
+    }
+
+    #[test]
+    fn the_mean_colour_gives_no_class_away() {
+        let source = synthetic(1, 200, 100);
+        let means = |data: &Dataset| {
+            data.images
+                .chunks(data.image_len())
+                .map(mean_colour)
+                .collect::<Vec<_>>()
+        };
+        let (train, test) = (means(&source.train), means(&source.test));
+        let centres = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(|class| {
+            [0, 1, 2].map(|c| {
+                train
+                    .iter()
+                    .skip(class)
+                    .step_by(10)
+                    .map(|m| m[c])
+                    .sum::<f64>()
+                    / 200.0
+            })
+        });
+        let nearest = |colour: &[f64; 3]| {
+            let distance = |centre: &[f64; 3]| {
+                centre
+                    .iter()
+                    .zip(colour)
+                    .map(|(a, b)| (a - b) * (a - b))
+                    .sum::<f64>()
+            };
+            (0..10).min_by(|&a, &b| distance(&centres[a]).total_cmp(&distance(&centres[b])))
+        };
+        let right = (0..1_000)
+            .filter(|&i| nearest(&test[i]) == Some(i % 10))
+            .count();
+        // 100 by chance, standard deviation 9.5.
+        assert!(
+            right < 150,
+            "{right} of 1,000 recognised by their mean colour"
+        );
+    }
 }
