@@ -1,0 +1,267 @@
+//! The IDX files of MNIST and of the sets that follow it (<http://yann.lecun.com/exdb/mnist/>):
+//! a magic number, big-endian sizes, then bytes. Gzip-compressed or not.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use super::{DataError, Dataset, Source};
+
+pub(super) const FORMAT: &str = "MNIST-style IDX";
+pub(super) const TRAIN_IMAGES: &str = "train-images-idx3-ubyte";
+const TRAIN_LABELS: &str = "train-labels-idx1-ubyte";
+pub(super) const TEST_IMAGES: &str = "t10k-images-idx3-ubyte";
+const TEST_LABELS: &str = "t10k-labels-idx1-ubyte";
+
+/// The path of `file` in `folder`, plain or compressed, where there is one.
+pub(super) fn find(folder: &Path, file: &str) -> Option<PathBuf> {
+    let candidates = [folder.join(file), folder.join(format!("{file}.gz"))];
+    candidates.into_iter().find(|path| path.is_file())
+}
+
+/// Reads the four IDX files in `folder`. The classes are the labels of the training examples,
+/// which must run from 0 without gaps.
+pub(super) fn read(folder: &Path, name: &str) -> Result<Source, DataError> {
+    let train_labels = read_labels(&require(folder, TRAIN_LABELS)?)?;
+    let classes = train_labels.count_classes()?;
+    let test_labels = read_labels(&require(folder, TEST_LABELS)?)?;
+    test_labels.check_below(classes)?;
+    let train_images = read_images(&require(folder, TRAIN_IMAGES)?, &train_labels)?;
+    let test_images = read_images(&require(folder, TEST_IMAGES)?, &test_labels)?;
+    if train_images.size != test_images.size {
+        let [rows, columns] = train_images.size;
+        let [found_rows, found_columns] = test_images.size;
+        return Err(DataError::Header {
+            path: test_images.path,
+            offset: 8,
+            expected: format!("images of {rows}x{columns} as for training"),
+            found: format!("{found_rows}x{found_columns}"),
+        });
+    }
+    Ok(Source {
+        train: dataset(format!("{name} train"), classes, train_images, train_labels)?,
+        test: dataset(format!("{name} test"), classes, test_images, test_labels)?,
+    })
+}
+
+fn dataset(
+    name: String,
+    classes: u32,
+    images: Images,
+    labels: Labels,
+) -> Result<Dataset, DataError> {
+    let [rows, columns] = images.size;
+    let class_names = (0..classes).map(|class| class.to_string()).collect();
+    let labels = labels.values.into_iter().map(u32::from).collect();
+    Dataset::new(name, [rows, columns, 1], class_names, images.bytes, labels)
+}
+
+fn require(folder: &Path, file: &str) -> Result<PathBuf, DataError> {
+    find(folder, file).ok_or_else(|| DataError::Missing {
+        path: folder.join(format!("{file}[.gz]")),
+        folder: folder.to_owned(),
+        format: FORMAT,
+    })
+}
+
+struct Labels {
+    path: PathBuf,
+    values: Vec<u8>,
+}
+
+/// Bytes before the labels: magic number and count.
+const LABEL_HEADER: u64 = 8;
+
+impl Labels {
+    fn count_classes(&self) -> Result<u32, DataError> {
+        let mut present = [false; 256];
+        for &label in &self.values {
+            present[usize::from(label)] = true;
+        }
+        let absent = present.iter().position(|&present| !present).unwrap_or(256) as u32;
+        match self
+            .values
+            .iter()
+            .position(|&label| u32::from(label) > absent)
+        {
+            Some(index) => Err(DataError::LabelGap {
+                path: self.path.clone(),
+                offset: LABEL_HEADER + index as u64,
+                label: u32::from(self.values[index]),
+                absent,
+            }),
+            None => Ok(absent),
+        }
+    }
+
+    fn check_below(&self, classes: u32) -> Result<(), DataError> {
+        match self
+            .values
+            .iter()
+            .position(|&label| u32::from(label) >= classes)
+        {
+            Some(index) => Err(DataError::LabelInFile {
+                path: self.path.clone(),
+                offset: LABEL_HEADER + index as u64,
+                label: u32::from(self.values[index]),
+                classes: classes as usize,
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn read_labels(path: &Path) -> Result<Labels, DataError> {
+    let mut file = IdxFile::open(path)?;
+    file.magic(0x0801, "bytes in one dimension")?;
+    let count = file.positive("number of labels")?;
+    let values = file.rest(
+        Some(u64::from(count)),
+        format!("its header says {count} labels"),
+    )?;
+    Ok(Labels {
+        path: path.to_owned(),
+        values,
+    })
+}
+
+struct Images {
+    path: PathBuf,
+    size: [usize; 2],
+    bytes: Vec<u8>,
+}
+
+fn read_images(path: &Path, labels: &Labels) -> Result<Images, DataError> {
+    let mut file = IdxFile::open(path)?;
+    file.magic(0x0803, "bytes in three dimensions")?;
+    let count = file.positive("number of images")?;
+    if count as usize != labels.values.len() {
+        return Err(DataError::Header {
+            path: path.to_owned(),
+            offset: 4,
+            expected: format!(
+                "{} images, as {} has labels",
+                labels.values.len(),
+                labels.path.display()
+            ),
+            found: count.to_string(),
+        });
+    }
+    let rows = file.positive("number of rows")?;
+    let columns = file.positive("number of columns")?;
+    let pixels = u64::from(rows) * u64::from(columns);
+    let expected = u64::from(count).checked_mul(pixels);
+    let because = format!("its header says {count} images of {rows}x{columns}");
+    let bytes = file.rest(expected, because)?;
+    Ok(Images {
+        path: path.to_owned(),
+        size: [rows as usize, columns as usize],
+        bytes,
+    })
+}
+
+/// A file being read from its start, with the offset reached after decompression.
+struct IdxFile<'a> {
+    path: &'a Path,
+    reader: Box<dyn Read>,
+    offset: u64,
+}
+
+impl<'a> IdxFile<'a> {
+    fn open(path: &'a Path) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(|reason| DataError::Io {
+            path: path.to_owned(),
+            action: "open",
+            reason,
+        })?;
+        let reader: Box<dyn Read> = if path.extension().is_some_and(|extension| extension == "gz") {
+            Box::new(MultiGzDecoder::new(std::io::BufReader::new(file)))
+        } else {
+            Box::new(std::io::BufReader::new(file))
+        };
+        Ok(Self {
+            path,
+            reader,
+            offset: 0,
+        })
+    }
+
+    fn read_error(&self, reason: std::io::Error) -> DataError {
+        DataError::Io {
+            path: self.path.to_owned(),
+            action: "read",
+            reason,
+        }
+    }
+
+    fn field(&mut self, what: &str) -> Result<u32, DataError> {
+        let mut bytes = [0; 4];
+        match self.reader.read_exact(&mut bytes) {
+            Ok(()) => {}
+            Err(reason) if reason.kind() == ErrorKind::UnexpectedEof => {
+                return Err(self.header_error(what.to_owned(), "the end of the file".to_owned()));
+            }
+            Err(reason) => return Err(self.read_error(reason)),
+        }
+        Ok(u32::from_be_bytes(bytes))
+    }
+
+    fn header_error(&self, expected: String, found: String) -> DataError {
+        DataError::Header {
+            path: self.path.to_owned(),
+            offset: self.offset,
+            expected,
+            found,
+        }
+    }
+
+    fn magic(&mut self, magic: u32, meaning: &str) -> Result<(), DataError> {
+        let found = self.field("the IDX magic number")?;
+        if found != magic {
+            let expected = format!("the IDX magic number {magic:#010x} ({meaning})");
+            return Err(self.header_error(expected, format!("{found:#010x}")));
+        }
+        self.offset += 4;
+        Ok(())
+    }
+
+    fn positive(&mut self, what: &str) -> Result<u32, DataError> {
+        let value = self.field(what)?;
+        if value == 0 {
+            return Err(self.header_error(format!("a {what} above 0"), "0".to_owned()));
+        }
+        self.offset += 4;
+        Ok(value)
+    }
+
+    /// Everything after the header, which must be `expected` bytes (`None`: more than 2^64).
+    ///
+    /// No memory is set aside on the header's word alone, and no more than it announces is read.
+    fn rest(mut self, expected: Option<u64>, because: String) -> Result<Vec<u8>, DataError> {
+        let expected = expected.unwrap_or(u64::MAX - self.offset);
+        let mut bytes = Vec::new();
+        let mut reader = self.reader.by_ref().take(expected.saturating_add(1));
+        match reader.read_to_end(&mut bytes) {
+            Ok(_) => {}
+            // A compressed file that stops early; the size below says so in the reader's terms.
+            Err(reason) if reason.kind() == ErrorKind::UnexpectedEof => {}
+            Err(reason) => return Err(self.read_error(reason)),
+        }
+        let found = bytes.len() as u64;
+        if found == expected {
+            return Ok(bytes);
+        }
+        Err(DataError::FileSize {
+            path: self.path.to_owned(),
+            expected: expected.saturating_add(self.offset),
+            found: found + self.offset,
+            because: if found > expected {
+                format!("{because}, but more follows")
+            } else {
+                because
+            },
+        })
+    }
+}
