@@ -110,10 +110,13 @@ fn notes(results: &Results, setting: Option<(Setting, Dataset)>) -> Vec<String> 
     }
     if let Some((setting, _)) = setting {
         notes.push(format!(
-            "Published: Ren et al. 2018, {}, mean and 95 % interval of 5 splits of CIFAR:",
+            "Published: Ren et al. 2018, {} on CIFAR,",
             setting.provenance()
         ));
-        notes.push("only the paper preset, run to its last step, compares with it.".to_owned());
+        notes.push(
+            "mean and 95 % interval of 5 splits: only the paper preset compares with them."
+                .to_owned(),
+        );
     }
     notes
 }

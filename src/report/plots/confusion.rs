@@ -197,6 +197,7 @@ impl Layout {
 
     fn draw_names(&self, area: &Area<'_>, classes: usize) -> Drawn {
         let below = px(Self::TITLE + self.side + 7);
+        let upright = px(self.name_width - 10) < px(self.cell - 4) || classes > NAMED;
         for (i, name) in self.names.iter().take(classes).enumerate() {
             let along = i as i32 * self.cell + self.cell / 2;
             let row = (px(self.left() - 7), px(Self::TITLE + along));
@@ -207,7 +208,6 @@ impl Layout {
                 style(SMALL, INK, HPos::Right, VPos::Center),
             )?;
             let column = (px(self.left() + along), below);
-            let upright = text_width(name, SMALL) < px(self.cell - 4) || classes > NAMED;
             let text = if upright {
                 style(SMALL, INK, HPos::Center, VPos::Top)
             } else {

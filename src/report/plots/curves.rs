@@ -13,8 +13,8 @@ use super::theme::{
 };
 use crate::report::{CurvePoint, MethodResult, ReportError};
 
-const WIDTH: i32 = 1500;
-const LEGEND_WIDTH: i32 = 250;
+const WIDTH: i32 = 1600;
+const LEGEND_WIDTH: i32 = 320;
 const LEGEND_ROW: i32 = 26;
 const MIN_HEIGHT: i32 = 560;
 
@@ -181,9 +181,9 @@ impl<'a, 'b> Panel<'a, 'b> {
         let mut chart = ChartBuilder::on(area)
             .margin_top(px(34))
             .margin_right(px(18))
-            .margin_bottom(px(8))
+            .margin_bottom(px(14))
             .margin_left(px(8))
-            .x_label_area_size(px(56))
+            .x_label_area_size(px(48))
             .y_label_area_size(px(70))
             .build_cartesian_2d(0.0..steps as f64, percent)?;
         let ticks = style(SMALL, FADED, HPos::Left, VPos::Top);

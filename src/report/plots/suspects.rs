@@ -72,8 +72,15 @@ pub fn suspects(
 ) -> Result<(), ReportError> {
     check_shapes(suspects, height, width, channels)?;
     let mut lowest: Vec<&Suspect<'_>> = suspects.iter().collect();
-    // Positive NaN sorts last: an unknown weight is no suspicion.
-    lowest.sort_by(|a, b| a.weight.abs().total_cmp(&b.weight.abs()));
+    // An unknown weight is no suspicion.
+    let rank = |s: &Suspect<'_>| {
+        if s.weight.is_nan() {
+            f32::INFINITY
+        } else {
+            s.weight
+        }
+    };
+    lowest.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
     lowest.truncate(MAX_SUSPECTS);
     let sheet = Sheet::new(height, width, channels);
     let rows = lowest.len().div_ceil(COLUMNS).max(1) as i32;

@@ -35,7 +35,7 @@ pub fn weights(path: &Path, clean: &[f32], flipped: &[f32]) -> Result<(), Report
     let mut explanation =
         String::from("Mean weight of each training example; 1 is the uniform weight.");
     if dropped > 0 {
-        explanation += &format!(" {dropped} weights that are not numbers were left out.");
+        explanation += &format!(" Left out because not finite: {dropped}.");
     }
     surface::save(path, (SIZE.0 as u32, SIZE.1 as u32), |root| {
         heading(
@@ -96,9 +96,9 @@ fn zero_panel(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
     let mut chart = ChartBuilder::on(area)
         .margin_top(px(34))
         .margin_right(px(10))
-        .margin_bottom(px(8))
+        .margin_bottom(px(14))
         .margin_left(px(8))
-        .x_label_area_size(px(56))
+        .x_label_area_size(px(48))
         .y_label_area_size(px(70))
         .build_cartesian_2d(0.0..2.0, 0.0..100.0)?;
     chart
@@ -210,11 +210,11 @@ fn histogram_panel(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
     let mut chart = ChartBuilder::on(area)
         .margin_top(px(34))
         .margin_right(px(24))
-        .margin_bottom(px(8))
+        .margin_bottom(px(14))
         .margin_left(px(8))
-        .x_label_area_size(px(56))
+        .x_label_area_size(px(48))
         .y_label_area_size(px(70))
-        .build_cartesian_2d(0.0..bins.end(), 0.0..(tallest * 1.08).max(1.0))?;
+        .build_cartesian_2d(0.0..bins.end(), 0.0..headroom(tallest))?;
     chart
         .configure_mesh()
         .bold_line_style(stroke(GRID, 2))
@@ -244,17 +244,23 @@ fn histogram_panel(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
             stroke(group.color, 3),
         ))?;
     }
-    let top = (tallest * 1.08).max(1.0);
+    let top = headroom(tallest);
     chart.draw_series(LineSeries::new([(1.0, 0.0), (1.0, top)], stroke(INK, 2)))?;
-    let (x, _) = chart.plotting_area().map_coordinate(&(1.0, top));
-    let place = (x - area.get_base_pixel().0, px(22));
+    let (x, y) = chart.plotting_area().map_coordinate(&(1.0, top));
+    let (origin_x, origin_y) = area.get_base_pixel();
+    let place = (x - origin_x + px(6), y - origin_y + px(4));
     write(
         area,
         "uniform",
         place,
-        style(SMALL, INK, HPos::Center, VPos::Center),
+        style(SMALL, INK, HPos::Left, VPos::Top),
     )?;
     legend(area, groups)
+}
+
+/// Top of the axis: above the bars there is a line of text.
+fn headroom(tallest: f64) -> f64 {
+    (tallest * 1.15).max(1.0)
 }
 
 fn outline(shares: &[f64], width: f64) -> Vec<(f64, f64)> {
@@ -271,7 +277,7 @@ fn legend(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
         if g.total == 0 {
             format!("{}: no examples", g.name)
         } else {
-            format!("{}: {examples} examples, mean {:.2}", g.name, g.mean())
+            format!("{}: n = {examples}, mean {:.2}", g.name, g.mean())
         }
     };
     let lines = groups.each_ref().map(describe);
