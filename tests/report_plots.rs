@@ -192,10 +192,14 @@ fn suspects_come_grey_large_or_not_at_all() {
     drawn(|path| suspects(path, &[], 32, 32, 3));
     let grey = [90_u8; 28 * 20];
     let picture = drawn(|path| suspects(path, &[suspect(&grey, None, 1.0)], 28, 20, 1));
-    assert_eq!(count(&picture, [90; 3]), 84 * 60);
+    // The edges of letters hit the same grey now and then.
+    let image = |pixels: usize| pixels..pixels + 100;
+    let shown = count(&picture, [90; 3]);
+    assert!(image(84 * 60).contains(&shown), "{shown}");
     let large = vec![90_u8; 500 * 400 * 4];
     let picture = drawn(|path| suspects(path, &[suspect(&large, None, 1.0)], 500, 400, 4));
-    assert_eq!(count(&picture, [90; 3]), 224 * 179);
+    let shown = count(&picture, [90; 3]);
+    assert!(image(224 * 179).contains(&shown), "{shown}");
 }
 
 #[test]

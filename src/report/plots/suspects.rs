@@ -191,7 +191,8 @@ impl Sheet {
     }
 
     fn draw(&self, area: &Area<'_>, suspect: &Suspect<'_>, x: i32, y: i32) -> Drawn {
-        let middle = x + px(self.cell_width) / 2;
+        // Whole pixels: half of one would blur every edge of the image.
+        let middle = x + px(self.cell_width / 2);
         let left = middle - px(self.shown.1 / 2 + FRAME);
         let outer = (
             left + px(self.shown.1 + 2 * FRAME),

@@ -283,6 +283,8 @@ fn legend(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
     let lines = groups.each_ref().map(describe);
     let widest = lines.iter().map(|l| text_width(l, BODY)).max().unwrap_or(0);
     let left = area.dim_in_pixel().0 as i32 - px(40) - widest;
+    let ground = [(left - px(34), px(42)), (left + widest + px(8), px(100))];
+    area.draw(&Rectangle::new(ground, WHITE.mix(0.85).filled()))?;
     for (i, (group, line)) in groups.iter().zip(&lines).enumerate() {
         let y = px(58 + 26 * i as i32);
         let swatch = [(left - px(26), y - px(7)), (left - px(8), y + px(7))];
