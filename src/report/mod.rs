@@ -1,1 +1,19 @@
-//! report
+//! What people look at: results as JSON, statistics, tables, progress and PNG plots.
+//!
+//! Nothing here knows about GPUs or training: plain structs go in, files and strings come out, so
+//! the same reports can be drawn again later from a `results.json`.
+
+pub mod error;
+pub mod files;
+pub mod plots;
+pub mod progress;
+pub mod published;
+pub mod results;
+pub mod stats;
+pub mod table;
+
+pub use error::ReportError;
+pub use files::prepare_out_dir;
+pub use progress::{DownloadProgress, StepProgress, StepView, download_bar};
+pub use published::{Dataset, Published, Setting, published};
+pub use results::{CurvePoint, MethodResult, Results, ReweightingResult};

@@ -1,0 +1,17 @@
+//! PNG plots that need neither a system font nor a display, and survive any input.
+//!
+//! Each function draws one picture and puts it in its place in one step, so that a failure leaves an
+//! older picture as it was. Where there is nothing to draw, the picture says so.
+
+mod confusion;
+mod curves;
+mod glyphs;
+mod surface;
+mod suspects;
+mod theme;
+mod weights;
+
+pub use confusion::confusion;
+pub use curves::curves;
+pub use suspects::{MAX_SUSPECTS, Suspect, suspects};
+pub use weights::weights;
