@@ -5,6 +5,7 @@ pub mod data;
 pub mod gpu;
 pub mod nn;
 pub mod ops;
+pub mod plan;
 pub mod reference;
 #[cfg(feature = "report")]
 pub mod report;

@@ -44,17 +44,11 @@ fn an_image_folder_is_read_in_the_order_of_its_names() {
     write(folder.path().join("train/.hidden/1.png"), b"ignored");
     let source = opened(&folder);
     let train = &source.train;
-    assert!(
-        train.name.starts_with("pets") && train.name.ends_with(" train"),
-        "{}",
-        train.name
-    );
+    assert!(train.name.starts_with("pets") && train.name.ends_with(" train"), "{}", train.name);
     assert_eq!((train.height, train.width, train.channels), (2, 3, 3));
     assert_eq!(train.class_names, ["cat", "dog"]);
     assert_eq!(train.labels, [0, 0, 1, 1]);
-    let levels = (0..4)
-        .map(|index| train.image(index).unwrap()[0])
-        .collect::<Vec<_>>();
+    let levels = (0..4).map(|index| train.image(index).unwrap()[0]).collect::<Vec<_>>();
     assert_eq!(levels, [1, 2, 3, 4]);
     // Row 1, column 2 of the first image.
     assert_eq!(train.image(0).unwrap()[15..], [1, 2, 1]);
@@ -64,11 +58,7 @@ fn an_image_folder_is_read_in_the_order_of_its_names() {
 #[test]
 fn a_jpeg_is_read_to_within_its_compression() {
     let folder = image_folder();
-    save(
-        &folder,
-        "train/cat/c.jpeg",
-        RgbImage::from_pixel(3, 2, Rgb([200, 100, 50])),
-    );
+    save(&folder, "train/cat/c.jpeg", RgbImage::from_pixel(3, 2, Rgb([200, 100, 50])));
     let train = opened(&folder).train;
     let pixel = &train.image(2).unwrap()[..3];
     let off = pixel
@@ -82,11 +72,7 @@ fn a_jpeg_is_read_to_within_its_compression() {
 fn grey_images_alone_give_one_channel() {
     let folder = tempfile::tempdir().unwrap();
     for file in ["train/a/1.png", "test/a/1.png"] {
-        save(
-            &folder,
-            file,
-            GrayImage::from_fn(2, 1, |x, _| [(9 * x) as u8 + 1].into()),
-        );
+        save(&folder, file, GrayImage::from_fn(2, 1, |x, _| [(9 * x) as u8 + 1].into()));
     }
     let train = opened(&folder).train;
     assert_eq!((train.channels, train.images), (1, vec![1, 10]));
@@ -100,10 +86,7 @@ fn grey_images_among_colours_become_rgb_wherever_they_are() {
         let source = opened(&folder);
         let images = [source.train.images, source.test.images].concat();
         assert_eq!(images.len(), 6 * 18, "{file}");
-        let grey = images
-            .chunks(18)
-            .filter(|image| **image == [77; 18])
-            .count();
+        let grey = images.chunks(18).filter(|image| **image == [77; 18]).count();
         assert_eq!(grey, 1, "{file}");
     }
 }
@@ -117,11 +100,7 @@ fn an_opaque_alpha_channel_is_dropped_and_a_transparent_one_refused() {
     image.get_pixel_mut(1, 1).0[3] = 254;
     save(&folder, "train/cat/c.png", image);
     assert_refused(&folder, &["c.png", "transparent"]);
-    save(
-        &folder,
-        "train/cat/c.png",
-        GrayAlphaImage::from_pixel(3, 2, [9, 0].into()),
-    );
+    save(&folder, "train/cat/c.png", GrayAlphaImage::from_pixel(3, 2, [9, 0].into()));
     assert_refused(&folder, &["c.png", "transparent"]);
 }
 
@@ -172,10 +151,7 @@ fn a_class_of_only_one_split_is_refused_by_name() {
     for (present, missing) in [("train", "test"), ("test", "train")] {
         let folder = image_folder();
         save(&folder, &format!("{present}/eel/1.png"), rgb(3, 2, 0));
-        assert_refused(
-            &folder,
-            &[&path_text(missing, "eel"), "class folder missing"],
-        );
+        assert_refused(&folder, &[&path_text(missing, "eel"), "class folder missing"]);
     }
 }
 

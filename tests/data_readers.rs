@@ -50,14 +50,7 @@ fn cifar10_is_found_one_folder_down_and_read_in_file_order() {
     let source = opened(&folder);
     assert_eq!(source.train.name, "CIFAR-10 train");
     assert_eq!((source.train.len(), source.test.len()), (50, 10));
-    assert!(
-        source
-            .train
-            .labels
-            .iter()
-            .copied()
-            .eq((0..50).map(|index| index % 10))
-    );
+    assert!(source.train.labels.iter().copied().eq((0..50).map(|index| index % 10)));
     assert_eq!(source.train.class_names[9], "truck");
     assert_eq!(open(&inner).unwrap(), source);
 }
@@ -86,10 +79,7 @@ fn a_truncated_cifar_file_is_refused_with_its_name_and_both_sizes() {
     let bytes = std::fs::read(&path).unwrap();
     write(&path, &bytes[..bytes.len() - 7]);
     let found = (bytes.len() - 7).to_string();
-    assert_refused(
-        &folder,
-        &["data_batch_3.bin", "30730000", &found, "truncated"],
-    );
+    assert_refused(&folder, &["data_batch_3.bin", "30730000", &found, "truncated"]);
 }
 
 #[test]
@@ -98,10 +88,7 @@ fn a_cifar_file_cut_between_records_is_refused_by_comparison_with_the_others() {
     let path = inner.join("data_batch_4.bin");
     let bytes = std::fs::read(&path).unwrap();
     write(&path, &bytes[..9 * CIFAR10_RECORD]);
-    assert_refused(
-        &folder,
-        &["data_batch_4.bin", "30730", "27657", "truncated"],
-    );
+    assert_refused(&folder, &["data_batch_4.bin", "30730", "27657", "truncated"]);
 }
 
 #[test]
@@ -140,10 +127,7 @@ fn cifar_class_names_of_the_wrong_number_are_refused() {
 #[test]
 fn a_cifar_class_without_examples_is_refused_by_name() {
     let (folder, inner) = cifar10();
-    write(
-        inner.join("test_batch.bin"),
-        &cifar_records((0..9).map(|label| vec![label])),
-    );
+    write(inner.join("test_batch.bin"), &cifar_records((0..9).map(|label| vec![label])));
     assert_refused(&folder, &["CIFAR-10 test", "class 9", "truck"]);
 }
 
@@ -154,9 +138,7 @@ fn cifar100() -> TempDir {
     let records = cifar_records((0..100).map(|label| vec![label / 5, label]));
     write(folder.path().join("train.bin"), &records);
     write(folder.path().join("test.bin"), &records);
-    let names = (0..100)
-        .map(|label| format!("fine {label}\n"))
-        .collect::<String>();
+    let names = (0..100).map(|label| format!("fine {label}\n")).collect::<String>();
     write(folder.path().join("fine_label_names.txt"), names.as_bytes());
     folder
 }
@@ -190,23 +172,13 @@ fn a_truncated_cifar100_file_is_refused_with_its_name_and_both_sizes() {
 }
 
 fn idx_labels(labels: &[u8]) -> Vec<u8> {
-    [
-        &[0, 0, 8, 1],
-        &(labels.len() as u32).to_be_bytes()[..],
-        labels,
-    ]
-    .concat()
+    [&[0, 0, 8, 1], &(labels.len() as u32).to_be_bytes()[..], labels].concat()
 }
 
 /// IDX images of 2 rows and 3 columns whose pixels count up.
 fn idx_images(count: u32) -> Vec<u8> {
     let sizes = [count, 2, 3].map(u32::to_be_bytes).concat();
-    [
-        vec![0, 0, 8, 3],
-        sizes,
-        (0..count * 6).map(|pixel| pixel as u8).collect(),
-    ]
-    .concat()
+    [vec![0, 0, 8, 3], sizes, (0..count * 6).map(|pixel| pixel as u8).collect()].concat()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -218,22 +190,10 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// Three classes, four examples to train on and three to test with.
 fn idx() -> TempDir {
     let folder = tempfile::Builder::new().prefix("digits").tempdir().unwrap();
-    write(
-        folder.path().join("train-labels-idx1-ubyte"),
-        &idx_labels(&[2, 0, 1, 0]),
-    );
-    write(
-        folder.path().join("train-images-idx3-ubyte"),
-        &idx_images(4),
-    );
-    write(
-        folder.path().join("t10k-labels-idx1-ubyte.gz"),
-        &gzip(&idx_labels(&[0, 1, 2])),
-    );
-    write(
-        folder.path().join("t10k-images-idx3-ubyte.gz"),
-        &gzip(&idx_images(3)),
-    );
+    write(folder.path().join("train-labels-idx1-ubyte"), &idx_labels(&[2, 0, 1, 0]));
+    write(folder.path().join("train-images-idx3-ubyte"), &idx_images(4));
+    write(folder.path().join("t10k-labels-idx1-ubyte.gz"), &gzip(&idx_labels(&[0, 1, 2])));
+    write(folder.path().join("t10k-images-idx3-ubyte.gz"), &gzip(&idx_images(3)));
     folder
 }
 
@@ -241,11 +201,7 @@ fn idx() -> TempDir {
 fn idx_files_are_read_plain_or_compressed() {
     let source = opened(&idx());
     let train = &source.train;
-    assert!(
-        train.name.starts_with("digits") && train.name.ends_with(" train"),
-        "{}",
-        train.name
-    );
+    assert!(train.name.starts_with("digits") && train.name.ends_with(" train"), "{}", train.name);
     assert_eq!((train.height, train.width, train.channels), (2, 3, 1));
     assert_eq!(train.labels, [2, 0, 1, 0]);
     assert_eq!(train.image(1), Some(&[6, 7, 8, 9, 10, 11][..]));
@@ -257,78 +213,39 @@ fn idx_files_are_read_plain_or_compressed() {
 #[test]
 fn an_idx_file_with_another_magic_number_is_refused() {
     let folder = idx();
-    write(
-        folder.path().join("train-images-idx3-ubyte"),
-        &idx_labels(&[0, 1]),
-    );
-    let parts = [
-        "train-images-idx3-ubyte",
-        "byte 0",
-        "0x00000803",
-        "0x00000801",
-    ];
+    write(folder.path().join("train-images-idx3-ubyte"), &idx_labels(&[0, 1]));
+    let parts = ["train-images-idx3-ubyte", "byte 0", "0x00000803", "0x00000801"];
     assert_refused(&folder, &parts);
 }
 
 #[test]
 fn an_idx_file_that_ends_in_its_header_is_refused() {
     let folder = idx();
-    write(
-        folder.path().join("train-images-idx3-ubyte"),
-        &idx_images(4)[..14],
-    );
-    let parts = [
-        "train-images-idx3-ubyte",
-        "byte 12",
-        "columns",
-        "end of the file",
-    ];
+    write(folder.path().join("train-images-idx3-ubyte"), &idx_images(4)[..14]);
+    let parts = ["train-images-idx3-ubyte", "byte 12", "columns", "end of the file"];
     assert_refused(&folder, &parts);
 }
 
 #[test]
 fn truncated_idx_images_are_refused_with_both_sizes() {
     let folder = idx();
-    write(
-        folder.path().join("train-images-idx3-ubyte"),
-        &idx_images(4)[..30],
-    );
-    assert_refused(
-        &folder,
-        &[
-            "train-images-idx3-ubyte",
-            "expected 40",
-            "found 30",
-            "truncated",
-        ],
-    );
+    write(folder.path().join("train-images-idx3-ubyte"), &idx_images(4)[..30]);
+    assert_refused(&folder, &["train-images-idx3-ubyte", "expected 40", "found 30", "truncated"]);
 }
 
 #[test]
 fn truncated_compressed_idx_images_are_refused_by_name() {
     let folder = idx();
     let whole = gzip(&idx_images(3));
-    write(
-        folder.path().join("t10k-images-idx3-ubyte.gz"),
-        &whole[..whole.len() - 12],
-    );
-    assert_refused(
-        &folder,
-        &["t10k-images-idx3-ubyte.gz", "expected 34", "truncated"],
-    );
+    write(folder.path().join("t10k-images-idx3-ubyte.gz"), &whole[..whole.len() - 12]);
+    assert_refused(&folder, &["t10k-images-idx3-ubyte.gz", "expected 34", "truncated"]);
 }
 
 #[test]
 fn an_idx_file_longer_than_its_header_says_is_refused() {
     let folder = idx();
-    write(
-        folder.path().join("train-labels-idx1-ubyte"),
-        &[idx_labels(&[0, 1]), vec![0]].concat(),
-    );
-    assert_refused(
-        &folder,
-        &["train-labels-idx1-ubyte", "expected 10", "more follows"],
-    );
+    write(folder.path().join("train-labels-idx1-ubyte"), &[idx_labels(&[0, 1]), vec![0]].concat());
+    assert_refused(&folder, &["train-labels-idx1-ubyte", "expected 10", "more follows"]);
 }
 
 #[test]
@@ -337,27 +254,14 @@ fn an_idx_header_that_announces_more_than_memory_is_refused_by_the_file_size() {
     let mut images = idx_images(4);
     images[8..16].fill(0xff);
     write(folder.path().join("train-images-idx3-ubyte"), &images);
-    assert_refused(
-        &folder,
-        &[
-            "train-images-idx3-ubyte",
-            "4294967295x4294967295",
-            "found 40",
-        ],
-    );
+    assert_refused(&folder, &["train-images-idx3-ubyte", "4294967295x4294967295", "found 40"]);
 }
 
 #[test]
 fn idx_images_and_labels_of_different_numbers_are_refused() {
     let folder = idx();
-    write(
-        folder.path().join("train-images-idx3-ubyte"),
-        &idx_images(5),
-    );
-    assert_refused(
-        &folder,
-        &["train-images-idx3-ubyte", "byte 4", "4 images", "found 5"],
-    );
+    write(folder.path().join("train-images-idx3-ubyte"), &idx_images(5));
+    assert_refused(&folder, &["train-images-idx3-ubyte", "byte 4", "4 images", "found 5"]);
 }
 
 #[test]
@@ -365,46 +269,28 @@ fn idx_test_images_of_another_size_are_refused() {
     let folder = idx();
     let mut images = idx_images(3);
     images.swap(11, 15);
-    write(
-        folder.path().join("t10k-images-idx3-ubyte.gz"),
-        &gzip(&images),
-    );
+    write(folder.path().join("t10k-images-idx3-ubyte.gz"), &gzip(&images));
     assert_refused(&folder, &["t10k-images-idx3-ubyte.gz", "2x3", "3x2"]);
 }
 
 #[test]
 fn an_idx_test_label_that_training_never_has_is_refused_with_its_byte_offset() {
     let folder = idx();
-    write(
-        folder.path().join("t10k-labels-idx1-ubyte.gz"),
-        &gzip(&idx_labels(&[0, 1, 3])),
-    );
-    assert_refused(
-        &folder,
-        &["t10k-labels-idx1-ubyte.gz", "byte 10", "label 3"],
-    );
+    write(folder.path().join("t10k-labels-idx1-ubyte.gz"), &gzip(&idx_labels(&[0, 1, 3])));
+    assert_refused(&folder, &["t10k-labels-idx1-ubyte.gz", "byte 10", "label 3"]);
 }
 
 #[test]
 fn idx_training_labels_with_a_gap_are_refused_with_the_byte_offset() {
     let folder = idx();
-    write(
-        folder.path().join("train-labels-idx1-ubyte"),
-        &idx_labels(&[0, 1, 9, 0]),
-    );
-    assert_refused(
-        &folder,
-        &["train-labels-idx1-ubyte", "byte 10", "label 9", "label 2"],
-    );
+    write(folder.path().join("train-labels-idx1-ubyte"), &idx_labels(&[0, 1, 9, 0]));
+    assert_refused(&folder, &["train-labels-idx1-ubyte", "byte 10", "label 9", "label 2"]);
 }
 
 #[test]
 fn an_idx_file_without_examples_is_refused() {
     let folder = idx();
-    write(
-        folder.path().join("train-labels-idx1-ubyte"),
-        &idx_labels(&[]),
-    );
+    write(folder.path().join("train-labels-idx1-ubyte"), &idx_labels(&[]));
     assert_refused(&folder, &["train-labels-idx1-ubyte", "byte 4", "found 0"]);
 }
 
@@ -420,13 +306,7 @@ fn a_folder_with_nothing_known_says_what_was_looked_for() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path().join("readme.txt"), b"");
     let path = folder.path().display().to_string();
-    let parts = [
-        &path,
-        "data_batch_1.bin",
-        "train.bin",
-        "idx3-ubyte",
-        "train/<class>",
-    ];
+    let parts = [&path, "data_batch_1.bin", "train.bin", "idx3-ubyte", "train/<class>"];
     assert_refused(&folder, &parts);
 }
 
@@ -442,14 +322,8 @@ fn a_path_that_does_not_exist_or_is_a_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cifar.tar.gz");
     let error = open(&file).unwrap_err();
-    assert!(
-        matches!(&error, DataError::Io { path, .. } if *path == file),
-        "{error}"
-    );
+    assert!(matches!(&error, DataError::Io { path, .. } if *path == file), "{error}");
     write(&file, b"");
     let error = open(&file).unwrap_err();
-    assert!(
-        matches!(&error, DataError::NotAFolder { path } if *path == file),
-        "{error}"
-    );
+    assert!(matches!(&error, DataError::NotAFolder { path } if *path == file), "{error}");
 }

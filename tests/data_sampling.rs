@@ -26,13 +26,7 @@ fn cases() -> Vec<[u32; 4]> {
         [3, 4, 5, u32::MAX],
         [3, 4, 5, (1 << 30) + 1],
     ];
-    for (seed, epoch, len) in [
-        (7, 0, 1),
-        (7, 1, 2),
-        (8, 2, 5),
-        (9, 3, 37),
-        (u32::MAX, 4, 1_000),
-    ] {
+    for (seed, epoch, len) in [(7, 0, 1), (7, 1, 2), (8, 2, 5), (9, 3, 37), (u32::MAX, 4, 1_000)] {
         cases.extend((0..len).map(|position| [seed, epoch, position, len]));
     }
     cases
@@ -81,14 +75,8 @@ fn run_on_gpu(cases: &[[u32; 4]]) -> Vec<[u32; 2]> {
         label: None,
         layout: &pipeline.get_bind_group_layout(0),
         entries: &[
-            wgpu::BindGroupEntry {
-                binding: 0,
-                resource: input.as_entire_binding(),
-            },
-            wgpu::BindGroupEntry {
-                binding: 1,
-                resource: output.as_entire_binding(),
-            },
+            wgpu::BindGroupEntry { binding: 0, resource: input.as_entire_binding() },
+            wgpu::BindGroupEntry { binding: 1, resource: output.as_entire_binding() },
         ],
     });
     let mut encoder = device.create_command_encoder(&Default::default());
@@ -112,13 +100,7 @@ fn the_shader_and_the_host_visit_examples_in_the_same_order() {
     let results = run_on_gpu(&cases);
     assert_eq!(results.len(), cases.len());
     for (&[seed, epoch, position, len], found) in cases.iter().zip(results) {
-        let expected = [
-            permuted_index(seed, epoch, position, len),
-            pcg_hash(position),
-        ];
-        assert_eq!(
-            found, expected,
-            "seed {seed}, epoch {epoch}, position {position}, len {len}"
-        );
+        let expected = [permuted_index(seed, epoch, position, len), pcg_hash(position)];
+        assert_eq!(found, expected, "seed {seed}, epoch {epoch}, position {position}, len {len}");
     }
 }

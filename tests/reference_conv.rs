@@ -16,14 +16,8 @@ const N: usize = 3;
 const M: usize = 2;
 
 fn convolution_of_a_padded_copy(win: &Window, x: &[f64], w: &[f64]) -> Vec<f64> {
-    let rows = win
-        .height
-        .max((win.out_height - 1) * win.stride + win.kernel_h)
-        + win.pad_top;
-    let columns = win
-        .width
-        .max((win.out_width - 1) * win.stride + win.kernel_w)
-        + win.pad_left;
+    let rows = win.height.max((win.out_height - 1) * win.stride + win.kernel_h) + win.pad_top;
+    let columns = win.width.max((win.out_width - 1) * win.stride + win.kernel_w) + win.pad_left;
     let mut padded = vec![0.0; N * rows * columns * win.in_channels];
     for i in 0..N {
         for y in 0..win.height {
@@ -63,11 +57,7 @@ fn the_forward_pass_is_the_convolution_of_a_padded_copy() {
     for win in windows() {
         let (x, w) = (values(1, win.input_len(N)), values(2, win.weight_len()));
         let expected = convolution_of_a_padded_copy(&win, &x, &w);
-        assert_equal(
-            &format!("{win:?}"),
-            &conv::forward(&win, N, &x, &w),
-            &expected,
-        );
+        assert_equal(&format!("{win:?}"), &conv::forward(&win, N, &x, &w), &expected);
     }
 }
 
@@ -75,16 +65,8 @@ fn the_forward_pass_is_the_convolution_of_a_padded_copy() {
 fn a_linear_window_is_a_matrix_product_in_all_three_directions() {
     let (d_in, d_out) = (6, 4);
     let win = Window::linear(d_in, d_out);
-    let (x, w, dy) = (
-        values(1, N * d_in),
-        values(2, d_in * d_out),
-        values(3, N * d_out),
-    );
-    assert_equal(
-        "y",
-        &conv::forward(&win, N, &x, &w),
-        &matmul::nn(N, d_in, d_out, &x, &w),
-    );
+    let (x, w, dy) = (values(1, N * d_in), values(2, d_in * d_out), values(3, N * d_out));
+    assert_equal("y", &conv::forward(&win, N, &x, &w), &matmul::nn(N, d_in, d_out, &x, &w));
     assert_equal(
         "dx",
         &conv::input_gradient(&win, N, &dy, &w),
@@ -192,9 +174,5 @@ fn the_bias_is_differentiated_and_weighted_by_example() {
 
     let u = bias::similarity(N, positions, channels, &dy, &db);
     let weighted = bias::gradient(N, positions, channels, &dy, Some(&example_weights));
-    assert_equal(
-        "similarity",
-        &[dot(&u, &example_weights)],
-        &[dot(&weighted, &db)],
-    );
+    assert_equal("similarity", &[dot(&u, &example_weights)], &[dot(&weighted, &db)]);
 }

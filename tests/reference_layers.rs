@@ -87,11 +87,7 @@ fn the_averages_are_adjoint_to_their_backward_passes() {
 
 #[test]
 fn the_global_average_is_one_window_over_the_image() {
-    let win = Window {
-        kernel_h: 3,
-        kernel_w: 5,
-        ..Window::padded(3, 5, 2, 2, 3, 5, 0)
-    };
+    let win = Window { kernel_h: 3, kernel_w: 5, ..Window::padded(3, 5, 2, 2, 3, 5, 0) };
     let x = values(1, win.input_len(N));
     assert_equal(
         "global",
@@ -117,11 +113,7 @@ fn the_shortcut_is_adjoint_to_its_backward_pass() {
 fn a_shortcut_of_equal_shapes_is_the_identity() {
     let win = residual::shortcut_window(3, 4, 5, 5, 1);
     let (main, x) = (values(1, win.output_len(N)), values(2, win.input_len(N)));
-    assert_equal(
-        "sum",
-        &residual::forward(&win, N, &main, &x),
-        &moved(&main, 1.0, &x),
-    );
+    assert_equal("sum", &residual::forward(&win, N, &main, &x), &moved(&main, 1.0, &x));
 }
 
 #[test]
@@ -132,10 +124,7 @@ fn the_residual_is_the_gradient_of_the_loss() {
     let residual = softmax_cross_entropy::residual(N, classes, &logits, &labels);
     let gradient = softmax_cross_entropy::gradient(N, classes, &residual, &weights);
     let numerical = numerical_gradient(&logits, |logits| {
-        dot(
-            &softmax_cross_entropy::losses(N, classes, logits, &labels),
-            &weights,
-        )
+        dot(&softmax_cross_entropy::losses(N, classes, logits, &labels), &weights)
     });
     assert_derivative("gradient", &gradient, &numerical);
 }
@@ -156,16 +145,10 @@ fn the_tangent_of_the_loss_is_its_directional_derivative() {
 fn relu_and_dropout_pass_derivatives_where_they_pass_values() {
     let (x, dx) = (values(1, 40), values(2, 40));
     let difference = central_difference(|t| relu::forward(&moved(&x, t, &dx)));
-    assert_derivative(
-        "relu",
-        &relu::apply_mask(&relu::forward(&x), &dx),
-        &difference,
-    );
+    assert_derivative("relu", &relu::apply_mask(&relu::forward(&x), &dx), &difference);
 
-    let mask: Vec<f64> = values(3, 40)
-        .iter()
-        .map(|&v| if v > 0.4 { 0.0 } else { 1.0 / 0.7 })
-        .collect();
+    let mask: Vec<f64> =
+        values(3, 40).iter().map(|&v| if v > 0.4 { 0.0 } else { 1.0 / 0.7 }).collect();
     let difference = central_difference(|t| dropout::forward(&moved(&x, t, &dx), &mask));
     assert_derivative("dropout", &dropout::forward(&dx, &mask), &difference);
 }

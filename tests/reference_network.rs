@@ -47,13 +47,7 @@ fn split(theta: &[f64]) -> Parameters<'_> {
     let (scale, rest) = rest.split_at(CHANNELS);
     let (shift, rest) = rest.split_at(CHANNELS);
     let (linear, bias) = rest.split_at(last().weight_len());
-    Parameters {
-        conv,
-        scale,
-        shift,
-        linear,
-        bias,
-    }
+    Parameters { conv, scale, shift, linear, bias }
 }
 
 struct Batch {
@@ -66,9 +60,7 @@ fn batch(seed: u32, n: usize) -> Batch {
     Batch {
         n,
         x: values(seed, first().input_len(n)),
-        labels: (0..n as u32)
-            .map(|i| (i * i + seed) % CLASSES as u32)
-            .collect(),
+        labels: (0..n as u32).map(|i| (i * i + seed) % CLASSES as u32).collect(),
     }
 }
 
@@ -87,27 +79,14 @@ impl<'a> Pass<'a> {
     fn forward(kind: NormKind, batch: &'a Batch, theta: &'a [f64]) -> Self {
         let theta = split(theta);
         let (n, positions) = (batch.n, first().out_positions());
-        let shape = NormShape {
-            kind,
-            n,
-            positions,
-            channels: CHANNELS,
-        };
+        let shape = NormShape { kind, n, positions, channels: CHANNELS };
         let convolved = conv::forward(&first(), n, &batch.x, theta.conv);
         let statistics = norm::statistics(&shape, &convolved, EPS);
         let activated = norm::forward(&shape, &convolved, &statistics, affine(&theta));
         let features = pool::global_average_forward(n, positions, CHANNELS, &activated);
         let logits = conv::forward(&last(), n, &features, theta.linear);
         let logits = bias::add(n, 1, CLASSES, &logits, theta.bias);
-        Self {
-            batch,
-            theta,
-            shape,
-            convolved,
-            statistics,
-            features,
-            logits,
-        }
+        Self { batch, theta, shape, convolved, statistics, features, logits }
     }
 
     fn losses(&self) -> Vec<f64> {
@@ -122,13 +101,8 @@ impl<'a> Pass<'a> {
         let at_features = conv::input_gradient(&last(), n, &at_logits, self.theta.linear);
         let at_relu = pool::global_average_backward(n, positions, CHANNELS, &at_features);
         let affine = affine(&self.theta);
-        let at_conv = norm::backward(
-            &self.shape,
-            &self.convolved,
-            &at_relu,
-            &self.statistics,
-            affine,
-        );
+        let at_conv =
+            norm::backward(&self.shape, &self.convolved, &at_relu, &self.statistics, affine);
         [at_logits, at_relu, at_conv]
     }
 
@@ -177,14 +151,8 @@ impl<'a> Pass<'a> {
             g.shift,
         );
         let features = pool::global_average_forward(n, positions, CHANNELS, &activated);
-        let (_, logits) = conv::dual(
-            &last(),
-            n,
-            &self.features,
-            Some(&features),
-            self.theta.linear,
-            g.linear,
-        );
+        let (_, logits) =
+            conv::dual(&last(), n, &self.features, Some(&features), self.theta.linear, g.linear);
         let logits = bias::add(n, 1, CLASSES, &logits, g.bias);
         let residual = loss::residual(n, CLASSES, &self.logits, &self.batch.labels);
         loss::tangent(n, CLASSES, &residual, &logits)
@@ -213,21 +181,14 @@ impl<'a> Pass<'a> {
     }
 
     fn keeps_clear_of_the_kink(&self) -> bool {
-        let affine = Affine {
-            relu: false,
-            ..affine(&self.theta)
-        };
+        let affine = Affine { relu: false, ..affine(&self.theta) };
         let before_relu = norm::forward(&self.shape, &self.convolved, &self.statistics, affine);
         before_relu.iter().all(|v| v.abs() > 1e-4)
     }
 }
 
 fn affine<'a>(theta: &Parameters<'a>) -> Affine<'a> {
-    Affine {
-        scale: Some(theta.scale),
-        shift: theta.shift,
-        relu: true,
-    }
+    Affine { scale: Some(theta.scale), shift: theta.shift, relu: true }
 }
 
 struct Setting {
@@ -248,13 +209,7 @@ impl Setting {
             "choose another seed"
         );
         let g = pass.gradient(&[1.0 / M as f64; M]);
-        Self {
-            kind,
-            theta,
-            train,
-            clean,
-            g,
-        }
+        Self { kind, theta, train, clean, g }
     }
 
     fn train_pass(&self) -> Pass<'_> {
@@ -262,11 +217,7 @@ impl Setting {
     }
 
     fn clean_loss(&self, theta: &[f64]) -> f64 {
-        Pass::forward(self.kind, &self.clean, theta)
-            .losses()
-            .iter()
-            .sum::<f64>()
-            / M as f64
+        Pass::forward(self.kind, &self.clean, theta).losses().iter().sum::<f64>() / M as f64
     }
 }
 
@@ -320,12 +271,7 @@ fn with_batch_statistics_the_routes_agree_in_the_sum_alone() {
     let pass = setting.train_pass();
     let (layers, tangent) = (pass.similarity(&setting.g), pass.tangent(&setting.g));
     assert_equal("Σ u", &[layers.iter().sum()], &[tangent.iter().sum()]);
-    assert!(
-        layers
-            .iter()
-            .zip(&tangent)
-            .any(|(a, b)| (a - b).abs() > 1e-3)
-    );
+    assert!(layers.iter().zip(&tangent).any(|(a, b)| (a - b).abs() > 1e-3));
 }
 
 #[test]

@@ -62,9 +62,7 @@ fn curves_show_a_line_a_method_in_its_colour() {
 #[test]
 fn curves_grow_with_the_legend_of_many_methods() {
     let curve = |i: usize| vec![point(0, 0.1, None), point(9, 0.01 * i as f64, Some(0.5))];
-    let methods: Vec<_> = (0..27)
-        .map(|i| method("a method of a long name", curve(i)))
-        .collect();
+    let methods: Vec<_> = (0..27).map(|i| method("a method of a long name", curve(i))).collect();
     let picture = drawn(|path| curves(path, &methods));
     assert!(picture.height() > 27 * 26, "{}", picture.height());
 }
@@ -74,13 +72,7 @@ fn curves_survive_empty_single_and_nan_histories() {
     let odd = [
         method("", vec![]),
         method("single", vec![point(0, 0.5, Some(0.5))]),
-        method(
-            "nan",
-            vec![
-                point(1, f64::NAN, Some(f64::NAN)),
-                point(2, f64::INFINITY, None),
-            ],
-        ),
+        method("nan", vec![point(1, f64::NAN, Some(f64::NAN)), point(2, f64::INFINITY, None)]),
         method("far", vec![point(u64::MAX, 7.0, Some(-3.0))]),
     ];
     for i in 0..odd.len() {
@@ -97,11 +89,8 @@ fn weights_show_how_many_are_zero() {
     assert_eq!(none.dimensions(), (1100, 560));
     // The bar of the flipped examples, three quarters vermillion on white.
     let bar = [224, 134, 64];
-    let near = |p: &RgbImage| {
-        p.pixels()
-            .filter(|q| (0..3).all(|c| q.0[c].abs_diff(bar[c]) < 3))
-            .count()
-    };
+    let near =
+        |p: &RgbImage| p.pixels().filter(|q| (0..3).all(|c| q.0[c].abs_diff(bar[c]) < 3)).count();
     assert!(near(&all) > 15_000, "{}", near(&all));
     assert!(near(&none) < 100, "{}", near(&none));
 }
@@ -140,13 +129,7 @@ fn confusion_puts_matrices_side_by_side() {
 fn confusion_survives_no_matrix_one_class_and_refuses_crooked_ones() {
     drawn(|path| confusion(path, &[], &[]));
     drawn(|path| confusion(path, &[("empty", &[])], &["a"]));
-    drawn(|path| {
-        confusion(
-            path,
-            &[("one", &[vec![3]])],
-            &["a class of a very long name indeed"],
-        )
-    });
+    drawn(|path| confusion(path, &[("one", &[vec![3]])], &["a class of a very long name indeed"]));
     let path = Path::new("never-written.png");
     let error = confusion(path, &[("crooked", &[vec![1, 2]])], &[]).unwrap_err();
     assert!(error.to_string().contains("crooked"), "{error}");
@@ -154,12 +137,7 @@ fn confusion_survives_no_matrix_one_class_and_refuses_crooked_ones() {
 }
 
 fn suspect<'a>(image: &'a [u8], truth: Option<&str>, weight: f32) -> Suspect<'a> {
-    Suspect {
-        image,
-        given: "cat".into(),
-        truth: truth.map(str::to_owned),
-        weight,
-    }
+    Suspect { image, given: "cat".into(), truth: truth.map(str::to_owned), weight }
 }
 
 #[test]
@@ -178,9 +156,7 @@ fn suspects_are_enlarged_threefold_and_framed_by_whether_they_are_wrong() {
 #[test]
 fn suspects_show_the_lowest_weights_and_drop_the_rest() {
     let (low, high) = ([1, 2, 250], [250, 2, 1]);
-    let mut all: Vec<_> = (0..MAX_SUSPECTS)
-        .map(|_| suspect(&high, None, f32::NAN))
-        .collect();
+    let mut all: Vec<_> = (0..MAX_SUSPECTS).map(|_| suspect(&high, None, f32::NAN)).collect();
     all.push(suspect(&low, None, 0.5));
     let picture = drawn(|path| suspects(path, &all, 1, 1, 3));
     assert_eq!(count(&picture, low), 96 * 96);

@@ -84,16 +84,10 @@ fn results_read_back_as_they_were_written() {
     let dir = tempfile::tempdir().unwrap();
     let path = results::write(&example(), dir.path()).unwrap();
     let again = results::read(&path).unwrap();
-    assert_eq!(
-        again.methods[1].reweighting,
-        example().methods[1].reweighting
-    );
+    assert_eq!(again.methods[1].reweighting, example().methods[1].reweighting);
     assert_eq!(again.methods[0].reweighting, None);
     assert!(again.methods[0].curve[0].clean_accuracy.is_nan());
-    assert_eq!(
-        results::to_json(&again).unwrap(),
-        results::to_json(&example()).unwrap()
-    );
+    assert_eq!(results::to_json(&again).unwrap(), results::to_json(&example()).unwrap());
 }
 
 #[test]
@@ -142,10 +136,7 @@ fn an_output_directory_in_the_place_of_a_file_is_an_error_that_names_it() {
     fs::write(&path, "here first").unwrap();
     let error = prepare_out_dir(&path).unwrap_err();
     assert!(matches!(error, ReportError::CreateDir { .. }), "{error}");
-    assert!(
-        error.to_string().contains(path.to_str().unwrap()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
 }
 
 const TABLE: &str = "\
@@ -179,10 +170,7 @@ fn a_table_shows_a_dash_for_what_is_not_a_number() {
     results.methods[0].test_accuracy = f64::NAN;
     results.methods[0].seconds_per_step = f64::INFINITY;
     let text = table::render(&results, None);
-    let row = text
-        .lines()
-        .find(|line| line.starts_with("baseline"))
-        .unwrap();
+    let row = text.lines().find(|line| line.starts_with("baseline")).unwrap();
     assert_eq!(row.matches('–').count(), 5, "{row}");
 }
 
@@ -191,14 +179,8 @@ fn published_figures_are_found_under_any_spelling() {
     let figure = |setting, dataset, name| published(setting, dataset, name).map(|p| p.mean);
     use Dataset::{Cifar10, Cifar100};
     use Setting::{BackgroundFlip, UniformFlip};
-    assert_eq!(
-        figure(BackgroundFlip, Cifar10, "S-Model+Conf+ES"),
-        Some(79.24)
-    );
-    assert_eq!(
-        figure(BackgroundFlip, Cifar10, "s_model_conf_es"),
-        Some(79.24)
-    );
+    assert_eq!(figure(BackgroundFlip, Cifar10, "S-Model+Conf+ES"), Some(79.24));
+    assert_eq!(figure(BackgroundFlip, Cifar10, "s_model_conf_es"), Some(79.24));
     assert_eq!(figure(BackgroundFlip, Cifar100, "Ours"), Some(59.30));
     assert_eq!(figure(UniformFlip, Cifar10, "l2rw"), Some(86.92));
     assert_eq!(figure(UniformFlip, Cifar10, "weighted"), None);
@@ -238,14 +220,8 @@ fn progress_in_a_log_shows_the_first_and_the_last_step_and_is_quiet_between() {
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let tail = "loss 1.500 · train 50.0 % · weight on corrupted";
-    assert_eq!(
-        lines[0],
-        format!("l2rw: step 1 of 500 · {tail} 0.1 % · 20.0 steps/s")
-    );
-    assert_eq!(
-        lines[1],
-        format!("l2rw: step 500 of 500 · {tail} 50.0 % · 20.0 steps/s")
-    );
+    assert_eq!(lines[0], format!("l2rw: step 1 of 500 · {tail} 0.1 % · 20.0 steps/s"));
+    assert_eq!(lines[1], format!("l2rw: step 500 of 500 · {tail} 50.0 % · 20.0 steps/s"));
     assert!(lines[2].starts_with("l2rw: 500 of 500 steps in"), "{text}");
     assert_eq!(lines.len(), 3, "{text}");
 }

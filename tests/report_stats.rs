@@ -14,15 +14,9 @@ fn auroc_counts_the_pairs_that_are_in_order() {
 #[test]
 fn auroc_counts_a_tie_as_half_a_pair() {
     // Positives 2 and 1, negatives 1, 1 and 0: (3 + 1 + 2 · ½) of 6 pairs.
-    let area = auroc(
-        &[2.0, 1.0, 1.0, 1.0, 0.0],
-        &[true, true, false, false, false],
-    );
+    let area = auroc(&[2.0, 1.0, 1.0, 1.0, 0.0], &[true, true, false, false, false]);
     assert_eq!(area, Some(5.0 / 6.0));
-    assert_eq!(
-        auroc(&[1.0; 5], &[true, false, false, true, false]),
-        Some(0.5)
-    );
+    assert_eq!(auroc(&[1.0; 5], &[true, false, false, true, false]), Some(0.5));
 }
 
 #[test]
@@ -49,14 +43,8 @@ fn average_precision_weights_precision_by_recall_gained() {
 
 #[test]
 fn average_precision_takes_equal_scores_as_one_threshold() {
-    assert_eq!(
-        average_precision(&[1.0; 4], &[true, false, false, false]),
-        Some(0.25)
-    );
-    assert_eq!(
-        average_precision(&[1.0; 4], &[false, false, false, true]),
-        Some(0.25)
-    );
+    assert_eq!(average_precision(&[1.0; 4], &[true, false, false, false]), Some(0.25));
+    assert_eq!(average_precision(&[1.0; 4], &[false, false, false, true]), Some(0.25));
     assert_eq!(average_precision(&[1.0], &[false]), None);
 }
 
@@ -69,10 +57,7 @@ fn confusion_has_a_row_for_the_truth_and_a_column_for_the_prediction() {
 #[test]
 fn confusion_refuses_classes_and_lengths_that_do_not_fit() {
     let outside = confusion(&[0, 5], &[0, 0], 3).unwrap_err();
-    assert!(
-        outside.to_string().contains("example 1 has label 5"),
-        "{outside}"
-    );
+    assert!(outside.to_string().contains("example 1 has label 5"), "{outside}");
     let lengths = confusion(&[0, 1], &[0], 3);
     assert!(matches!(lengths, Err(ReportError::Input { .. })));
 }

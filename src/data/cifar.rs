@@ -62,11 +62,7 @@ impl Layout {
 /// files must be equally long, which is what gives away most truncated ones.
 pub(super) fn read(folder: &Path, layout: &Layout) -> Result<Source, DataError> {
     let class_names = class_names(folder, layout)?;
-    let train = layout
-        .train
-        .iter()
-        .map(|file| folder.join(file))
-        .collect::<Vec<_>>();
+    let train = layout.train.iter().map(|file| folder.join(file)).collect::<Vec<_>>();
     check_sizes(folder, &train, layout, layout.published_records[0])?;
     let test = [folder.join(layout.test)];
     check_sizes(folder, &test, layout, layout.published_records[1])?;
@@ -87,11 +83,7 @@ fn class_names(folder: &Path, layout: &Layout) -> Result<Vec<String>, DataError>
     let names = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let names = names.map(str::to_owned).collect::<Vec<_>>();
     if names.len() != layout.classes() {
-        return Err(DataError::ClassNames {
-            path,
-            expected: layout.classes(),
-            found: names.len(),
-        });
+        return Err(DataError::ClassNames { path, expected: layout.classes(), found: names.len() });
     }
     Ok(names)
 }
@@ -151,13 +143,11 @@ fn check_sizes(
 
 fn size(path: &Path) -> Result<u64, DataError> {
     let metadata = std::fs::metadata(path);
-    metadata
-        .map(|metadata| metadata.len())
-        .map_err(|reason| DataError::Io {
-            path: path.to_owned(),
-            action: "inspect",
-            reason,
-        })
+    metadata.map(|metadata| metadata.len()).map_err(|reason| DataError::Io {
+        path: path.to_owned(),
+        action: "inspect",
+        reason,
+    })
 }
 
 fn read_split(

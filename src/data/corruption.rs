@@ -52,11 +52,7 @@ impl Corruption {
     fn check(&self, classes: usize) -> Result<(), DataError> {
         let class_exists = |role, class: u32| match (class as usize) < classes {
             true => Ok(()),
-            false => Err(DataError::NoSuchClass {
-                role,
-                class,
-                classes,
-            }),
+            false => Err(DataError::NoSuchClass { role, class, classes }),
         };
         match self {
             Self::None => Ok(()),
@@ -88,11 +84,7 @@ impl Corruption {
 
 fn check_share(share: f64) -> Result<(), DataError> {
     // Written so that NaN is refused too.
-    if (0.0..=1.0).contains(&share) {
-        Ok(())
-    } else {
-        Err(DataError::Share { share })
-    }
+    if (0.0..=1.0).contains(&share) { Ok(()) } else { Err(DataError::Share { share }) }
 }
 
 /// Corrupts `labels`, `[N]`, in place and says which of them are wrong afterwards, `[N]`.
@@ -145,11 +137,7 @@ pub fn apply(
             }
         }
     }
-    Ok(labels
-        .iter()
-        .zip(&before)
-        .map(|(after, before)| after != before)
-        .collect())
+    Ok(labels.iter().zip(&before).map(|(after, before)| after != before).collect())
 }
 
 /// `share` of the `candidates`, rounded, in random order.
@@ -171,21 +159,13 @@ pub fn asymmetric_map(class_names: &[String]) -> Vec<(u32, u32)> {
         ("cat", "dog"),
         ("dog", "cat"),
     ];
-    let number = |name| {
-        class_names
-            .iter()
-            .position(|known| known == name)
-            .map(|class| class as u32)
-    };
-    let pairs = LOOKALIKES
-        .iter()
-        .map(|&(class, target)| Some((number(class)?, number(target)?)));
+    let number =
+        |name| class_names.iter().position(|known| known == name).map(|class| class as u32);
+    let pairs = LOOKALIKES.iter().map(|&(class, target)| Some((number(class)?, number(target)?)));
     let classes = class_names.len() as u32;
     match pairs.collect::<Option<Vec<_>>>() {
         Some(map) if classes == 10 => map,
-        _ => (0..classes)
-            .map(|class| (class, (class + 1) % classes))
-            .collect(),
+        _ => (0..classes).map(|class| (class, (class + 1) % classes)).collect(),
     }
 }
 
@@ -207,9 +187,7 @@ pub fn long_tail(
     seed: u64,
 ) -> Result<Vec<usize>, DataError> {
     if !(imbalance_factor.is_finite() && imbalance_factor >= 1.0) {
-        return Err(DataError::ImbalanceFactor {
-            factor: imbalance_factor,
-        });
+        return Err(DataError::ImbalanceFactor { factor: imbalance_factor });
     }
     let members = indices_by_class(labels, classes)?;
     let largest = members.iter().map(Vec::len).max().unwrap_or(0);
@@ -222,11 +200,7 @@ pub fn long_tail(
         let (chosen, _) = members.partial_shuffle(&mut rng, count);
         if chosen.is_empty() {
             let factor = imbalance_factor;
-            return Err(DataError::ImbalanceEmpties {
-                factor,
-                class,
-                largest,
-            });
+            return Err(DataError::ImbalanceEmpties { factor, class, largest });
         }
         kept.extend_from_slice(chosen);
     }
@@ -239,23 +213,15 @@ mod tests {
     use super::*;
 
     fn balanced(classes: u32, per_class: u32) -> Vec<u32> {
-        (0..classes * per_class)
-            .map(|index| index % classes)
-            .collect()
+        (0..classes * per_class).map(|index| index % classes).collect()
     }
 
     /// The labels after `corruption`, and which are wrong.
     fn corrupted(labels: &[u32], classes: usize, corruption: &Corruption) -> (Vec<u32>, Vec<bool>) {
         let mut after = labels.to_vec();
         let wrong = apply(&mut after, classes, corruption, 1).unwrap();
-        let differs = labels
-            .iter()
-            .zip(&after)
-            .map(|(before, after)| before != after);
-        assert!(
-            wrong.iter().copied().eq(differs),
-            "the mask is what changed"
-        );
+        let differs = labels.iter().zip(&after).map(|(before, after)| before != after);
+        assert!(wrong.iter().copied().eq(differs), "the mask is what changed");
         (after, wrong)
     }
 
@@ -273,10 +239,7 @@ mod tests {
     #[test]
     fn background_flip_counts_the_background_class_towards_the_share() {
         let labels = balanced(10, 1_000);
-        let flip = Corruption::BackgroundFlip {
-            share: 0.4,
-            background: 3,
-        };
+        let flip = Corruption::BackgroundFlip { share: 0.4, background: 3 };
         let (after, wrong) = corrupted(&labels, 10, &flip);
         // 36% wrong and 46% labelled as background; standard deviation about 24 examples.
         assert!((3_500..3_700).contains(&count(&wrong)), "{}", count(&wrong));
@@ -286,10 +249,7 @@ mod tests {
 
     #[test]
     fn background_flip_at_a_share_of_one_leaves_only_the_background() {
-        let flip = Corruption::BackgroundFlip {
-            share: 1.0,
-            background: 0,
-        };
+        let flip = Corruption::BackgroundFlip { share: 1.0, background: 0 };
         let (after, wrong) = corrupted(&balanced(4, 25), 4, &flip);
         assert_eq!((after, count(&wrong)), (vec![0; 100], 75));
     }
@@ -300,9 +260,7 @@ mod tests {
         let (after, wrong) = corrupted(&labels, 10, &Corruption::UniformFlip { share: 0.4 });
         assert_eq!(count(&wrong), 4_000);
         for target in 1..10 {
-            let hits = (0..labels.len())
-                .filter(|&i| labels[i] == 0 && after[i] == target)
-                .count();
+            let hits = (0..labels.len()).filter(|&i| labels[i] == 0 && after[i] == target).count();
             // 44 expected.
             assert!((15..90).contains(&hits), "class {target}: {hits}");
         }
@@ -327,20 +285,10 @@ mod tests {
     #[test]
     fn asymmetric_flip_changes_its_share_of_each_mapped_class_and_nothing_else() {
         let labels = balanced(4, 100);
-        let flip = Corruption::AsymmetricFlip {
-            share: 0.3,
-            map: vec![(0, 1), (1, 0), (3, 1)],
-        };
+        let flip = Corruption::AsymmetricFlip { share: 0.3, map: vec![(0, 1), (1, 0), (3, 1)] };
         let (after, _) = corrupted(&labels, 4, &flip);
-        let moved = |from, to| {
-            (0..400)
-                .filter(|&i| labels[i] == from && after[i] == to)
-                .count()
-        };
-        assert_eq!(
-            [moved(0, 1), moved(1, 0), moved(3, 1), moved(2, 2)],
-            [30, 30, 30, 100]
-        );
+        let moved = |from, to| (0..400).filter(|&i| labels[i] == from && after[i] == to).count();
+        assert_eq!([moved(0, 1), moved(1, 0), moved(3, 1), moved(2, 2)], [30, 30, 30, 100]);
         assert_eq!([moved(0, 0), moved(1, 1), moved(3, 3)], [70, 70, 70]);
     }
 
@@ -348,13 +296,7 @@ mod tests {
     fn the_same_seed_corrupts_the_same_examples_and_another_seed_others() {
         let with = |seed| {
             let mut labels = balanced(10, 100);
-            apply(
-                &mut labels,
-                10,
-                &Corruption::UniformFlip { share: 0.5 },
-                seed,
-            )
-            .unwrap();
+            apply(&mut labels, 10, &Corruption::UniformFlip { share: 0.5 }, seed).unwrap();
             labels
         };
         assert_eq!(with(1), with(1));
@@ -380,10 +322,7 @@ mod tests {
     fn shares_outside_zero_to_one_are_refused_with_their_value() {
         for share in [-0.1, 1.5, f64::NAN, f64::INFINITY] {
             for corruption in [
-                Corruption::BackgroundFlip {
-                    share,
-                    background: 0,
-                },
+                Corruption::BackgroundFlip { share, background: 0 },
                 Corruption::UniformFlip { share },
                 Corruption::UniformFlipOfficial { share },
                 Corruption::AsymmetricFlip { share, map: vec![] },
@@ -396,49 +335,26 @@ mod tests {
 
     #[test]
     fn classes_that_do_not_exist_are_refused_by_role_and_number() {
-        let background = Corruption::BackgroundFlip {
-            share: 0.1,
-            background: 2,
-        };
-        assert!(
-            refusal(2, &background)
-                .to_string()
-                .contains("background class 2")
-        );
-        let target = Corruption::AsymmetricFlip {
-            share: 0.1,
-            map: vec![(0, 7)],
-        };
+        let background = Corruption::BackgroundFlip { share: 0.1, background: 2 };
+        assert!(refusal(2, &background).to_string().contains("background class 2"));
+        let target = Corruption::AsymmetricFlip { share: 0.1, map: vec![(0, 7)] };
         assert!(refusal(2, &target).to_string().contains("target class 7"));
-        let source = Corruption::AsymmetricFlip {
-            share: 0.1,
-            map: vec![(8, 0)],
-        };
+        let source = Corruption::AsymmetricFlip { share: 0.1, map: vec![(8, 0)] };
         assert!(refusal(2, &source).to_string().contains("source class 8"));
     }
 
     #[test]
     fn a_class_with_two_targets_is_refused() {
-        let flip = Corruption::AsymmetricFlip {
-            share: 0.1,
-            map: vec![(1, 0), (1, 2)],
-        };
-        assert!(matches!(
-            refusal(3, &flip),
-            DataError::RepeatedSource { class: 1 }
-        ));
+        let flip = Corruption::AsymmetricFlip { share: 0.1, map: vec![(1, 0), (1, 2)] };
+        assert!(matches!(refusal(3, &flip), DataError::RepeatedSource { class: 1 }));
     }
 
     #[test]
     fn uniform_flips_of_a_single_class_are_refused() {
-        for flip in [
-            Corruption::UniformFlip { share: 0.1 },
-            Corruption::UniformFlipOfficial { share: 0.1 },
-        ] {
-            assert!(matches!(
-                refusal(1, &flip),
-                DataError::TooFewClasses { classes: 1 }
-            ));
+        for flip in
+            [Corruption::UniformFlip { share: 0.1 }, Corruption::UniformFlipOfficial { share: 0.1 }]
+        {
+            assert!(matches!(refusal(1, &flip), DataError::TooFewClasses { classes: 1 }));
         }
     }
 
@@ -446,18 +362,8 @@ mod tests {
     fn labels_out_of_range_are_refused_and_absurd_class_counts_do_not_panic() {
         let flip = Corruption::UniformFlip { share: 1.0 };
         let error = apply(&mut [0, 5], 3, &flip, 1).unwrap_err();
-        assert!(matches!(
-            error,
-            DataError::LabelOutOfRange {
-                index: 1,
-                label: 5,
-                classes: 3
-            }
-        ));
-        assert_eq!(
-            apply(&mut [0, 5], usize::MAX, &flip, 1).unwrap(),
-            [true, true]
-        );
+        assert!(matches!(error, DataError::LabelOutOfRange { index: 1, label: 5, classes: 3 }));
+        assert_eq!(apply(&mut [0, 5], usize::MAX, &flip, 1).unwrap(), [true, true]);
         assert!(long_tail(&[0, 1], usize::MAX, 2.0, 1).is_err());
         assert!(super::super::stratified_clean_split(&[0, 0], usize::MAX, 1, 1).is_err());
     }
@@ -511,24 +417,14 @@ mod tests {
     #[test]
     fn a_long_tail_that_empties_a_class_is_refused_by_class() {
         let error = long_tail(&balanced(3, 7), 3, 10.0, 1).unwrap_err();
-        assert!(matches!(
-            error,
-            DataError::ImbalanceEmpties {
-                class: 2,
-                largest: 7,
-                ..
-            }
-        ));
+        assert!(matches!(error, DataError::ImbalanceEmpties { class: 2, largest: 7, .. }));
     }
 
     #[test]
     fn imbalance_factors_below_one_or_not_finite_are_refused() {
         for factor in [0.99, 0.0, -1.0, f64::NAN, f64::INFINITY] {
             let error = long_tail(&balanced(3, 7), 3, factor, 1).unwrap_err();
-            assert!(
-                matches!(error, DataError::ImbalanceFactor { .. }),
-                "{factor}: {error}"
-            );
+            assert!(matches!(error, DataError::ImbalanceFactor { .. }), "{factor}: {error}");
         }
     }
 }

@@ -39,9 +39,7 @@ impl Dataset {
     ) -> Result<Self, DataError> {
         let name = name.into();
         let [height, width, channels] = shape;
-        let image_bytes = height
-            .checked_mul(width)
-            .and_then(|area| area.checked_mul(channels));
+        let image_bytes = height.checked_mul(width).and_then(|area| area.checked_mul(channels));
         let expected = image_bytes.and_then(|bytes| bytes.checked_mul(labels.len()));
         if image_bytes == Some(0) || expected != Some(images.len()) {
             return Err(DataError::Shape {
@@ -54,21 +52,9 @@ impl Dataset {
         let members = indices_by_class(&labels, class_names.len())?;
         if let Some(class) = members.iter().position(Vec::is_empty) {
             let class_name = class_names[class].clone();
-            return Err(DataError::EmptyClass {
-                data_set: name,
-                class,
-                class_name,
-            });
+            return Err(DataError::EmptyClass { data_set: name, class, class_name });
         }
-        Ok(Self {
-            name,
-            height,
-            width,
-            channels,
-            class_names,
-            images,
-            labels,
-        })
+        Ok(Self { name, height, width, channels, class_names, images, labels })
     }
 
     /// The number of examples, N.
@@ -109,10 +95,7 @@ impl Dataset {
         let mut labels = Vec::with_capacity(indices.len());
         for &index in indices {
             let (Some(image), Some(&label)) = (self.image(index), self.labels.get(index)) else {
-                return Err(DataError::IndexOutOfRange {
-                    index,
-                    len: self.len(),
-                });
+                return Err(DataError::IndexOutOfRange { index, len: self.len() });
             };
             images.extend_from_slice(image);
             labels.push(label);
@@ -146,14 +129,7 @@ mod tests {
     }
 
     fn three_images() -> Dataset {
-        Dataset::new(
-            "three",
-            [1, 2, 1],
-            names(2),
-            vec![1, 2, 3, 4, 5, 6],
-            vec![0, 1, 0],
-        )
-        .unwrap()
+        Dataset::new("three", [1, 2, 1], names(2), vec![1, 2, 3, 4, 5, 6], vec![0, 1, 0]).unwrap()
     }
 
     #[test]
@@ -176,20 +152,14 @@ mod tests {
     #[test]
     fn a_subset_index_past_the_end_is_an_error_with_both_numbers() {
         let error = three_images().subset(&[0, 3]).unwrap_err();
-        assert!(
-            matches!(error, DataError::IndexOutOfRange { index: 3, len: 3 }),
-            "{error}"
-        );
+        assert!(matches!(error, DataError::IndexOutOfRange { index: 3, len: 3 }), "{error}");
     }
 
     #[test]
     fn images_of_the_wrong_length_are_refused_with_the_expected_and_found_sizes() {
         let error = Dataset::new("odd", [2, 2, 3], names(1), vec![0; 23], vec![0, 0]).unwrap_err();
         let message = error.to_string();
-        assert!(
-            message.contains("odd") && message.contains("24"),
-            "{message}"
-        );
+        assert!(message.contains("odd") && message.contains("24"), "{message}");
         assert!(message.contains("23"), "{message}");
     }
 
@@ -210,14 +180,7 @@ mod tests {
     fn a_label_without_a_class_name_is_refused_with_its_index() {
         let error = Dataset::new("x", [1, 1, 1], names(2), vec![0; 3], vec![0, 1, 2]).unwrap_err();
         assert!(
-            matches!(
-                error,
-                DataError::LabelOutOfRange {
-                    index: 2,
-                    label: 2,
-                    classes: 2
-                }
-            ),
+            matches!(error, DataError::LabelOutOfRange { index: 2, label: 2, classes: 2 }),
             "{error}"
         );
     }
@@ -226,9 +189,6 @@ mod tests {
     fn a_class_without_examples_is_refused_by_name() {
         let error = Dataset::new("gap", [1, 1, 1], names(3), vec![0; 2], vec![0, 2]).unwrap_err();
         let message = error.to_string();
-        assert!(
-            message.contains("gap") && message.contains("class 1"),
-            "{message}"
-        );
+        assert!(message.contains("gap") && message.contains("class 1"), "{message}");
     }
 }

@@ -56,13 +56,7 @@ pub fn fetch_cifar10(
         .timeout_recv_response(Some(Duration::from_secs(60)))
         .timeout_per_read(Some(Duration::from_secs(60)))
         .build();
-    Fetch {
-        agent: agent.into(),
-        archive: cifar10(),
-        cache,
-        base_url,
-    }
-    .run(progress)
+    Fetch { agent: agent.into(), archive: cifar10(), cache, base_url }.run(progress)
 }
 
 /// The folder for this crate's downloads that the platform's conventions name, such as
@@ -105,18 +99,12 @@ impl Fetch<'_> {
         match std::fs::rename(unpacked.join(self.archive.folder), &target) {
             // Another process may have been faster; its copy passed the same checksum.
             Err(_) if target.is_dir() => Ok(target),
-            renamed => renamed
-                .map(|()| target.clone())
-                .map_err(io(&target, "put in place")),
+            renamed => renamed.map(|()| target.clone()).map_err(io(&target, "put in place")),
         }
     }
 
     fn url(&self) -> String {
-        format!(
-            "{}/{}",
-            self.base_url.trim_end_matches('/'),
-            self.archive.file
-        )
+        format!("{}/{}", self.base_url.trim_end_matches('/'), self.archive.file)
     }
 
     fn error(&self, received: u64, reason: impl ToString) -> DataError {
@@ -133,11 +121,7 @@ impl Fetch<'_> {
         path: &Path,
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<(), DataError> {
-        let response = self
-            .agent
-            .get(self.url())
-            .call()
-            .map_err(|reason| self.error(0, reason))?;
+        let response = self.agent.get(self.url()).call().map_err(|reason| self.error(0, reason))?;
         let body = response.into_body();
         let total = body.content_length();
         // One byte more than expected is enough to know that it is another file.
@@ -147,23 +131,16 @@ impl Fetch<'_> {
         let mut received = 0;
         let mut buffer = vec![0; 1 << 16];
         loop {
-            let count = reader
-                .read(&mut buffer)
-                .map_err(|reason| self.error(received, reason))?;
+            let count = reader.read(&mut buffer).map_err(|reason| self.error(received, reason))?;
             if count == 0 {
                 break;
             }
             hash.update(&buffer[..count]);
-            file.write_all(&buffer[..count])
-                .map_err(io(path, "write"))?;
+            file.write_all(&buffer[..count]).map_err(io(path, "write"))?;
             received += count as u64;
             progress(received, total);
         }
-        let found = hash
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>();
+        let found = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         if found == self.archive.sha256 {
             return Ok(());
         }
@@ -178,11 +155,7 @@ impl Fetch<'_> {
 }
 
 fn io<'a>(path: &'a Path, action: &'static str) -> impl Fn(std::io::Error) -> DataError + 'a {
-    move |reason| DataError::Io {
-        path: path.to_owned(),
-        action,
-        reason,
-    }
+    move |reason| DataError::Io { path: path.to_owned(), action, reason }
 }
 
 #[cfg(test)]
@@ -199,20 +172,14 @@ mod tests {
         let mut header = tar::Header::new_gnu();
         header.set_size(5);
         header.set_mode(0o644);
-        tar.append_data(&mut header, "batches/data.bin", &b"bytes"[..])
-            .unwrap();
+        tar.append_data(&mut header, "batches/data.bin", &b"bytes"[..]).unwrap();
         tar.into_inner().unwrap().finish().unwrap()
     }
 
     fn archive_of(bytes: &[u8]) -> Archive {
         let digest = Sha256::digest(bytes);
         let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Archive {
-            file: "batches.tar.gz",
-            folder: "batches",
-            bytes: bytes.len() as u64,
-            sha256,
-        }
+        Archive { file: "batches.tar.gz", folder: "batches", bytes: bytes.len() as u64, sha256 }
     }
 
     /// Answers one request with `response` and returns the request line.
@@ -239,20 +206,12 @@ mod tests {
     fn fetch(cache: &Path, base_url: &str, archive: Archive) -> Result<PathBuf, DataError> {
         // Without the proxy that the environment may name: the server is on this machine.
         let agent = Agent::config_builder().proxy(None).build().into();
-        Fetch {
-            agent,
-            archive,
-            cache,
-            base_url,
-        }
-        .run(&mut |_, _| {})
+        Fetch { agent, archive, cache, base_url }.run(&mut |_, _| {})
     }
 
     fn entries(folder: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(folder).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     #[test]
@@ -260,10 +219,7 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let (url, server) = serve_once(ok(packed().len(), &packed()));
         let folder = fetch(cache.path(), &url, archive_of(&packed())).unwrap();
-        assert_eq!(
-            server.join().unwrap(),
-            "GET /mirror/batches.tar.gz HTTP/1.1"
-        );
+        assert_eq!(server.join().unwrap(), "GET /mirror/batches.tar.gz HTTP/1.1");
         assert_eq!(std::fs::read(folder.join("data.bin")).unwrap(), b"bytes");
         assert_eq!(entries(cache.path()), ["batches"]);
     }
@@ -275,16 +231,9 @@ mod tests {
         let (base_url, server) = serve_once(ok(size, &packed()));
         let agent = Agent::config_builder().proxy(None).build().into();
         let archive = archive_of(&packed());
-        let fetch = Fetch {
-            agent,
-            archive,
-            cache: cache.path(),
-            base_url: &base_url,
-        };
+        let fetch = Fetch { agent, archive, cache: cache.path(), base_url: &base_url };
         let mut last = None;
-        fetch
-            .run(&mut |done, total| last = Some((done, total)))
-            .unwrap();
+        fetch.run(&mut |done, total| last = Some((done, total))).unwrap();
         server.join().unwrap();
         assert_eq!(last, Some((size as u64, Some(size as u64))));
     }
@@ -325,22 +274,14 @@ mod tests {
     #[test]
     fn a_longer_file_is_refused_without_reading_it_all() {
         let body = vec![0; 300_000];
-        assert_fails(
-            ok(body.len(), &body),
-            archive_of(b"1234"),
-            &["expected 4 bytes", "5 bytes"],
-        );
+        assert_fails(ok(body.len(), &body), archive_of(b"1234"), &["expected 4 bytes", "5 bytes"]);
     }
 
     #[test]
     fn a_body_that_stops_early_is_an_error_with_the_bytes_received() {
         let half = &packed()[..packed().len() / 2];
         let received = format!("after {} bytes", half.len());
-        assert_fails(
-            ok(packed().len(), half),
-            archive_of(&packed()),
-            &[&received],
-        );
+        assert_fails(ok(packed().len(), half), archive_of(&packed()), &[&received]);
     }
 
     #[test]
@@ -351,26 +292,17 @@ mod tests {
 
     #[test]
     fn a_server_that_cannot_be_reached_is_an_error_with_the_address() {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let cache = tempfile::tempdir().unwrap();
         let url = format!("http://127.0.0.1:{port}");
-        let message = fetch(cache.path(), &url, archive_of(b""))
-            .unwrap_err()
-            .to_string();
+        let message = fetch(cache.path(), &url, archive_of(b"")).unwrap_err().to_string();
         assert!(message.contains(&port.to_string()), "{message}");
         assert_eq!(entries(cache.path()), [""; 0]);
     }
 
     #[test]
     fn an_archive_without_the_expected_folder_is_an_error_and_nothing_is_kept() {
-        let archive = Archive {
-            folder: "other",
-            ..archive_of(&packed())
-        };
+        let archive = Archive { folder: "other", ..archive_of(&packed()) };
         let cache = tempfile::tempdir().unwrap();
         let (url, server) = serve_once(ok(packed().len(), &packed()));
         let message = fetch(cache.path(), &url, archive).unwrap_err().to_string();

@@ -324,9 +324,7 @@ fn product(examples: usize, shape: &[usize; 3]) -> String {
         return "no dimension to be zero and some".to_owned();
     }
     let factors = shape.iter().map(|&factor| factor as u128);
-    let bytes = factors
-        .chain([examples as u128])
-        .try_fold(1_u128, u128::checked_mul);
+    let bytes = factors.chain([examples as u128]).try_fold(1_u128, u128::checked_mul);
     bytes.map_or_else(|| "too many".to_owned(), |bytes| bytes.to_string())
 }
 

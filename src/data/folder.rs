@@ -37,23 +37,13 @@ pub(super) fn read(folder: &Path, name: &str) -> Result<Source, DataError> {
     let test = decode_all(&test, &size)?;
     let grey = train.iter().chain(&test).all(|piece| piece.grey);
     Ok(Source {
-        train: dataset(
-            format!("{name} {TRAIN}"),
-            &size,
-            grey,
-            class_names.clone(),
-            train,
-        )?,
+        train: dataset(format!("{name} {TRAIN}"), &size, grey, class_names.clone(), train)?,
         test: dataset(format!("{name} {TEST}"), &size, grey, class_names, test)?,
     })
 }
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let error = |reason| DataError::Io {
-        path: folder.to_owned(),
-        action: "list",
-        reason,
-    };
+    let error = |reason| DataError::Io { path: folder.to_owned(), action: "list", reason };
     let entries = std::fs::read_dir(folder).map_err(error)?;
     let mut paths = Vec::new();
     for entry in entries {
@@ -68,13 +58,9 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
 
 fn class_names(split: &Path) -> Result<Vec<String>, DataError> {
     let folders = list(split)?.into_iter().filter(|path| path.is_dir());
-    let names = folders
-        .map(|path| file_name(&path))
-        .collect::<Result<Vec<_>, _>>()?;
+    let names = folders.map(|path| file_name(&path)).collect::<Result<Vec<_>, _>>()?;
     if names.is_empty() {
-        return Err(DataError::NoClasses {
-            path: split.to_owned(),
-        });
+        return Err(DataError::NoClasses { path: split.to_owned() });
     }
     Ok(names)
 }
@@ -120,11 +106,7 @@ fn list_images(split: &Path, class_names: &[String]) -> Result<Vec<(PathBuf, u32
 
 fn is_image(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|found| {
-        EXTENSIONS
-            .iter()
-            .any(|known| found.eq_ignore_ascii_case(known))
-    })
+    extension.is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
 }
 
 /// The size that all images must have, and the image that sets it.
@@ -137,27 +119,16 @@ struct ImageSize {
 impl ImageSize {
     fn of(first: &Path) -> Result<Self, DataError> {
         let (width, height) = decoder(first)?.dimensions();
-        Ok(Self {
-            first: first.to_owned(),
-            width,
-            height,
-        })
+        Ok(Self { first: first.to_owned(), width, height })
     }
 }
 
 fn undecodable(path: &Path) -> impl Fn(image::ImageError) -> DataError + '_ {
-    |reason| DataError::Image {
-        path: path.to_owned(),
-        reason: reason.to_string(),
-    }
+    |reason| DataError::Image { path: path.to_owned(), reason: reason.to_string() }
 }
 
 fn decoder(path: &Path) -> Result<impl ImageDecoder + use<>, DataError> {
-    let io = |reason| DataError::Io {
-        path: path.to_owned(),
-        action: "open",
-        reason,
-    };
+    let io = |reason| DataError::Io { path: path.to_owned(), action: "open", reason };
     let reader = ImageReader::open(path).map_err(io)?;
     // By content: files named .jpg that hold a PNG are common.
     let reader = reader.with_guessed_format().map_err(io)?;
@@ -178,30 +149,18 @@ fn decode_all(files: &[(PathBuf, u32)], size: &ImageSize) -> Result<Vec<Piece>, 
         let workers = runs.map(|run| (run, scope.spawn(|| decode_run(run, size))));
         // Joined in the order of the files, so that the first bad one is what is reported.
         let workers = workers.collect::<Vec<_>>().into_iter();
-        workers
-            .map(|(run, worker)| worker.join().unwrap_or_else(|_| Err(panicked(run))))
-            .collect()
+        workers.map(|(run, worker)| worker.join().unwrap_or_else(|_| Err(panicked(run)))).collect()
     })
 }
 
 fn panicked(run: &[(PathBuf, u32)]) -> DataError {
-    let path = run
-        .first()
-        .map(|(path, _)| path.clone())
-        .unwrap_or_default();
-    let reason = format!(
-        "the decoder panicked on it or one of the {} files after it",
-        run.len()
-    );
+    let path = run.first().map(|(path, _)| path.clone()).unwrap_or_default();
+    let reason = format!("the decoder panicked on it or one of the {} files after it", run.len());
     DataError::Image { path, reason }
 }
 
 fn decode_run(files: &[(PathBuf, u32)], size: &ImageSize) -> Result<Piece, DataError> {
-    let mut piece = Piece {
-        grey: true,
-        pixels: Vec::new(),
-        labels: Vec::new(),
-    };
+    let mut piece = Piece { grey: true, pixels: Vec::new(), labels: Vec::new() };
     for (path, label) in files {
         let image = decode(path, size)?;
         let grey = !image.color().has_color();
@@ -225,18 +184,11 @@ fn decode(path: &Path, size: &ImageSize) -> Result<DynamicImage, DataError> {
     let expected = (size.width, size.height);
     if found != expected {
         let (path, first) = (path.to_owned(), size.first.clone());
-        return Err(DataError::ImageSize {
-            path,
-            first,
-            expected,
-            found,
-        });
+        return Err(DataError::ImageSize { path, first, expected, found });
     }
     let image = DynamicImage::from_decoder(decoder).map_err(undecodable(path))?;
     if image.color().has_alpha() && image.to_rgba16().pixels().any(|pixel| pixel[3] != u16::MAX) {
-        return Err(DataError::Transparent {
-            path: path.to_owned(),
-        });
+        return Err(DataError::Transparent { path: path.to_owned() });
     }
     Ok(image)
 }
@@ -262,10 +214,6 @@ fn dataset(
         }
         labels.extend(piece.labels);
     }
-    let shape = [
-        size.height as usize,
-        size.width as usize,
-        if grey { 1 } else { 3 },
-    ];
+    let shape = [size.height as usize, size.width as usize, if grey { 1 } else { 3 }];
     Dataset::new(name, shape, class_names, images, labels)
 }

@@ -81,11 +81,7 @@ impl Labels {
             present[usize::from(label)] = true;
         }
         let absent = present.iter().position(|&present| !present).unwrap_or(256) as u32;
-        match self
-            .values
-            .iter()
-            .position(|&label| u32::from(label) > absent)
-        {
+        match self.values.iter().position(|&label| u32::from(label) > absent) {
             Some(index) => Err(DataError::LabelGap {
                 path: self.path.clone(),
                 offset: LABEL_HEADER + index as u64,
@@ -97,11 +93,7 @@ impl Labels {
     }
 
     fn check_below(&self, classes: u32) -> Result<(), DataError> {
-        match self
-            .values
-            .iter()
-            .position(|&label| u32::from(label) >= classes)
-        {
+        match self.values.iter().position(|&label| u32::from(label) >= classes) {
             Some(index) => Err(DataError::LabelInFile {
                 path: self.path.clone(),
                 offset: LABEL_HEADER + index as u64,
@@ -117,14 +109,8 @@ fn read_labels(path: &Path) -> Result<Labels, DataError> {
     let mut file = IdxFile::open(path)?;
     file.magic(0x0801, "bytes in one dimension")?;
     let count = file.positive("number of labels")?;
-    let values = file.rest(
-        Some(u64::from(count)),
-        format!("its header says {count} labels"),
-    )?;
-    Ok(Labels {
-        path: path.to_owned(),
-        values,
-    })
+    let values = file.rest(Some(u64::from(count)), format!("its header says {count} labels"))?;
+    Ok(Labels { path: path.to_owned(), values })
 }
 
 struct Images {
@@ -155,11 +141,7 @@ fn read_images(path: &Path, labels: &Labels) -> Result<Images, DataError> {
     let expected = u64::from(count).checked_mul(pixels);
     let because = format!("its header says {count} images of {rows}x{columns}");
     let bytes = file.rest(expected, because)?;
-    Ok(Images {
-        path: path.to_owned(),
-        size: [rows as usize, columns as usize],
-        bytes,
-    })
+    Ok(Images { path: path.to_owned(), size: [rows as usize, columns as usize], bytes })
 }
 
 /// A file being read from its start, with the offset reached after decompression.
@@ -181,19 +163,11 @@ impl<'a> IdxFile<'a> {
         } else {
             Box::new(std::io::BufReader::new(file))
         };
-        Ok(Self {
-            path,
-            reader,
-            offset: 0,
-        })
+        Ok(Self { path, reader, offset: 0 })
     }
 
     fn read_error(&self, reason: std::io::Error) -> DataError {
-        DataError::Io {
-            path: self.path.to_owned(),
-            action: "read",
-            reason,
-        }
+        DataError::Io { path: self.path.to_owned(), action: "read", reason }
     }
 
     fn field(&mut self, what: &str) -> Result<u32, DataError> {
@@ -209,12 +183,7 @@ impl<'a> IdxFile<'a> {
     }
 
     fn header_error(&self, expected: String, found: String) -> DataError {
-        DataError::Header {
-            path: self.path.to_owned(),
-            offset: self.offset,
-            expected,
-            found,
-        }
+        DataError::Header { path: self.path.to_owned(), offset: self.offset, expected, found }
     }
 
     fn magic(&mut self, magic: u32, meaning: &str) -> Result<(), DataError> {

@@ -64,11 +64,7 @@ fn seeded(seed: u64, purpose: Purpose) -> Pcg64 {
 
 fn check_labels(labels: &[u32], classes: usize) -> Result<(), DataError> {
     match labels.iter().position(|&label| label as usize >= classes) {
-        Some(index) => Err(DataError::LabelOutOfRange {
-            index,
-            label: labels[index],
-            classes,
-        }),
+        Some(index) => Err(DataError::LabelOutOfRange { index, label: labels[index], classes }),
         None => Ok(()),
     }
 }

@@ -30,17 +30,9 @@ enum Format {
 /// [`DataError::Ambiguous`] which data sets there are where several do. Everything wrong with the
 /// files themselves names the file and, where it applies, the byte offset.
 pub fn open(path: &Path) -> Result<Source, DataError> {
-    let io = |action| {
-        move |reason| DataError::Io {
-            path: path.to_owned(),
-            action,
-            reason,
-        }
-    };
+    let io = |action| move |reason| DataError::Io { path: path.to_owned(), action, reason };
     if !std::fs::metadata(path).map_err(io("open"))?.is_dir() {
-        return Err(DataError::NotAFolder {
-            path: path.to_owned(),
-        });
+        return Err(DataError::NotAFolder { path: path.to_owned() });
     }
     if let Some(format) = recognise(path) {
         return read(path, format);
@@ -57,15 +49,9 @@ pub fn open(path: &Path) -> Result<Source, DataError> {
         }),
         [(folder, format)] => read(folder, *format),
         _ => {
-            let mut candidates = below
-                .into_iter()
-                .map(|(folder, _)| folder)
-                .collect::<Vec<_>>();
+            let mut candidates = below.into_iter().map(|(folder, _)| folder).collect::<Vec<_>>();
             candidates.sort();
-            Err(DataError::Ambiguous {
-                path: path.to_owned(),
-                candidates,
-            })
+            Err(DataError::Ambiguous { path: path.to_owned(), candidates })
         }
     }
 }
@@ -84,10 +70,7 @@ fn recognise(folder: &Path) -> Option<Format> {
         .any(|file| idx::find(folder, file).is_some())
     {
         Some(Format::Idx)
-    } else if [folder::TRAIN, folder::TEST]
-        .iter()
-        .any(|split| folder.join(split).is_dir())
-    {
+    } else if [folder::TRAIN, folder::TEST].iter().any(|split| folder.join(split).is_dir()) {
         Some(Format::ImageFolder)
     } else {
         None
@@ -107,9 +90,5 @@ fn read(folder: &Path, format: Format) -> Result<Source, DataError> {
 fn name_of(folder: &Path) -> String {
     // Made absolute so that "." has a name as well.
     let absolute: PathBuf = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    absolute
-        .file_name()
-        .unwrap_or(folder.as_os_str())
-        .to_string_lossy()
-        .into_owned()
+    absolute.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
 }

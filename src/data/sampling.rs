@@ -62,18 +62,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn permutation(seed: u32, epoch: u32, len: u32) -> Vec<u32> {
-        (0..len)
-            .map(|position| permuted_index(seed, epoch, position, len))
-            .collect()
+        (0..len).map(|position| permuted_index(seed, epoch, position, len)).collect()
     }
 
     fn assert_permutation(seed: u32, epoch: u32, len: u32) {
         let mut order = permutation(seed, epoch, len);
         order.sort_unstable();
-        assert!(
-            order.into_iter().eq(0..len),
-            "seed {seed}, epoch {epoch}, len {len}"
-        );
+        assert!(order.into_iter().eq(0..len), "seed {seed}, epoch {epoch}, len {len}");
     }
 
     #[test]
@@ -113,23 +108,14 @@ mod tests {
     #[test]
     fn neighbouring_positions_are_uncorrelated() {
         let len = 50_000;
-        let order = permutation(5, 9, len)
-            .into_iter()
-            .map(f64::from)
-            .collect::<Vec<_>>();
+        let order = permutation(5, 9, len).into_iter().map(f64::from).collect::<Vec<_>>();
         let mean = f64::from(len - 1) / 2.0;
         let variance = (f64::from(len).powi(2) - 1.0) / 12.0;
         for lag in [1, 2, 3, 100] {
-            let products = order
-                .iter()
-                .zip(&order[lag..])
-                .map(|(a, b)| (a - mean) * (b - mean));
+            let products = order.iter().zip(&order[lag..]).map(|(a, b)| (a - mean) * (b - mean));
             let correlation = products.sum::<f64>() / f64::from(len) / variance;
             // Four standard deviations of the correlation of 50,000 independent pairs.
-            assert!(
-                correlation.abs() < 4.0 / f64::from(len).sqrt(),
-                "lag {lag}: {correlation}"
-            );
+            assert!(correlation.abs() < 4.0 / f64::from(len).sqrt(), "lag {lag}: {correlation}");
         }
     }
 
@@ -140,10 +126,7 @@ mod tests {
             counts[permuted_index(3, epoch, 0, 16) as usize] += 1;
         }
         // 100 expected, standard deviation 9.7.
-        assert!(
-            counts.iter().all(|count| (55..=145).contains(count)),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|count| (55..=145).contains(count)), "{counts:?}");
     }
 
     #[test]

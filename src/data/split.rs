@@ -34,11 +34,7 @@ pub fn stratified_clean_split(
     let mut is_clean = vec![false; labels.len()];
     for (class, mut members) in indices_by_class(labels, classes)?.into_iter().enumerate() {
         if members.len() <= per_class {
-            return Err(DataError::ClassTooSmall {
-                class,
-                size: members.len(),
-                per_class,
-            });
+            return Err(DataError::ClassTooSmall { class, size: members.len(), per_class });
         }
         let (chosen, _) = members.partial_shuffle(&mut rng, per_class);
         for &mut index in chosen {
@@ -62,11 +58,7 @@ mod tests {
         let split = stratified_clean_split(&labels(), 2, 7, 1).unwrap();
         let labels = labels();
         for class in 0..2 {
-            let count = split
-                .clean
-                .iter()
-                .filter(|&&index| labels[index] == class)
-                .count();
+            let count = split.clean.iter().filter(|&&index| labels[index] == class).count();
             assert_eq!(count, 7, "class {class}");
         }
     }
@@ -97,17 +89,7 @@ mod tests {
     #[test]
     fn a_class_without_examples_is_refused() {
         let error = stratified_clean_split(&[0, 0, 0], 2, 1, 1).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                DataError::ClassTooSmall {
-                    class: 1,
-                    size: 0,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, DataError::ClassTooSmall { class: 1, size: 0, .. }), "{error}");
     }
 
     #[test]
@@ -120,14 +102,7 @@ mod tests {
     fn a_label_out_of_range_is_refused() {
         let error = stratified_clean_split(&[0, 0, 2], 2, 1, 1).unwrap_err();
         assert!(
-            matches!(
-                error,
-                DataError::LabelOutOfRange {
-                    index: 2,
-                    label: 2,
-                    classes: 2
-                }
-            ),
+            matches!(error, DataError::LabelOutOfRange { index: 2, label: 2, classes: 2 }),
             "{error}"
         );
     }

@@ -30,11 +30,7 @@ const CLASS_NAMES: [&str; 10] = [
 /// whatever the sizes. A size of 0 gives a split without examples.
 pub fn synthetic(seed: u64, train_per_class: usize, test_per_class: usize) -> Source {
     Source {
-        train: split(
-            "train",
-            train_per_class,
-            seeded(seed, Purpose::SyntheticTrain),
-        ),
+        train: split("train", train_per_class, seeded(seed, Purpose::SyntheticTrain)),
         test: split("test", test_per_class, seeded(seed, Purpose::SyntheticTest)),
     }
 }
@@ -96,9 +92,7 @@ fn uniform(rng: &mut Pcg64, low: f32, high: f32) -> f32 {
 /// Nearly a standard normal number: the sum of four uniform ones, standardised.
 fn bell(rng: &mut Pcg64) -> f32 {
     let bits = rng.random::<u64>();
-    let sum = (0..4)
-        .map(|part| (bits >> (16 * part) & 0xffff) as u32)
-        .sum::<u32>();
+    let sum = (0..4).map(|part| (bits >> (16 * part) & 0xffff) as u32).sum::<u32>();
     // Each part has a mean of 65,535/2 and a standard deviation of 65,536/√12.
     (sum as f32 - 131_070.0) / 37_837.23
 }
@@ -112,11 +106,7 @@ fn contrasting(background: Colour, rng: &mut Pcg64) -> Colour {
     let mut ink = colour(rng);
     // Bounded; a low-contrast image now and then does no harm.
     for _ in 0..8 {
-        let difference = ink
-            .iter()
-            .zip(background)
-            .map(|(a, b)| (a - b).abs())
-            .sum::<f32>();
+        let difference = ink.iter().zip(background).map(|(a, b)| (a - b).abs()).sum::<f32>();
         if difference > 220.0 {
             break;
         }
@@ -155,11 +145,7 @@ impl Placement {
         let stretch = uniform(rng, 0.85, 1.15);
         let middle = SIDE as f32 / 2.0;
         // Only the direction tells stripes apart, so textures are tilted, not turned.
-        let (cosine, sine) = if (5..=8).contains(&class) {
-            tilt(rng)
-        } else {
-            turn(rng)
-        };
+        let (cosine, sine) = if (5..=8).contains(&class) { tilt(rng) } else { turn(rng) };
         Self {
             centre: [(); 2].map(|()| middle + uniform(rng, -5.0, 5.0)),
             scale: [size * stretch, size / stretch],
@@ -193,11 +179,7 @@ fn turn(rng: &mut Pcg64) -> (f32, f32) {
     // A point of the square scaled to the circle. Not quite uniform, which nothing here needs.
     let [x, y] = [(); 2].map(|()| uniform(rng, -1.0, 1.0));
     let length = (x * x + y * y).sqrt();
-    if length > 0.01 {
-        (x / length, y / length)
-    } else {
-        (1.0, 0.0)
-    }
+    if length > 0.01 { (x / length, y / length) } else { (1.0, 0.0) }
 }
 
 /// The grain of a striped or chequered patch.
@@ -228,11 +210,7 @@ impl Texture {
     }
 
     fn patch(&self, u: f32, v: f32) -> f32 {
-        if self.round {
-            (u * u + v * v).sqrt() - 1.1
-        } else {
-            rectangle(u, v, 1.0, 1.0)
-        }
+        if self.round { (u * u + v * v).sqrt() - 1.1 } else { rectangle(u, v, 1.0, 1.0) }
     }
 }
 
@@ -250,11 +228,7 @@ fn distance(class: usize, texture: &Texture, u: f32, v: f32) -> f32 {
         0 => radius - 0.95,
         1 => (radius - 0.78).abs() - 0.24,
         2 => rectangle(u, v, 0.85, 0.85),
-        3 => {
-            v.max(HALF_ROOT_3 * u - 0.5 * v)
-                .max(-HALF_ROOT_3 * u - 0.5 * v)
-                - 0.6
-        }
+        3 => v.max(HALF_ROOT_3 * u - 0.5 * v).max(-HALF_ROOT_3 * u - 0.5 * v) - 0.6,
         4 => rectangle(u, v, 1.1, 0.3).min(rectangle(u, v, 0.3, 1.1)),
         5 => texture.stripes(v, first).max(texture.patch(u, v)),
         6 => texture.stripes(u, first).max(texture.patch(u, v)),
@@ -334,14 +308,8 @@ mod tests {
     fn seeds_and_splits_have_images_of_their_own_and_sizes_do_not_change_them() {
         let first = |images: &[u8]| images[..30 * SIDE * SIDE].to_vec();
         let source = synthetic(1, 4, 4);
-        assert_eq!(
-            first(&source.train.images),
-            first(&synthetic(1, 2, 0).train.images)
-        );
-        assert_ne!(
-            first(&source.train.images),
-            first(&synthetic(2, 2, 0).train.images)
-        );
+        assert_eq!(first(&source.train.images), first(&synthetic(1, 2, 0).train.images));
+        assert_ne!(first(&source.train.images), first(&synthetic(2, 2, 0).train.images));
         assert_ne!(first(&source.train.images), first(&source.test.images));
     }
 
@@ -354,11 +322,7 @@ mod tests {
     /// Mean red, green and blue of an image.
     fn mean_colour(image: &[u8]) -> [f64; 3] {
         [0, 1, 2].map(|channel| {
-            let levels = image
-                .iter()
-                .skip(channel)
-                .step_by(3)
-                .map(|&level| f64::from(level));
+            let levels = image.iter().skip(channel).step_by(3).map(|&level| f64::from(level));
             levels.sum::<f64>() / (SIDE * SIDE) as f64
         })
     }
@@ -367,40 +331,21 @@ mod tests {
     fn the_mean_colour_gives_no_class_away() {
         let source = synthetic(1, 200, 100);
         let means = |data: &Dataset| {
-            data.images
-                .chunks(data.image_len())
-                .map(mean_colour)
-                .collect::<Vec<_>>()
+            data.images.chunks(data.image_len()).map(mean_colour).collect::<Vec<_>>()
         };
         let (train, test) = (means(&source.train), means(&source.test));
         let centres = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(|class| {
-            [0, 1, 2].map(|c| {
-                train
-                    .iter()
-                    .skip(class)
-                    .step_by(10)
-                    .map(|m| m[c])
-                    .sum::<f64>()
-                    / 200.0
-            })
+            [0, 1, 2]
+                .map(|c| train.iter().skip(class).step_by(10).map(|m| m[c]).sum::<f64>() / 200.0)
         });
         let nearest = |colour: &[f64; 3]| {
             let distance = |centre: &[f64; 3]| {
-                centre
-                    .iter()
-                    .zip(colour)
-                    .map(|(a, b)| (a - b) * (a - b))
-                    .sum::<f64>()
+                centre.iter().zip(colour).map(|(a, b)| (a - b) * (a - b)).sum::<f64>()
             };
             (0..10).min_by(|&a, &b| distance(&centres[a]).total_cmp(&distance(&centres[b])))
         };
-        let right = (0..1_000)
-            .filter(|&i| nearest(&test[i]) == Some(i % 10))
-            .count();
+        let right = (0..1_000).filter(|&i| nearest(&test[i]) == Some(i % 10)).count();
         // 100 by chance, standard deviation 9.5.
-        assert!(
-            right < 150,
-            "{right} of 1,000 recognised by their mean colour"
-        );
+        assert!(right < 150, "{right} of 1,000 recognised by their mean colour");
     }
 }

@@ -19,7 +19,12 @@ pub(super) enum Delta {
         dy: TensorId,
         bias: Option<(ParameterId, Rows)>,
     },
-    Norm { layer: usize, scale: Option<ParameterId>, shift: ParameterId, sums: GradientSums },
+    Norm {
+        layer: usize,
+        scale: Option<ParameterId>,
+        shift: ParameterId,
+        sums: GradientSums,
+    },
 }
 
 impl Delta {

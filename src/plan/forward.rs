@@ -119,8 +119,9 @@ impl Pass<'_> {
             let (value, extra, tangent) = match &layer.kind {
                 LayerKind::Input => (images, None, None),
                 _ => {
-                    let inputs: Vec<_> =
-                        (0..layer.inputs.len()).map(|i| (done.values[from(i)], tangents[from(i)])).collect();
+                    let inputs: Vec<_> = (0..layer.inputs.len())
+                        .map(|i| (done.values[from(i)], tangents[from(i)]))
+                        .collect();
                     self.layer(rec, index, &inputs, direction)
                 }
             };

@@ -22,7 +22,7 @@ use crate::ops::{self, Step, View, sgd};
 /// When a batch size or image size does not fit.
 pub fn training(network: &Network, options: &TrainingOptions) -> Result<Plan, PlanError> {
     check(network, options)?;
-    let mut planner = Planner::new(network, options);
+    let planner = Planner::new(network, options);
     match options.weighting {
         Weighting::Uniform => planner.uniform(),
         Weighting::L2rw { similarity, decay_in_clean_gradient } => {
@@ -93,7 +93,17 @@ impl<'a> Planner<'a> {
         let (gradient, clean_gradient) = (vector("gradient"), vector("clean_gradient"));
         let running = running_tensor(&mut rec, network);
         let exchange_points = Vec::new();
-        Self { network, options, rec, step, state, gradient, clean_gradient, running, exchange_points }
+        Self {
+            network,
+            options,
+            rec,
+            step,
+            state,
+            gradient,
+            clean_gradient,
+            running,
+            exchange_points,
+        }
     }
 
     /// Plain training.

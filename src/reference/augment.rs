@@ -52,11 +52,7 @@ pub fn augment(
     for draw in draws {
         for y in 0..shape.out_height {
             for x in 0..shape.out_width {
-                let x = if draw.flip {
-                    shape.out_width - 1 - x
-                } else {
-                    x
-                };
+                let x = if draw.flip { shape.out_width - 1 - x } else { x };
                 for c in 0..shape.channels {
                     let value =
                         padded_pixel(shape, images, draw.index, draw.oy + y, draw.ox + x, c);
@@ -91,32 +87,15 @@ fn padded_pixel(
 mod tests {
     use super::{AugmentShape, Draw, augment};
 
-    const SHAPE: AugmentShape = AugmentShape {
-        height: 2,
-        width: 3,
-        channels: 1,
-        pad: 1,
-        out_height: 2,
-        out_width: 3,
-    };
+    const SHAPE: AugmentShape =
+        AugmentShape { height: 2, width: 3, channels: 1, pad: 1, out_height: 2, out_width: 3 };
     const IMAGES: [u8; 12] = [0, 51, 102, 153, 204, 255, 255, 204, 153, 102, 51, 0];
 
     fn crop(index: usize, oy: usize, ox: usize, flip: bool) -> Vec<f64> {
-        augment(
-            &SHAPE,
-            &IMAGES,
-            &[Draw {
-                index,
-                oy,
-                ox,
-                flip,
-            }],
-            &[0.5],
-            &[0.5],
-        )
-        .into_iter()
-        .map(|value| (value * 1e9).round() / 1e9)
-        .collect()
+        augment(&SHAPE, &IMAGES, &[Draw { index, oy, ox, flip }], &[0.5], &[0.5])
+            .into_iter()
+            .map(|value| (value * 1e9).round() / 1e9)
+            .collect()
     }
 
     #[test]

@@ -157,8 +157,7 @@ pub fn similarity_gram(
 
 /// The pairs of input pixels under the same tap in the windows of output pixels `o` and `q`.
 fn shared_taps(win: &Window, o: usize, q: usize) -> impl Iterator<Item = (usize, usize)> {
-    win.taps(o)
-        .filter_map(move |(tap, p)| Some((p, win.input_position(q, tap)?)))
+    win.taps(o).filter_map(move |(tap, p)| Some((p, win.input_position(q, tap)?)))
 }
 
 /// `∂f_i/∂w` of every example. Returns `[n, kernel_h · kernel_w · in_channels · out_channels]`.

@@ -237,10 +237,7 @@ mod tests {
     #[test]
     fn a_linear_layer_is_one_tap() {
         let win = Window::linear(5, 3);
-        assert_eq!(
-            (win.input_len(2), win.output_len(2), win.weight_len()),
-            (10, 6, 15)
-        );
+        assert_eq!((win.input_len(2), win.output_len(2), win.weight_len()), (10, 6, 15));
         assert_eq!(win.taps(0).collect::<Vec<_>>(), [(0, 0)]);
     }
 }

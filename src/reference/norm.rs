@@ -346,15 +346,9 @@ pub fn forward_running(
 ) -> Vec<f64> {
     check_len("mean", mean, channels);
     check_len("variance", variance, channels);
-    let shape = NormShape {
-        kind: NormKind::Batch,
-        n,
-        positions,
-        channels,
-    };
-    let statistics: Vec<_> = (0..channels)
-        .map(|c| (mean[c], 1.0 / (variance[c] + eps).sqrt()))
-        .collect();
+    let shape = NormShape { kind: NormKind::Batch, n, positions, channels };
+    let statistics: Vec<_> =
+        (0..channels).map(|c| (mean[c], 1.0 / (variance[c] + eps).sqrt())).collect();
     forward(&shape, x, &statistics, affine)
 }
 
@@ -375,11 +369,7 @@ pub fn update_running(
 ) {
     check_len("running_variance", running_variance, running_mean.len());
     check_len("batch", batch, running_mean.len());
-    let correction = if unbiased && count > 1 {
-        count as f64 / (count - 1) as f64
-    } else {
-        1.0
-    };
+    let correction = if unbiased && count > 1 { count as f64 / (count - 1) as f64 } else { 1.0 };
     for c in 0..batch.len() {
         let (mean, variance) = batch[c];
         running_mean[c] = (1.0 - momentum) * running_mean[c] + momentum * mean;

@@ -34,11 +34,8 @@ pub fn sgd(
     for k in 0..parameters.len() {
         let g = gradient[k] + settings.weight_decay * decay_mask[k] * parameters[k];
         velocity[k] = settings.momentum * velocity[k] + g;
-        let step = if settings.nesterov {
-            g + settings.momentum * velocity[k]
-        } else {
-            velocity[k]
-        };
+        let step =
+            if settings.nesterov { g + settings.momentum * velocity[k] } else { velocity[k] };
         parameters[k] -= settings.learning_rate * step;
     }
 }
@@ -47,12 +44,8 @@ pub fn sgd(
 mod tests {
     use super::{Sgd, sgd};
 
-    const SETTINGS: Sgd = Sgd {
-        learning_rate: 0.5,
-        momentum: 0.5,
-        weight_decay: 0.25,
-        nesterov: false,
-    };
+    const SETTINGS: Sgd =
+        Sgd { learning_rate: 0.5, momentum: 0.5, weight_decay: 0.25, nesterov: false };
 
     #[test]
     fn a_step_is_momentum_plus_masked_decay() {
@@ -64,10 +57,7 @@ mod tests {
     #[test]
     fn nesterov_looks_ahead_along_the_new_velocity() {
         let (mut theta, mut v) = ([4.0], [2.0]);
-        let settings = Sgd {
-            nesterov: true,
-            ..SETTINGS
-        };
+        let settings = Sgd { nesterov: true, ..SETTINGS };
         sgd(settings, &mut theta, &mut v, &[1.0], &[1.0]);
         assert_eq!((v, theta), ([3.0], [2.25]));
     }

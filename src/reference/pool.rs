@@ -164,10 +164,7 @@ mod tests {
         let (y, argmax) = max_forward(&win, 1, &[-3.0, -1.0, -1.0, -2.0]);
         assert_eq!(y, [-1.0; 4]);
         assert_eq!(argmax, [5, 4, 2, 1]);
-        assert_eq!(
-            max_backward(&win, 1, &argmax, &[1.0; 4]),
-            [0.0, 4.0, 0.0, 0.0]
-        );
+        assert_eq!(max_backward(&win, 1, &argmax, &[1.0; 4]), [0.0, 4.0, 0.0, 0.0]);
     }
 
     #[test]

@@ -133,10 +133,7 @@ mod tests {
 
     #[test]
     fn equal_logits_count_as_the_first_class() {
-        assert_eq!(
-            correct(2, 3, &[1.0, 2.0, 2.0, 1.0, 2.0, 2.0], &[1, 2]),
-            [true, false]
-        );
+        assert_eq!(correct(2, 3, &[1.0, 2.0, 2.0, 1.0, 2.0, 2.0], &[1, 2]), [true, false]);
     }
 
     #[test]

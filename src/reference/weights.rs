@@ -32,10 +32,7 @@ mod tests {
 
     #[test]
     fn negative_similarities_get_no_weight_and_the_rest_sums_to_one() {
-        assert_eq!(
-            rectify_and_normalise(&[3.0, -5.0, 1.0, 0.0]),
-            [0.75, 0.0, 0.25, 0.0]
-        );
+        assert_eq!(rectify_and_normalise(&[3.0, -5.0, 1.0, 0.0]), [0.75, 0.0, 0.25, 0.0]);
     }
 
     #[test]

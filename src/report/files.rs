@@ -17,10 +17,8 @@ use super::ReportError;
 /// [`ReportError::CreateDir`] if the directory cannot be made (a file of that name is in the way, say),
 /// [`ReportError::NotWritable`] if a file cannot be created in it.
 pub fn prepare_out_dir(path: &Path) -> Result<(), ReportError> {
-    fs::create_dir_all(path).map_err(|source| ReportError::CreateDir {
-        path: path.to_owned(),
-        source,
-    })?;
+    fs::create_dir_all(path)
+        .map_err(|source| ReportError::CreateDir { path: path.to_owned(), source })?;
     let probe = temporary_name(path, "probe");
     // Permission bits do not tell about read-only mounts, quotas or network shares; writing does.
     File::create_new(&probe)
@@ -29,10 +27,7 @@ pub fn prepare_out_dir(path: &Path) -> Result<(), ReportError> {
         .map_err(|source| {
             // The probe may be half there; what failed first is the error to report.
             let _ = fs::remove_file(&probe);
-            ReportError::NotWritable {
-                path: path.to_owned(),
-                source,
-            }
+            ReportError::NotWritable { path: path.to_owned(), source }
         })
 }
 
@@ -48,16 +43,11 @@ pub fn prepare_out_dir(path: &Path) -> Result<(), ReportError> {
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = temporary_name(directory_of(path), &name);
-    write_synced(&temporary, bytes)
-        .and_then(|()| fs::rename(&temporary, path))
-        .map_err(|source| {
-            // Best effort: the directory may be what is broken.
-            let _ = fs::remove_file(&temporary);
-            ReportError::Write {
-                path: path.to_owned(),
-                source,
-            }
-        })
+    write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path)).map_err(|source| {
+        // Best effort: the directory may be what is broken.
+        let _ = fs::remove_file(&temporary);
+        ReportError::Write { path: path.to_owned(), source }
+    })
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {

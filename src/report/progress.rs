@@ -29,16 +29,13 @@ impl StepView {
     /// The view as one short line: `loss 1.234 · train 45.6 % · clean 51.0 % · …`.
     pub fn line(&self) -> String {
         let percent = |name: &str, share: f64| {
-            share
-                .is_finite()
-                .then(|| format!("{name} {:.1} %", share * 100.0))
+            share.is_finite().then(|| format!("{name} {:.1} %", share * 100.0))
         };
         let parts = [
             Some(format!("loss {:.3}", self.loss)),
             percent("train", self.train_accuracy),
             percent("clean", self.clean_accuracy),
-            self.corrupted_weight_share
-                .and_then(|share| percent("weight on corrupted", share)),
+            self.corrupted_weight_share.and_then(|share| percent("weight on corrupted", share)),
             self.steps_per_second
                 .is_finite()
                 .then(|| format!("{:.1} steps/s", self.steps_per_second)),
@@ -71,12 +68,7 @@ impl Reporter {
     }
 
     fn with_output(label: &str, output: Output) -> Self {
-        Self {
-            label: label.to_owned(),
-            output,
-            last: None,
-            done: false,
-        }
+        Self { label: label.to_owned(), output, last: None, done: false }
     }
 
     /// Whether it is time for another message; the first is always due.
@@ -170,13 +162,7 @@ impl StepProgress {
     }
 
     fn with_reporter(reporter: Reporter, total: u64) -> Self {
-        Self {
-            reporter,
-            total,
-            started: Instant::now(),
-            last_step: 0,
-            last_line: String::new(),
-        }
+        Self { reporter, total, started: Instant::now(), last_step: 0, last_line: String::new() }
     }
 
     /// Reports that `step` steps are done. Cheap enough for every step; most calls only move the bar.
@@ -188,8 +174,7 @@ impl StepProgress {
         let (line, total) = (&self.last_line, self.total);
         let head = || format!("step {step} of {total}");
         // The last step's numbers are the ones people look for in a log.
-        self.reporter
-            .report(step, &|| line.clone(), &head, step >= total);
+        self.reporter.report(step, &|| line.clone(), &head, step >= total);
     }
 
     /// Prints `text` without tearing the bar.
@@ -225,30 +210,19 @@ pub fn download_bar(label: &str, total: Option<u64>) -> DownloadProgress {
                 ProgressBar::new(total),
                 "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta:>4} left {msg}",
             ),
-            None => (
-                ProgressBar::no_length(),
-                "{prefix} {spinner} {bytes} {bytes_per_sec} {msg}",
-            ),
+            None => (ProgressBar::no_length(), "{prefix} {spinner} {bytes} {bytes_per_sec} {msg}"),
         };
         bar.set_style(style(template));
         bar.with_prefix(label.to_owned())
     };
-    DownloadProgress {
-        reporter: Reporter::new(label, bar),
-        total,
-        bytes: 0,
-    }
+    DownloadProgress { reporter: Reporter::new(label, bar), total, bytes: 0 }
 }
 
 impl DownloadProgress {
     /// Writes lines to `writer`, whatever standard error is.
     pub fn to_writer(label: &str, total: Option<u64>, writer: impl Write + Send + 'static) -> Self {
         let output = Output::Lines(Box::new(writer));
-        Self {
-            reporter: Reporter::with_output(label, output),
-            total,
-            bytes: 0,
-        }
+        Self { reporter: Reporter::with_output(label, output), total, bytes: 0 }
     }
 
     /// Reports that `bytes` bytes are there in all.
@@ -269,8 +243,7 @@ impl DownloadProgress {
 
     /// Ends the bar.
     pub fn finish(mut self) {
-        self.reporter
-            .finish(&format!("{} downloaded", HumanBytes(self.bytes)));
+        self.reporter.finish(&format!("{} downloaded", HumanBytes(self.bytes)));
     }
 }
 

@@ -46,28 +46,16 @@ type Row = (&'static str, Published, Published);
 const fn row(name: &'static str, cifar10: (f64, f64), cifar100: (f64, f64)) -> Row {
     (
         name,
-        Published {
-            mean: cifar10.0,
-            interval: Some(cifar10.1),
-        },
-        Published {
-            mean: cifar100.0,
-            interval: Some(cifar100.1),
-        },
+        Published { mean: cifar10.0, interval: Some(cifar10.1) },
+        Published { mean: cifar100.0, interval: Some(cifar100.1) },
     )
 }
 
 const fn quoted(name: &'static str, cifar10: f64, cifar100: f64) -> Row {
     (
         name,
-        Published {
-            mean: cifar10,
-            interval: None,
-        },
-        Published {
-            mean: cifar100,
-            interval: None,
-        },
+        Published { mean: cifar10, interval: None },
+        Published { mean: cifar100, interval: None },
     )
 }
 

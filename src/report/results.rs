@@ -103,10 +103,7 @@ fn nan_from_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::E
 /// What `serde_json` reports; no value of [`Results`] is known to cause it.
 pub fn to_json(results: &Results) -> Result<String, serde_json::Error> {
     let mut bytes = Vec::new();
-    results.serialize(&mut Serializer::with_formatter(
-        &mut bytes,
-        RowFormatter::default(),
-    ))?;
+    results.serialize(&mut Serializer::with_formatter(&mut bytes, RowFormatter::default()))?;
     bytes.push(b'\n');
     String::from_utf8(bytes).map_err(|error| serde_json::Error::io(io::Error::other(error)))
 }
@@ -119,10 +116,8 @@ pub fn to_json(results: &Results) -> Result<String, serde_json::Error> {
 /// [`ReportError::Serialize`] or [`ReportError::Write`]; an older file is then left as it was.
 pub fn write(results: &Results, dir: &Path) -> Result<PathBuf, ReportError> {
     let path = dir.join(FILE_NAME);
-    let json = to_json(results).map_err(|source| ReportError::Serialize {
-        path: path.clone(),
-        source,
-    })?;
+    let json =
+        to_json(results).map_err(|source| ReportError::Serialize { path: path.clone(), source })?;
     write_atomic(&path, json.as_bytes())?;
     Ok(path)
 }
@@ -133,14 +128,10 @@ pub fn write(results: &Results, dir: &Path) -> Result<PathBuf, ReportError> {
 ///
 /// [`ReportError::Read`] or [`ReportError::Parse`].
 pub fn read(path: &Path) -> Result<Results, ReportError> {
-    let text = fs::read_to_string(path).map_err(|source| ReportError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    serde_json::from_str(&text).map_err(|source| ReportError::Parse {
-        path: path.to_owned(),
-        source,
-    })
+    let text = fs::read_to_string(path)
+        .map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
+    serde_json::from_str(&text)
+        .map_err(|source| ReportError::Parse { path: path.to_owned(), source })
 }
 
 /// Pretty JSON down to a curve's points and a confusion matrix's rows, which stay on one line: one
@@ -160,11 +151,7 @@ impl RowFormatter {
     }
 
     fn separate<W: ?Sized + io::Write>(writer: &mut W, first: bool) -> io::Result<()> {
-        if first {
-            Ok(())
-        } else {
-            writer.write_all(b", ")
-        }
+        if first { Ok(()) } else { writer.write_all(b", ") }
     }
 }
 

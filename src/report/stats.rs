@@ -75,11 +75,7 @@ pub fn confusion(
     if labels.len() != predictions.len() {
         return Err(ReportError::Input {
             what: "confusion matrix".into(),
-            problem: format!(
-                "{} labels but {} predictions",
-                labels.len(),
-                predictions.len()
-            ),
+            problem: format!("{} labels but {} predictions", labels.len(), predictions.len()),
             remedy: "pass one prediction for every label",
         });
     }

@@ -34,10 +34,7 @@ pub fn render(results: &Results, setting: Option<(Setting, Dataset)>) -> String 
 
 fn cells(method: &MethodResult, setting: Option<(Setting, Dataset)>) -> Vec<String> {
     let mark = if method.interrupted { "*" } else { "" };
-    let mut cells = vec![
-        format!("{}{mark}", method.name),
-        percent(method.test_accuracy),
-    ];
+    let mut cells = vec![format!("{}{mark}", method.name), percent(method.test_accuracy)];
     if let Some((setting, dataset)) = setting {
         cells.push(match published(setting, dataset, &method.name) {
             Some(figure) => match figure.interval {
@@ -50,16 +47,8 @@ fn cells(method: &MethodResult, setting: Option<(Setting, Dataset)>) -> Vec<Stri
     cells.push(seconds(method.seconds_per_step));
     match &method.reweighting {
         Some(r) => cells.extend([
-            format!(
-                "{} ({})",
-                percent(r.corrupted_weight_share),
-                percent(r.corrupted_share)
-            ),
-            if r.noise_auc.is_finite() {
-                format!("{:.3}", r.noise_auc)
-            } else {
-                absent()
-            },
+            format!("{} ({})", percent(r.corrupted_weight_share), percent(r.corrupted_share)),
+            if r.noise_auc.is_finite() { format!("{:.3}", r.noise_auc) } else { absent() },
             r.zero_weight_steps.to_string(),
         ]),
         None => cells.extend([absent(), absent(), absent()]),
@@ -72,11 +61,7 @@ fn absent() -> String {
 }
 
 fn percent(share: f64) -> String {
-    if share.is_finite() {
-        format!("{:.2} %", share * 100.0)
-    } else {
-        absent()
-    }
+    if share.is_finite() { format!("{:.2} %", share * 100.0) } else { absent() }
 }
 
 /// Three significant digits: steps take from a tenth of a millisecond to seconds.
@@ -96,10 +81,7 @@ fn seconds(seconds: f64) -> String {
 fn notes(results: &Results, setting: Option<(Setting, Dataset)>) -> Vec<String> {
     let mut notes = Vec::new();
     for method in results.methods.iter().filter(|m| m.interrupted) {
-        notes.push(format!(
-            "* {} was interrupted after {} steps.",
-            method.name, method.steps
-        ));
+        notes.push(format!("* {} was interrupted after {} steps.", method.name, method.steps));
     }
     if results.methods.iter().any(|m| m.reweighting.is_some()) {
         notes.push(
@@ -109,10 +91,7 @@ fn notes(results: &Results, setting: Option<(Setting, Dataset)>) -> Vec<String> 
         );
     }
     if let Some((setting, _)) = setting {
-        notes.push(format!(
-            "Published: Ren et al. 2018, {} on CIFAR,",
-            setting.provenance()
-        ));
+        notes.push(format!("Published: Ren et al. 2018, {} on CIFAR,", setting.provenance()));
         notes.push(
             "mean and 95 % interval of 5 splits: only the paper preset compares with them."
                 .to_owned(),
@@ -128,10 +107,7 @@ fn align(columns: &[Column], rows: &[Vec<String>]) -> String {
         .iter()
         .enumerate()
         .map(|(i, (title, _))| {
-            let cells = rows
-                .iter()
-                .filter_map(|row| row.get(i))
-                .map(|cell| width(cell));
+            let cells = rows.iter().filter_map(|row| row.get(i)).map(|cell| width(cell));
             cells.chain([width(title)]).max().unwrap_or(0)
         })
         .collect();
@@ -139,13 +115,11 @@ fn align(columns: &[Column], rows: &[Vec<String>]) -> String {
         let padded: Vec<String> = cells
             .iter()
             .zip(columns.iter().zip(&widths))
-            .map(|(cell, ((_, number), &width))| {
-                if *number {
-                    format!("{cell:>width$}")
-                } else {
-                    format!("{cell:<width$}")
-                }
-            })
+            .map(
+                |(cell, ((_, number), &width))| {
+                    if *number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                },
+            )
             .collect();
         padded.join("  ").trim_end().to_owned() + "\n"
     };

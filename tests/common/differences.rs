@@ -20,11 +20,7 @@ pub fn moved(x: &[f64], t: f64, direction: &[f64]) -> Vec<f64> {
 /// The derivative at 0 of a vector-valued function of one number.
 pub fn central_difference(f: impl Fn(f64) -> Vec<f64>) -> Vec<f64> {
     let (above, below) = (f(STEP), f(-STEP));
-    above
-        .iter()
-        .zip(&below)
-        .map(|(a, b)| (a - b) / (2.0 * STEP))
-        .collect()
+    above.iter().zip(&below).map(|(a, b)| (a - b) / (2.0 * STEP)).collect()
 }
 
 /// The gradient of a scalar function by one central difference an element.

@@ -99,25 +99,12 @@ impl Layout {
             (0..classes).map(name).collect()
         } else {
             let tick = |i: usize| {
-                if i.is_multiple_of(10) {
-                    i.to_string()
-                } else {
-                    String::new()
-                }
+                if i.is_multiple_of(10) { i.to_string() } else { String::new() }
             };
             (0..classes).map(tick).collect()
         };
-        let widest = names
-            .iter()
-            .map(|n| text_width(n, SMALL))
-            .max()
-            .unwrap_or(0);
-        Self {
-            cell,
-            side: cell * count,
-            names,
-            name_width: widest / px(1) + 10,
-        }
+        let widest = names.iter().map(|n| text_width(n, SMALL)).max().unwrap_or(0);
+        Self { cell, side: cell * count, names, name_width: widest / px(1) + 10 }
     }
 
     fn left(&self) -> i32 {
@@ -138,20 +125,12 @@ impl Layout {
         let middle = px(left + self.side / 2);
         let room = 2 * middle.min(px(self.panel_width()) - middle);
         let title = fit(title, BODY, room);
-        write(
-            area,
-            &title,
-            (middle, px(14)),
-            bold(BODY, HPos::Center, VPos::Center),
-        )?;
+        write(area, &title, (middle, px(14)), bold(BODY, HPos::Center, VPos::Center))?;
         for (i, row) in matrix.iter().enumerate() {
             self.draw_row(area, i, row)?;
         }
         self.draw_names(area, matrix.len())?;
-        let frame = [
-            (px(left), px(top)),
-            (px(left + self.side), px(top + self.side)),
-        ];
+        let frame = [(px(left), px(top)), (px(left + self.side), px(top + self.side))];
         area.draw(&Rectangle::new(frame, stroke(FADED, 2)))?;
         let axis = style(SMALL, INK, HPos::Center, VPos::Center);
         let below = px(top + self.side + self.name_width + Self::AXIS / 2);
@@ -184,12 +163,7 @@ impl Layout {
                 };
                 let middle = (x + px(self.cell) / 2, y + px(self.cell) / 2);
                 let number = format!("{:.0}", share * 100.0);
-                write(
-                    area,
-                    &number,
-                    middle,
-                    style(SMALL, ink, HPos::Center, VPos::Center),
-                )?;
+                write(area, &number, middle, style(SMALL, ink, HPos::Center, VPos::Center))?;
             }
         }
         Ok(())
@@ -201,12 +175,7 @@ impl Layout {
         for (i, name) in self.names.iter().take(classes).enumerate() {
             let along = i as i32 * self.cell + self.cell / 2;
             let row = (px(self.left() - 7), px(Self::TITLE + along));
-            write(
-                area,
-                name,
-                row,
-                style(SMALL, INK, HPos::Right, VPos::Center),
-            )?;
+            write(area, name, row, style(SMALL, INK, HPos::Right, VPos::Center))?;
             let column = (px(self.left() + along), below);
             let text = if upright {
                 style(SMALL, INK, HPos::Center, VPos::Top)
@@ -221,12 +190,8 @@ impl Layout {
 
 /// White to dark blue, even steps of lightness: the order survives any colour vision and a grey printer.
 fn shade(share: f64) -> RGBColor {
-    const STOPS: [(f64, f64, f64); 4] = [
-        (255.0, 255.0, 255.0),
-        (158.0, 202.0, 225.0),
-        (49.0, 130.0, 189.0),
-        (8.0, 48.0, 107.0),
-    ];
+    const STOPS: [(f64, f64, f64); 4] =
+        [(255.0, 255.0, 255.0), (158.0, 202.0, 225.0), (49.0, 130.0, 189.0), (8.0, 48.0, 107.0)];
     let position = share.clamp(0.0, 1.0) * (STOPS.len() - 1) as f64;
     let i = (position as usize).min(STOPS.len() - 2);
     let t = position - i as f64;
@@ -243,19 +208,11 @@ fn draw_bar(area: &Area<'_>, layout: &Layout) -> Drawn {
         let line = [(left, top + y), (right, top + y + 1)];
         area.draw(&Rectangle::new(line, shade(share).filled()))?;
     }
-    area.draw(&Rectangle::new(
-        [(left, top), (right, top + height)],
-        stroke(FADED, 2),
-    ))?;
+    area.draw(&Rectangle::new([(left, top), (right, top + height)], stroke(FADED, 2)))?;
     for percent in [0, 25, 50, 75, 100] {
         let y = top + height - height * percent / 100;
         let label = format!("{percent} %");
-        write(
-            area,
-            &label,
-            (right + px(6), y),
-            style(SMALL, INK, HPos::Left, VPos::Center),
-        )?;
+        write(area, &label, (right + px(6), y), style(SMALL, INK, HPos::Left, VPos::Center))?;
     }
     Ok(())
 }

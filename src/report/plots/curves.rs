@@ -62,10 +62,8 @@ fn last_step(methods: &[MethodResult]) -> u64 {
 type Line = Vec<(f64, f64)>;
 
 fn test_panel(area: &Area<'_>, methods: &[MethodResult], steps: u64) -> Drawn {
-    let lines: Vec<Line> = methods
-        .iter()
-        .map(|m| smooth(&m.curve, |p| p.test_accuracy, MAX_POINTS))
-        .collect();
+    let lines: Vec<Line> =
+        methods.iter().map(|m| smooth(&m.curve, |p| p.test_accuracy, MAX_POINTS)).collect();
     let range = value_range(lines.iter().flatten());
     let mut chart = Panel::new(area, "Test set", steps, range)?;
     for (i, line) in lines.iter().enumerate() {
@@ -83,11 +81,7 @@ fn test_panel(area: &Area<'_>, methods: &[MethodResult], steps: u64) -> Drawn {
 
 fn training_panel(area: &Area<'_>, methods: &[MethodResult], steps: u64) -> Drawn {
     let show_clean = methods.len() <= PALETTE.len();
-    let points = if methods.len() <= 3 {
-        MAX_POINTS / 3
-    } else {
-        MAX_POINTS / 6
-    };
+    let points = if methods.len() <= 3 { MAX_POINTS / 3 } else { MAX_POINTS / 6 };
     let given = |m: &MethodResult| smooth(&m.curve, |p| Some(p.train_accuracy), points);
     let clean = |m: &MethodResult| smooth(&m.curve, |p| Some(p.clean_accuracy), points);
     let training: Vec<Line> = methods.iter().map(given).collect();
@@ -129,21 +123,15 @@ fn smooth(curve: &[CurvePoint], value: impl Fn(&CurvePoint) -> Option<f64>, poin
         .collect();
     let mean = |run: &[(f64, f64)]| {
         let n = run.len() as f64;
-        (
-            run.iter().map(|p| p.0).sum::<f64>() / n,
-            run.iter().map(|p| p.1).sum::<f64>() / n,
-        )
+        (run.iter().map(|p| p.0).sum::<f64>() / n, run.iter().map(|p| p.1).sum::<f64>() / n)
     };
-    raw.chunks(raw.len().div_ceil(points).max(1))
-        .map(mean)
-        .collect()
+    raw.chunks(raw.len().div_ceil(points).max(1)).map(mean).collect()
 }
 
 /// A range of accuracies in per cent that holds all points, with ends on tens.
 fn value_range<'a>(points: impl Iterator<Item = &'a (f64, f64)>) -> Range<f64> {
-    let (low, high) = points.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| {
-        (low.min(p.1), high.max(p.1))
-    });
+    let (low, high) = points
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| (low.min(p.1), high.max(p.1)));
     if low > high {
         return 0.0..100.0;
     }
@@ -172,12 +160,7 @@ impl<'a, 'b> Panel<'a, 'b> {
     ) -> Result<Self, DrawingAreaErrorKind<std::convert::Infallible>> {
         let width = area.dim_in_pixel().0 as i32;
         let title = fit(title, BODY, width - px(90));
-        write(
-            area,
-            &title,
-            (px(78), px(10)),
-            style(BODY, INK, HPos::Left, VPos::Top),
-        )?;
+        write(area, &title, (px(78), px(10)), style(BODY, INK, HPos::Left, VPos::Top))?;
         let mut chart = ChartBuilder::on(area)
             .margin_top(px(34))
             .margin_right(px(18))
@@ -198,11 +181,7 @@ impl<'a, 'b> Panel<'a, 'b> {
             .x_labels(5)
             .y_labels(10)
             .x_label_formatter(&|x| {
-                if x.fract() == 0.0 {
-                    thousands(*x as u64)
-                } else {
-                    String::new()
-                }
+                if x.fract() == 0.0 { thousands(*x as u64) } else { String::new() }
             })
             .y_label_formatter(&|y| format!("{y:.0}"))
             .x_desc("training steps")
@@ -221,8 +200,7 @@ impl<'a, 'b> Panel<'a, 'b> {
     ) -> Drawn {
         let percent = line.iter().map(|&(x, y)| (x, y * 100.0));
         let Some((on, off)) = dash else {
-            self.chart
-                .draw_series(LineSeries::new(percent, stroke(color, width)))?;
+            self.chart.draw_series(LineSeries::new(percent, stroke(color, width)))?;
             return Ok(());
         };
         let area = self.chart.plotting_area();
@@ -240,8 +218,7 @@ impl<'a, 'b> Panel<'a, 'b> {
 
     fn dots(&mut self, line: &[(f64, f64)], color: RGBColor) -> Drawn {
         let percent = line.iter().map(|&(x, y)| (x, y * 100.0));
-        self.chart
-            .draw_series(percent.map(|p| Circle::new(p, px(4), color.filled())))?;
+        self.chart.draw_series(percent.map(|p| Circle::new(p, px(4), color.filled())))?;
         Ok(())
     }
 }
@@ -287,10 +264,7 @@ fn draw_legend(area: &Area<'_>, methods: &[MethodResult]) -> Drawn {
     write(area, "last test accuracy", (number, px(12)), head)?;
     for (i, method) in methods.iter().enumerate() {
         let y = px(46 + LEGEND_ROW * i as i32);
-        let sample = [
-            (f64::from(px(4)), f64::from(y)),
-            (f64::from(px(40)), f64::from(y)),
-        ];
+        let sample = [(f64::from(px(4)), f64::from(y)), (f64::from(px(40)), f64::from(y))];
         let pieces = match dash(i) {
             Some((on, off)) => dashes(&sample, on * f64::from(px(1)), off * f64::from(px(1))),
             None => vec![vec![(px(4), y), (px(40), y)]],
@@ -304,18 +278,8 @@ fn draw_legend(area: &Area<'_>, methods: &[MethodResult]) -> Drawn {
             "–".to_owned()
         };
         let name = fit(&method.name, BODY, px(LEGEND_WIDTH - 48 - 24 - 70));
-        write(
-            area,
-            &name,
-            (px(48), y),
-            style(BODY, INK, HPos::Left, VPos::Center),
-        )?;
-        write(
-            area,
-            &accuracy,
-            (number, y),
-            style(BODY, INK, HPos::Right, VPos::Center),
-        )?;
+        write(area, &name, (px(48), y), style(BODY, INK, HPos::Left, VPos::Center))?;
+        write(area, &accuracy, (number, y), style(BODY, INK, HPos::Right, VPos::Center))?;
     }
     Ok(())
 }

@@ -12,13 +12,10 @@ const CAP_HEIGHT: f64 = 0.69;
 
 /// In order of preference: the second fills in for characters that the first lacks.
 static FONTS: LazyLock<Vec<FontRef<'static>>> = LazyLock::new(|| {
-    [
-        epaint_default_fonts::UBUNTU_LIGHT,
-        epaint_default_fonts::HACK_REGULAR,
-    ]
-    .into_iter()
-    .filter_map(|bytes| FontRef::try_from_slice(bytes).ok())
-    .collect()
+    [epaint_default_fonts::UBUNTU_LIGHT, epaint_default_fonts::HACK_REGULAR]
+        .into_iter()
+        .filter_map(|bytes| FontRef::try_from_slice(bytes).ok())
+        .collect()
 });
 
 /// Height in pixels from the base line to the top of capitals at a font size of `size` pixels an em.

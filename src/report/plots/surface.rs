@@ -43,10 +43,7 @@ pub fn save(
     (width, height): (u32, u32),
     draw: impl FnOnce(&Area<'_>) -> Drawn,
 ) -> Result<(), ReportError> {
-    let draw_error = |reason: String| ReportError::Draw {
-        path: path.to_owned(),
-        reason,
-    };
+    let draw_error = |reason: String| ReportError::Draw { path: path.to_owned(), reason };
     if width.max(height) > MAX_SIDE || width.min(height) == 0 {
         return Err(draw_error(format!(
             "the picture would be {width} × {height} pixels (at most {MAX_SIDE} a side); show \
@@ -56,12 +53,9 @@ pub fn save(
     let (fine_width, fine_height) = (width * SAMPLES as u32, height * SAMPLES as u32);
     let mut samples = vec![255_u8; fine_width as usize * fine_height as usize * 3];
     {
-        let root = Surface {
-            samples: &mut samples,
-            width: fine_width as i32,
-            height: fine_height as i32,
-        }
-        .into_drawing_area();
+        let root =
+            Surface { samples: &mut samples, width: fine_width as i32, height: fine_height as i32 }
+                .into_drawing_area();
         root.fill(&WHITE)
             .and_then(|()| draw(&root))
             .map_err(|error| draw_error(error.to_string()))?;
@@ -72,10 +66,7 @@ pub fn save(
     let mut png = Cursor::new(Vec::new());
     picture
         .write_to(&mut png, ImageFormat::Png)
-        .map_err(|source| ReportError::Encode {
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(|source| ReportError::Encode { path: path.to_owned(), source })?;
     write_atomic(path, png.get_ref())
 }
 
@@ -111,10 +102,7 @@ impl Surface<'_> {
         }
         let start = (y as usize * self.width as usize + x as usize) * 3;
         let (red, green, blue) = color.rgb;
-        for (old, new) in self.samples[start..start + 3]
-            .iter_mut()
-            .zip([red, green, blue])
-        {
+        for (old, new) in self.samples[start..start + 3].iter_mut().zip([red, green, blue]) {
             let mixed = f64::from(*old) * (1.0 - color.alpha) + f64::from(new) * color.alpha;
             *old = mixed.round() as u8;
         }
@@ -232,11 +220,7 @@ impl DrawingBackend for Surface<'_> {
         let transform = style.transform();
         let color = style.color();
         // The fonts at hand have one weight; a second strike one sample on makes a bold.
-        let strikes = if matches!(style.style(), FontStyle::Bold) {
-            0..2
-        } else {
-            0..1
-        };
+        let strikes = if matches!(style.style(), FontStyle::Bold) { 0..2 } else { 0..1 };
         for strike in strikes {
             glyphs::rasterize(text, style.size(), |x, y, coverage| {
                 let (x, y) = transform.transform(x + left + strike, y + base);

@@ -74,11 +74,7 @@ pub fn suspects(
     let mut lowest: Vec<&Suspect<'_>> = suspects.iter().collect();
     // An unknown weight is no suspicion.
     let rank = |s: &Suspect<'_>| {
-        if s.weight.is_nan() {
-            f32::INFINITY
-        } else {
-            s.weight
-        }
+        if s.weight.is_nan() { f32::INFINITY } else { s.weight }
     };
     lowest.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
     lowest.truncate(MAX_SUSPECTS);
@@ -151,12 +147,7 @@ fn draw_key(area: &Area<'_>, suspects: &[&Suspect<'_>]) -> Drawn {
         let swatch = [(x, y - px(8)), (x + px(16), y + px(8))];
         area.draw(&Rectangle::new(swatch, color.filled()))?;
         let text = format!("{meaning} ({count})");
-        write(
-            area,
-            &text,
-            (x + px(24), y),
-            style(BODY, INK, HPos::Left, VPos::Center),
-        )?;
+        write(area, &text, (x + px(24), y), style(BODY, INK, HPos::Left, VPos::Center))?;
         x += px(24 + 28) + text_width(&text, BODY);
     }
     Ok(())
@@ -194,25 +185,14 @@ impl Sheet {
         // Whole pixels: half of one would blur every edge of the image.
         let middle = x + px(self.cell_width / 2);
         let left = middle - px(self.shown.1 / 2 + FRAME);
-        let outer = (
-            left + px(self.shown.1 + 2 * FRAME),
-            y + px(self.shown.0 + 2 * FRAME),
-        );
-        area.draw(&Rectangle::new(
-            [(left, y), outer],
-            suspect.color().filled(),
-        ))?;
+        let outer = (left + px(self.shown.1 + 2 * FRAME), y + px(self.shown.0 + 2 * FRAME));
+        area.draw(&Rectangle::new([(left, y), outer], suspect.color().filled()))?;
         self.draw_image(area, suspect.image, (left + px(FRAME), y + px(FRAME)))?;
         let room = px(self.cell_width - 4);
         let caption = |text: &str, row: i32, color: RGBColor| {
             let text = fit(text, SMALL, room);
             let place = (middle, outer.1 + px(6 + 16 * row));
-            write(
-                area,
-                &text,
-                place,
-                style(SMALL, color, HPos::Center, VPos::Top),
-            )
+            write(area, &text, place, style(SMALL, color, HPos::Center, VPos::Top))
         };
         caption(&suspect.given, 0, INK)?;
         let weight = format!("{:.2}", suspect.weight);
@@ -227,10 +207,7 @@ impl Sheet {
     /// Nearest neighbour, one rectangle a pixel as shown or a pixel of the source, whichever is larger.
     fn draw_image(&self, area: &Area<'_>, image: &[u8], at: (i32, i32)) -> Drawn {
         let (height, width, _) = self.source;
-        let (rows, columns) = (
-            height.min(self.shown.0 as usize),
-            width.min(self.shown.1 as usize),
-        );
+        let (rows, columns) = (height.min(self.shown.0 as usize), width.min(self.shown.1 as usize));
         let edge = |i: usize, shown: i32, cells: usize| px(1) * shown * i as i32 / cells as i32;
         for row in 0..rows {
             for column in 0..columns {

@@ -34,10 +34,7 @@ pub const SMALL: i32 = 14;
 
 /// A text style; `size` in pixels of the finished picture, anchored as `(h, v)`.
 pub fn style(size: i32, color: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
-    (FontFamily::SansSerif, f64::from(px(size)))
-        .into_font()
-        .color(&color)
-        .pos(Pos::new(h, v))
+    (FontFamily::SansSerif, f64::from(px(size))).into_font().color(&color).pos(Pos::new(h, v))
 }
 
 /// The same in bold.
@@ -67,20 +64,10 @@ pub fn fit(text: &str, size: i32, room: i32) -> String {
 pub fn heading(area: &Area<'_>, title: &str, explanation: &str) -> Drawn {
     let room = area.dim_in_pixel().0 as i32 - px(48);
     let title = fit(title, TITLE, room);
-    write(
-        area,
-        &title,
-        (px(24), px(20)),
-        bold(TITLE, HPos::Left, VPos::Top),
-    )?;
+    write(area, &title, (px(24), px(20)), bold(TITLE, HPos::Left, VPos::Top))?;
     let explanation = fit(explanation, SMALL, room);
     let place = (px(24), px(48));
-    write(
-        area,
-        &explanation,
-        place,
-        style(SMALL, FADED, HPos::Left, VPos::Top),
-    )
+    write(area, &explanation, place, style(SMALL, FADED, HPos::Left, VPos::Top))
 }
 
 /// Height that [`heading`] takes, in pixels.
@@ -91,12 +78,7 @@ pub fn nothing(area: &Area<'_>, why: &str) -> Drawn {
     let (width, height) = area.dim_in_pixel();
     let middle = (width as i32 / 2, height as i32 / 2);
     let why = fit(why, BODY, width as i32 - px(16));
-    write(
-        area,
-        &why,
-        middle,
-        style(BODY, FADED, HPos::Center, VPos::Center),
-    )
+    write(area, &why, middle, style(BODY, FADED, HPos::Center, VPos::Center))
 }
 
 /// `color` mixed with white: `strength` 1 is the colour, 0 is white. For opaque pale lines, because

@@ -27,10 +27,8 @@ const ZERO_PANEL: i32 = 270;
 ///
 /// [`ReportError::Write`] if the picture cannot be put at `path`.
 pub fn weights(path: &Path, clean: &[f32], flipped: &[f32]) -> Result<(), ReportError> {
-    let groups = [
-        Group::new("clean", clean, STRONG_BLUE),
-        Group::new("flipped", flipped, VERMILLION),
-    ];
+    let groups =
+        [Group::new("clean", clean, STRONG_BLUE), Group::new("flipped", flipped, VERMILLION)];
     let dropped = clean.len() + flipped.len() - groups[0].total - groups[1].total;
     let mut explanation =
         String::from("Mean weight of each training example; 1 is the uniform weight.");
@@ -38,11 +36,7 @@ pub fn weights(path: &Path, clean: &[f32], flipped: &[f32]) -> Result<(), Report
         explanation += &format!(" Left out because not finite: {dropped}.");
     }
     surface::save(path, (SIZE.0 as u32, SIZE.1 as u32), |root| {
-        heading(
-            root,
-            "Example weights, clean and flipped labels",
-            &explanation,
-        )?;
+        heading(root, "Example weights, clean and flipped labels", &explanation)?;
         let (_, body) = root.split_vertically(px(HEADING));
         if groups.iter().all(|g| g.total == 0) {
             return nothing(&body, "no weights were measured");
@@ -69,12 +63,7 @@ impl Group {
         let total = finite.clone().count();
         let mut positive: Vec<f64> = finite.map(|&w| f64::from(w)).filter(|&w| w > 0.0).collect();
         positive.sort_by(f64::total_cmp);
-        Self {
-            name,
-            color,
-            positive,
-            total,
-        }
+        Self { name, color, positive, total }
     }
 
     fn percent(&self, count: usize) -> f64 {
@@ -87,12 +76,7 @@ impl Group {
 }
 
 fn zero_panel(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
-    write(
-        area,
-        "weight zero",
-        (px(78), px(10)),
-        style(BODY, INK, HPos::Left, VPos::Top),
-    )?;
+    write(area, "weight zero", (px(78), px(10)), style(BODY, INK, HPos::Left, VPos::Top))?;
     let mut chart = ChartBuilder::on(area)
         .margin_top(px(34))
         .margin_right(px(10))
@@ -119,11 +103,7 @@ fn zero_panel(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
         let zero = group.percent(group.total - group.positive.len());
         let bar = [(x + 0.15, 0.0), (x + 0.85, zero)];
         chart.draw_series([Rectangle::new(bar, group.color.mix(0.75).filled())])?;
-        let label = if group.total == 0 {
-            "–".to_owned()
-        } else {
-            format!("{zero:.1} %")
-        };
+        let label = if group.total == 0 { "–".to_owned() } else { format!("{zero:.1} %") };
         let (place, anchor) = if zero > 90.0 {
             ((x + 0.5, zero - 3.0), VPos::Top)
         } else {
@@ -131,23 +111,14 @@ fn zero_panel(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
         };
         let ink = if zero > 90.0 { WHITE } else { INK };
         let ink = RGBColor(ink.0, ink.1, ink.2);
-        chart.draw_series([Text::new(
-            label,
-            place,
-            style(SMALL, ink, HPos::Center, anchor),
-        )])?;
+        chart.draw_series([Text::new(label, place, style(SMALL, ink, HPos::Center, anchor))])?;
     }
     let plot = chart.plotting_area();
     let (origin_x, origin_y) = area.get_base_pixel();
     for (x, group) in [0.5, 1.5].into_iter().zip(groups) {
         let (x, y) = plot.map_coordinate(&(x, 0.0));
         let place = (x - origin_x, y - origin_y + px(12));
-        write(
-            area,
-            group.name,
-            place,
-            style(SMALL, INK, HPos::Center, VPos::Top),
-        )?;
+        write(area, group.name, place, style(SMALL, INK, HPos::Center, VPos::Top))?;
     }
     Ok(())
 }
@@ -162,25 +133,13 @@ impl Bins {
     /// Wide enough for 99.5 % of the positive weights of both groups, so that one outlier does not squeeze
     /// the rest into a corner.
     fn new(groups: &[Group; 2]) -> Self {
-        let mut all: Vec<f64> = groups
-            .iter()
-            .flat_map(|g| g.positive.iter().copied())
-            .collect();
+        let mut all: Vec<f64> = groups.iter().flat_map(|g| g.positive.iter().copied()).collect();
         all.sort_by(f64::total_cmp);
         let quantile = all.get(all.len().saturating_sub(1) * 995 / 1000);
         let end = quantile.map_or(2.0, |q| (q * 1.05).max(2.0));
-        let smallest_group = groups
-            .iter()
-            .map(|g| g.positive.len())
-            .filter(|&n| n > 0)
-            .min();
-        let count = (smallest_group.unwrap_or(0) as f64)
-            .sqrt()
-            .clamp(12.0, 50.0) as usize;
-        Self {
-            width: end / count as f64,
-            count,
-        }
+        let smallest_group = groups.iter().map(|g| g.positive.len()).filter(|&n| n > 0).min();
+        let count = (smallest_group.unwrap_or(0) as f64).sqrt().clamp(12.0, 50.0) as usize;
+        Self { width: end / count as f64, count }
     }
 
     fn end(&self) -> f64 {
@@ -201,12 +160,7 @@ fn histogram_panel(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
     let bins = Bins::new(groups);
     let shares = [bins.shares(&groups[0]), bins.shares(&groups[1])];
     let tallest = shares.iter().flatten().copied().fold(0.0, f64::max);
-    write(
-        area,
-        "positive weights",
-        (px(78), px(10)),
-        style(BODY, INK, HPos::Left, VPos::Top),
-    )?;
+    write(area, "positive weights", (px(78), px(10)), style(BODY, INK, HPos::Left, VPos::Top))?;
     let mut chart = ChartBuilder::on(area)
         .margin_top(px(34))
         .margin_right(px(24))
@@ -239,22 +193,14 @@ fn histogram_panel(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
         chart.draw_series(shares.iter().enumerate().map(bar))?;
     }
     for (group, shares) in groups.iter().zip(&shares) {
-        chart.draw_series(LineSeries::new(
-            outline(shares, bins.width),
-            stroke(group.color, 3),
-        ))?;
+        chart.draw_series(LineSeries::new(outline(shares, bins.width), stroke(group.color, 3)))?;
     }
     let top = headroom(tallest);
     chart.draw_series(LineSeries::new([(1.0, 0.0), (1.0, top)], stroke(INK, 2)))?;
     let (x, y) = chart.plotting_area().map_coordinate(&(1.0, top));
     let (origin_x, origin_y) = area.get_base_pixel();
     let place = (x - origin_x + px(6), y - origin_y + px(4));
-    write(
-        area,
-        "uniform",
-        place,
-        style(SMALL, INK, HPos::Left, VPos::Top),
-    )?;
+    write(area, "uniform", place, style(SMALL, INK, HPos::Left, VPos::Top))?;
     legend(area, groups)
 }
 
@@ -290,12 +236,7 @@ fn legend(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
         let swatch = [(left - px(26), y - px(7)), (left - px(8), y + px(7))];
         area.draw(&Rectangle::new(swatch, WHITE.filled()))?;
         area.draw(&Rectangle::new(swatch, group.color.mix(0.5).filled()))?;
-        write(
-            area,
-            line,
-            (left, y),
-            style(BODY, INK, HPos::Left, VPos::Center),
-        )?;
+        write(area, line, (left, y), style(BODY, INK, HPos::Left, VPos::Center))?;
     }
     Ok(())
 }

@@ -1,0 +1,131 @@
+//! Runs recordings on the one device of a test process.
+
+use std::sync::OnceLock;
+
+use l2rw::gpu::{
+    Context, DeviceTensors, ElementType, Executable, Lifetime, Recorder, ShaderChecks, TensorId,
+    read_back,
+};
+
+/// The device, opened once: software adapters leak memory with every new one.
+pub fn context(checks: ShaderChecks) -> &'static Context {
+    static CONTEXTS: OnceLock<[Context; 2]> = OnceLock::new();
+    let contexts = CONTEXTS.get_or_init(|| {
+        let open = |checks| pollster::block_on(Context::new_async(None, checks));
+        let trusted = open(ShaderChecks::Trusted).unwrap_or_else(|error| panic!("{error}"));
+        let checked = Context::from_device(
+            trusted.device.clone(),
+            trusted.queue.clone(),
+            trusted.adapter.clone(),
+            ShaderChecks::Checked,
+        );
+        [trusted, checked]
+    });
+    &contexts[usize::from(checks == ShaderChecks::Checked)]
+}
+
+/// A recording under construction together with the content of its external tensors.
+#[derive(Default)]
+pub struct Bench {
+    pub rec: Recorder,
+    inputs: Vec<(String, Vec<u32>, Lifetime)>,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let mut bench = Self::default();
+        bench.rec.stage("test");
+        bench
+    }
+
+    /// An input tensor of floats, rounded from f64.
+    pub fn floats(&mut self, values: &[f64]) -> TensorId {
+        let words = values.iter().map(|v| (*v as f32).to_bits()).collect();
+        self.input(ElementType::F32, words)
+    }
+
+    /// An input tensor of integers.
+    pub fn integers(&mut self, values: &[u32]) -> TensorId {
+        self.input(ElementType::U32, values.to_vec())
+    }
+
+    fn input(&mut self, element: ElementType, words: Vec<u32>) -> TensorId {
+        let label = format!("input {}", self.inputs.len());
+        let id = self.rec.external(label.clone(), element, words.len());
+        self.inputs.push((label, words, Lifetime::External));
+        id
+    }
+
+    /// A uniform buffer.
+    pub fn uniform(&mut self, words: &[u32]) -> TensorId {
+        let label = format!("input {}", self.inputs.len());
+        let id = self.rec.tensor(l2rw::gpu::Tensor {
+            label: label.clone(),
+            len: words.len(),
+            element: ElementType::U32,
+            lifetime: Lifetime::ExternalUniform,
+        });
+        self.inputs.push((label, words.to_vec(), Lifetime::ExternalUniform));
+        id
+    }
+
+    /// Runs the recording with every transient element poisoned and reads tensors back as bits.
+    pub fn run_bits(mut self, checks: ShaderChecks, outputs: &[TensorId]) -> Vec<Vec<u32>> {
+        for (index, &id) in outputs.iter().enumerate() {
+            self.rec.keep(id, &format!("output {index}"));
+        }
+        let lens: Vec<usize> = outputs.iter().map(|&id| self.rec.len(id)).collect();
+        let context = context(checks);
+        let mut externals = DeviceTensors::new();
+        for (label, words, lifetime) in &self.inputs {
+            externals.insert(label.clone(), upload(context, words, *lifetime));
+        }
+        let recording = self.rec.finish().unwrap_or_else(|error| panic!("{error}"));
+        let executable = Executable::new(context, recording, &externals)
+            .unwrap_or_else(|error| panic!("{error}"));
+        poison(context, &executable);
+        let mut encoder = context.device.create_command_encoder(&Default::default());
+        executable.encode(&mut encoder.begin_compute_pass(&Default::default()));
+        context.queue.submit([encoder.finish()]);
+        let read = |(&id, &len): (&TensorId, &usize)| {
+            let buffer = executable.buffer(id).expect("a kept tensor has a buffer");
+            read_back(context, buffer, 4 * len as u64).unwrap_or_else(|error| panic!("{error}"))
+        };
+        outputs.iter().zip(&lens).map(read).collect()
+    }
+
+    /// The same as floats.
+    pub fn run(self, checks: ShaderChecks, outputs: &[TensorId]) -> Vec<Vec<f64>> {
+        let bits = self.run_bits(checks, outputs);
+        let float = |bits: u32| f64::from(f32::from_bits(bits));
+        bits.into_iter().map(|words| words.into_iter().map(float).collect()).collect()
+    }
+}
+
+/// Makes a buffer with the given content.
+pub fn upload(context: &Context, words: &[u32], lifetime: Lifetime) -> wgpu::Buffer {
+    let kind = match lifetime {
+        Lifetime::ExternalUniform => wgpu::BufferUsages::UNIFORM,
+        _ => wgpu::BufferUsages::STORAGE,
+    };
+    let buffer = context.device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 4 * words.len() as u64,
+        usage: kind | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+        mapped_at_creation: false,
+    });
+    context.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
+    buffer
+}
+
+/// Fills every buffer that the executable owns with NaNs: an element that no kernel writes shows.
+pub fn poison(context: &Context, executable: &Executable) {
+    let recording = executable.recording();
+    for (index, tensor) in recording.tensors.iter().enumerate() {
+        let owned = matches!(tensor.lifetime, Lifetime::Transient | Lifetime::Output);
+        if let (true, Some(buffer)) = (owned, executable.buffer(TensorId(index))) {
+            let nans = vec![f32::NAN.to_bits(); tensor.len];
+            context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&nans));
+        }
+    }
+}
