@@ -37,7 +37,12 @@ fn networks() -> Result<Vec<Network>> {
     ])
 }
 
-fn trainer(context: &Context, network: &Network, m: usize, weighting: Weighting) -> Result<Trainer> {
+fn trainer(
+    context: &Context,
+    network: &Network,
+    m: usize,
+    weighting: Weighting,
+) -> Result<Trainer> {
     let shape = network.input();
     let count = 1000;
     let images: Vec<u8> = (0..count * shape.len()).map(|i| (i * i / 7 + i / 3) as u8).collect();
@@ -113,6 +118,36 @@ fn measure(context: &Context, network: &Network, m: usize) -> Result<Vec<Row>> {
     Ok(routes.into_iter().zip(medians).map(row).collect())
 }
 
+/// Prints where the time of a step goes: by kernel and, with the most expensive first, by layer.
+fn print_profile(trainer: &mut Trainer) -> Result<()> {
+    time_step(trainer)?;
+    trainer.profile()?;
+    let seconds = trainer.profile()?.context("the adapter has no timestamps")?;
+    let dispatches = trainer.plan().recording.dispatches.iter().zip(&seconds);
+    let mut by_kernel = std::collections::BTreeMap::new();
+    for (dispatch, seconds) in dispatches.clone() {
+        let entry = by_kernel.entry((dispatch.stage, dispatch.kernel.to_string()));
+        let sum: &mut (f64, u64, usize) = entry.or_default();
+        *sum = (sum.0 + seconds, sum.1 + dispatch.flops, sum.2 + 1);
+    }
+    let mut by_kernel: Vec<_> = by_kernel.into_iter().collect();
+    by_kernel.sort_by(|a, b| b.1.0.total_cmp(&a.1.0));
+    let total: f64 = seconds.iter().sum();
+    println!("{}: {:.1} ms in {} dispatches", trainer.network().name, total * 1e3, seconds.len());
+    for ((stage, kernel), (seconds, flops, count)) in by_kernel.iter().take(20) {
+        let (ms, rate) = (seconds * 1e3, *flops as f64 / seconds * 1e-9);
+        println!("  {stage:<10} {kernel:<34} x{count:<3} {ms:>9.2} ms {rate:>8.1} GFLOP/s");
+    }
+    let mut slowest: Vec<_> = dispatches.collect();
+    slowest.sort_by(|a, b| b.1.total_cmp(a.1));
+    for (d, seconds) in slowest.iter().take(15) {
+        let (ms, rate) = (*seconds * 1e3, d.flops as f64 / *seconds * 1e-9);
+        let (stage, label, kernel) = (d.stage, &d.label, d.kernel.to_string());
+        println!("  {stage:<10} {label:<24} {kernel:<30} {ms:>9.2} ms {rate:>8.1} GFLOP/s");
+    }
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let context = Context::new(None)?;
@@ -124,6 +159,14 @@ fn main() -> Result<()> {
     let mut rows = Vec::new();
     for network in networks()? {
         if !wanted.is_empty() && !wanted.contains(&network.name) {
+            continue;
+        }
+        if std::env::args().any(|argument| argument == "--profile") {
+            let tangent = Weighting::L2rw {
+                similarity: Some(Similarity::Tangent),
+                decay_in_clean_gradient: false,
+            };
+            print_profile(&mut trainer(&context, &network, 100, tangent)?)?;
             continue;
         }
         for m in [100, 10] {

@@ -241,6 +241,15 @@ impl Trainer {
         self.reported = steps;
     }
 
+    /// Seconds that each dispatch of a step takes; `None` where the device has no timestamps. Runs
+    /// the last step again, so the parameters change.
+    ///
+    /// # Errors
+    /// When the device is lost.
+    pub fn profile(&self) -> Result<Option<Vec<f64>>, TrainError> {
+        Ok(crate::gpu::profile(&self.context, &self.executable)?)
+    }
+
     /// Device memory of the iteration's activations in bytes.
     pub fn activation_bytes(&self) -> u64 {
         self.executable.allocated_bytes()
