@@ -10,8 +10,9 @@ override CHANNELS: u32;
 // Positions of a chunk, and chunks of an example.
 override CHUNK: u32;
 override CHUNKS: u32;
-// Channels that share statistics; 0 for BatchNorm.
-override GROUP: u32 = 0u;
+// Whether each example has statistics of its own (GroupNorm), one for every GROUP channels.
+override PER_EXAMPLE: bool;
+override GROUP: u32 = 1u;
 override EPSILON: f32 = 0.0;
 override HAS_SCALE: bool = true;
 override RELU: bool = false;
@@ -25,7 +26,7 @@ struct Moments { mean: f32, rstd: f32 }
 
 // Where the statistics of an element lie.
 fn statistic_of(example: u32, channel: u32) -> u32 {
-    if GROUP == 0u {
+    if !PER_EXAMPLE {
         return channel;
     }
     return example * (CHANNELS / GROUP) + channel / GROUP;
@@ -39,7 +40,7 @@ struct Share { first_row: u32, end_row: u32, first_channel: u32, end_channel: u3
 
 // The chunks and channels that share statistic `s`, of `rows` chunks in all.
 fn share_of(s: u32, rows: u32) -> Share {
-    if GROUP == 0u {
+    if !PER_EXAMPLE {
         return Share(0u, rows, s, s + 1u);
     }
     let groups = CHANNELS / GROUP;

@@ -9,3 +9,4 @@ pub mod plan;
 pub mod reference;
 #[cfg(feature = "report")]
 pub mod report;
+pub mod train;

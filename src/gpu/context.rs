@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Access, Dispatch, GpuError, Kernel};
@@ -37,6 +38,7 @@ pub struct Context {
     pub adapter: wgpu::AdapterInfo,
     checks: ShaderChecks,
     pipelines: Arc<Mutex<HashMap<PipelineKey, Pipeline>>>,
+    submissions: Arc<AtomicU64>,
 }
 
 impl Context {
@@ -76,7 +78,14 @@ impl Context {
         adapter: wgpu::AdapterInfo,
         checks: ShaderChecks,
     ) -> Self {
-        Self { device, queue, adapter, checks, pipelines: Arc::default() }
+        Self {
+            device,
+            queue,
+            adapter,
+            checks,
+            pipelines: Arc::default(),
+            submissions: Arc::default(),
+        }
     }
 
     /// Whether the adapter computes on the CPU (lavapipe, SwiftShader, WARP).
@@ -89,6 +98,49 @@ impl Context {
         let a = &self.adapter;
         let driver = [a.driver.as_str(), a.driver_info.as_str()].join(" ");
         format!("{} ({}, {})", a.name, a.backend, driver.trim())
+    }
+
+    /// Submits one command buffer.
+    pub fn submit(&self, encoder: wgpu::CommandEncoder) {
+        self.submissions.fetch_add(1, Ordering::Relaxed);
+        self.queue.submit([encoder.finish()]);
+    }
+
+    /// Command buffers submitted so far by this context and its clones.
+    pub fn submissions(&self) -> u64 {
+        self.submissions.load(Ordering::Relaxed)
+    }
+
+    /// Makes a buffer and fills it.
+    ///
+    /// # Errors
+    /// [`GpuError::OutOfMemory`] when the device has no room for it.
+    pub fn upload(
+        &self,
+        label: &str,
+        content: &[u8],
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, GpuError> {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let size = content.len().next_multiple_of(4).max(4) as u64;
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage: usage | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            let (what, reason) = (label.to_owned(), error.to_string());
+            return Err(GpuError::OutOfMemory { what, bytes: size, reason });
+        }
+        let whole = content.len() / 4 * 4;
+        self.queue.write_buffer(&buffer, 0, &content[..whole]);
+        if whole < content.len() {
+            let mut last = [0; 4];
+            last[..content.len() - whole].copy_from_slice(&content[whole..]);
+            self.queue.write_buffer(&buffer, whole as u64, &last);
+        }
+        Ok(buffer)
     }
 
     /// Makes the pipelines of all dispatches that do not exist yet, on all cores.

@@ -80,7 +80,13 @@ impl Executable {
 
     /// Encodes all dispatches, in order, into the caller's pass.
     pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
-        for dispatch in &self.prepared {
+        self.encode_range(pass, 0..self.prepared.len());
+    }
+
+    /// Encodes some of the dispatches, so that a caller can put work of its own in between. Those
+    /// past the end are ignored.
+    pub fn encode_range(&self, pass: &mut wgpu::ComputePass<'_>, range: std::ops::Range<usize>) {
+        for dispatch in self.prepared.iter().skip(range.start).take(range.len()) {
             let [x, y, z] = dispatch.workgroups;
             pass.set_pipeline(&dispatch.pipeline);
             pass.set_bind_group(0, &dispatch.bind_group, &[]);

@@ -5,12 +5,14 @@ mod context;
 mod error;
 mod executable;
 pub mod memory;
+mod profile;
 mod readback;
 mod recording;
 
 pub use context::{Context, ShaderChecks};
 pub use error::GpuError;
 pub use executable::{DeviceTensors, Executable};
+pub use profile::profile;
 pub use readback::{Pending, Readback, read_back};
 pub use recording::{
     Access, Binding, Dispatch, ElementType, Kernel, Lifetime, Recorder, Recording, Shader, Tensor,

@@ -108,7 +108,7 @@ pub fn read_back(
     let mut ring = Readback::new(context, vec![(buffer.clone(), bytes)], 1);
     let mut encoder = context.device.create_command_encoder(&Default::default());
     let pending = ring.encode(&mut encoder);
-    context.queue.submit([encoder.finish()]);
+    context.submit(encoder);
     if let Some(pending) = pending {
         ring.submitted(pending);
     }

@@ -155,3 +155,57 @@ impl ResNet {
         b.residual(&at("add"), x, input)
     }
 }
+
+/// A network by name: `mlp`, `lenet5`, `mnist_lenet`, `resnet<depth>`, `wrn-<depth>-<factor>`,
+/// residual networks with the suffixes `-w<width>` (channels of the first stage) and `-gn<groups>`
+/// (GroupNorm instead of `norm`), e.g. `resnet8-w8`, `resnet20-gn8`, `wrn-28-10`.
+///
+/// # Errors
+/// When the name is unknown, or the network does not suit the input.
+pub fn by_name(
+    name: &str,
+    input: Shape,
+    classes: usize,
+    norm: Normalisation,
+) -> Result<Network, BuildError> {
+    match name {
+        "mlp" => mlp(input, &[256, 128], classes),
+        "lenet5" => lenet5(input, classes),
+        "mnist_lenet" => mnist_lenet(input, classes),
+        _ => residual_by_name(name, norm)?.build(name, input, classes),
+    }
+}
+
+fn residual_by_name(name: &str, norm: Normalisation) -> Result<ResNet, BuildError> {
+    let unknown = || BuildError {
+        layer: name.into(),
+        reason: "no network has this name; choose mlp, lenet5, mnist_lenet, resnet<depth> or \
+                 wrn-<depth>-<factor>, with -w<width> or -gn<groups> behind the last two"
+            .into(),
+    };
+    let number = |text: &str| text.parse::<usize>().map_err(|_| unknown());
+    let (wide, rest) = match (name.strip_prefix("resnet"), name.strip_prefix("wrn-")) {
+        (Some(rest), _) => (false, rest),
+        (_, Some(rest)) => (true, rest),
+        _ => return Err(unknown()),
+    };
+    let mut parts = rest.split('-');
+    let depth = number(parts.next().unwrap_or_default())?;
+    let factor = if wide { number(parts.next().unwrap_or_default())? } else { 1 };
+    let (mut norm, mut width) = (norm, None);
+    for part in parts {
+        match (part.strip_prefix("gn"), part.strip_prefix('w')) {
+            (Some(groups), _) => norm = Normalisation::group(number(groups)?),
+            (_, Some(channels)) => width = Some(number(channels)?),
+            _ => return Err(unknown()),
+        }
+    }
+    let net = match wide {
+        true => ResNet::wide(depth, factor, norm, 0.3)?,
+        false => ResNet::cifar(depth, norm)?,
+    };
+    Ok(match width {
+        Some(w) => net.with_widths([w, 2 * w, 4 * w]),
+        None => net,
+    })
+}

@@ -1,5 +1,5 @@
 use super::{GRID, Rows, View, Window, per_element, reduce};
-use crate::gpu::{Kernel, Recorder, Shader, TensorId};
+use crate::gpu::{Access, Binding, Kernel, Recorder, Shader, TensorId};
 
 macro_rules! shader {
     ($file:literal, $blocks:literal) => {
@@ -158,6 +158,8 @@ const FIRST_BIAS: u32 = 1 << 16;
 /// Pixels of a tile, and of one whose values come with tangents: what fits into registers.
 const TILE: usize = 8;
 const DUAL_TILE: usize = 4;
+/// Two spans, two tiles and the taps of a wider kernel do not: three plain convolutions are faster.
+const WIDEST_DUAL_KERNEL: usize = 3;
 
 fn kernel(entry: &'static str, g: &Geometry, tiling: &Tiling) -> Kernel {
     let shader = &SHADERS[Blocks::of(&g.window).variant];
@@ -170,13 +172,27 @@ fn output_grid(g: &Geometry, tiling: &Tiling) -> [u32; 3] {
 
 /// `conv(x, weights)`: `x` `[n, h, w, in]`, `weights` `[kernel_h, kernel_w, in, out]`.
 pub fn forward(rec: &mut Recorder, w: &Window, n: usize, x: TensorId, weights: View) -> TensorId {
+    let z = rec.transient("conv", n * w.output_len());
+    let out = rec.write(z);
+    record_forward(rec, w, n, x, weights, out);
+    z
+}
+
+/// `z = conv(x, weights)`, or `z += conv(x, weights)` where `z` is bound for reading as well.
+fn record_forward(
+    rec: &mut Recorder,
+    w: &Window,
+    n: usize,
+    x: TensorId,
+    weights: View,
+    z: Binding,
+) {
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_outputs(&g.window, TILE);
-    let z = rec.transient("conv", n * w.output_len());
-    let bindings = vec![rec.read(x), weights.read(), rec.write(z)];
-    let grid = output_grid(&g, &tiling);
-    rec.dispatch(kernel("forward", &g, &tiling), bindings, grid, n as u64 * w.flops());
-    z
+    let bindings = vec![rec.read(x), weights.read(), z];
+    let kernel =
+        kernel("forward", &g, &tiling).constant("ACCUMULATE", z.access == Access::ReadWrite);
+    rec.dispatch(kernel, bindings, output_grid(&g, &tiling), n as u64 * w.flops());
 }
 
 /// `conv(x, weights)` and its tangent `conv(dx, weights) + conv(x, weights_tangent)`. Without `dx`
@@ -190,6 +206,15 @@ pub fn dual(
     weights: View,
     weights_tangent: View,
 ) -> (TensorId, TensorId) {
+    if w.kernel_w > WIDEST_DUAL_KERNEL {
+        let z = forward(rec, w, n, x, weights);
+        let dz = forward(rec, w, n, x, weights_tangent);
+        if let Some(dx) = dx {
+            let sum = rec.whole(dz, Access::ReadWrite);
+            record_forward(rec, w, n, dx, weights, sum);
+        }
+        return (z, dz);
+    }
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_outputs(&g.window, DUAL_TILE);
     let z = rec.transient("conv", n * w.output_len());

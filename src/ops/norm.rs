@@ -62,15 +62,16 @@ impl Norm {
     }
 
     fn kernel(&self, entry: &'static str) -> Kernel {
-        let group = match self.kind {
-            NormKind::Batch => 0,
-            NormKind::Group { groups } => self.channels / groups,
+        let (per_example, group) = match self.kind {
+            NormKind::Batch => (false, 1),
+            NormKind::Group { groups } => (true, self.channels / groups),
         };
         Kernel::new(&SHADER, entry)
             .size("POSITIONS", self.positions)
             .size("CHANNELS", self.channels)
             .size("CHUNK", chunk_len(self.positions))
             .size("CHUNKS", self.chunks())
+            .constant("PER_EXAMPLE", per_example)
             .size("GROUP", group)
             .constant("EPSILON", self.epsilon)
             .constant("HAS_SCALE", self.has_scale)

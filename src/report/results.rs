@@ -10,7 +10,7 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 use super::ReportError;
 use super::files::write_atomic;
 
-/// The file that [`write`] makes in its directory.
+/// The file that [`write()`] makes in its directory.
 pub const FILE_NAME: &str = "results.json";
 
 /// Everything one run of an experiment found out.
@@ -122,7 +122,7 @@ pub fn write(results: &Results, dir: &Path) -> Result<PathBuf, ReportError> {
     Ok(path)
 }
 
-/// Reads what [`write`] wrote: to draw plots again, or to compare runs.
+/// Reads what [`write()`] wrote: to draw plots again, or to compare runs.
 ///
 /// # Errors
 ///

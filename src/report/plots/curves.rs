@@ -8,8 +8,8 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::surface::{self, Area, Drawn, px};
 use super::theme::{
-    BODY, FADED, GRID, HEADING, INK, PALETTE, SMALL, fit, heading, nothing, pale, stroke, style,
-    thousands, write,
+    BODY, Chart, FADED, HEADING, INK, PALETTE, SMALL, chart, fit, heading, look, nothing, pale,
+    stroke, style, thousands, write,
 };
 use crate::report::{CurvePoint, MethodResult, ReportError};
 
@@ -140,12 +140,6 @@ fn value_range<'a>(points: impl Iterator<Item = &'a (f64, f64)>) -> Range<f64> {
     low..high.max(low + 10.0)
 }
 
-type Chart<'a, 'b> = ChartContext<
-    'a,
-    surface::Surface<'b>,
-    Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
->;
-
 /// Axes of accuracy in per cent against steps.
 struct Panel<'a, 'b> {
     chart: Chart<'a, 'b>,
@@ -158,32 +152,17 @@ impl<'a, 'b> Panel<'a, 'b> {
         steps: u64,
         percent: Range<f64>,
     ) -> Result<Self, DrawingAreaErrorKind<std::convert::Infallible>> {
-        let width = area.dim_in_pixel().0 as i32;
-        let title = fit(title, BODY, width - px(90));
-        write(area, &title, (px(78), px(10)), style(BODY, INK, HPos::Left, VPos::Top))?;
-        let mut chart = ChartBuilder::on(area)
-            .margin_top(px(34))
-            .margin_right(px(18))
-            .margin_bottom(px(14))
-            .margin_left(px(8))
-            .x_label_area_size(px(48))
-            .y_label_area_size(px(70))
-            .build_cartesian_2d(0.0..steps as f64, percent)?;
-        let ticks = style(SMALL, FADED, HPos::Left, VPos::Top);
-        chart
-            .configure_mesh()
-            .bold_line_style(stroke(GRID, 2))
-            .light_line_style(TRANSPARENT)
-            .axis_style(stroke(FADED, 2))
-            .label_style(ticks)
-            .axis_desc_style(style(BODY, INK, HPos::Left, VPos::Top))
-            .set_all_tick_mark_size(px(4))
-            .x_labels(5)
+        let mut chart = chart(area, title, 18, 0.0..steps as f64, percent)?;
+        let whole = |x: &f64| {
+            if x.fract() == 0.0 { thousands(*x as u64) } else { String::new() }
+        };
+        let percent = |y: &f64| format!("{y:.0}");
+        let mut mesh = chart.configure_mesh();
+        look(&mut mesh);
+        mesh.x_labels(5)
             .y_labels(10)
-            .x_label_formatter(&|x| {
-                if x.fract() == 0.0 { thousands(*x as u64) } else { String::new() }
-            })
-            .y_label_formatter(&|y| format!("{y:.0}"))
+            .x_label_formatter(&whole)
+            .y_label_formatter(&percent)
             .x_desc("training steps")
             .y_desc("accuracy (%)")
             .draw()?;

@@ -1,10 +1,15 @@
 //! One look for all plots: colours, sizes, and the few shapes that they share.
 
+use std::convert::Infallible;
+use std::ops::Range;
+
+use plotters::chart::MeshStyle;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::glyphs;
-use super::surface::{Area, Drawn, SAMPLES, px};
+use super::surface::{Area, Drawn, SAMPLES, Surface, px};
 
 /// Okabe and Ito's palette, which people with any colour vision can tell apart, without its yellow
 /// (too pale on white).
@@ -23,7 +28,7 @@ pub const INK: RGBColor = RGBColor(38, 38, 38);
 /// Text that is not meant to catch the eye.
 pub const FADED: RGBColor = RGBColor(110, 110, 110);
 /// Grid lines.
-pub const GRID: RGBColor = RGBColor(228, 228, 228);
+const GRID: RGBColor = RGBColor(228, 228, 228);
 
 /// Font sizes, pixels an em.
 pub const TITLE: i32 = 22;
@@ -104,4 +109,38 @@ pub fn thousands(value: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A chart with numbers along both axes.
+pub type Chart<'a, 'b> = ChartContext<'a, Surface<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// An empty chart under its title, with `right` pixels of margin beside it.
+pub fn chart<'a, 'b>(
+    area: &'a Area<'b>,
+    title: &str,
+    right: i32,
+    x: Range<f64>,
+    y: Range<f64>,
+) -> Result<Chart<'a, 'b>, DrawingAreaErrorKind<Infallible>> {
+    let title = fit(title, BODY, area.dim_in_pixel().0 as i32 - px(90));
+    let place = (px(78), px(10));
+    write(area, &title, place, style(BODY, INK, HPos::Left, VPos::Top))?;
+    ChartBuilder::on(area)
+        .margin_top(px(34))
+        .margin_right(px(right))
+        .margin_bottom(px(14))
+        .margin_left(px(8))
+        .x_label_area_size(px(48))
+        .y_label_area_size(px(70))
+        .build_cartesian_2d(x, y)
+}
+
+/// Gives a chart's axes and grid the common look.
+pub fn look(mesh: &mut MeshStyle<'_, '_, RangedCoordf64, RangedCoordf64, Surface<'_>>) {
+    mesh.bold_line_style(stroke(GRID, 2))
+        .light_line_style(TRANSPARENT)
+        .axis_style(stroke(FADED, 2))
+        .label_style(style(SMALL, FADED, HPos::Left, VPos::Top))
+        .axis_desc_style(style(BODY, INK, HPos::Left, VPos::Top))
+        .set_all_tick_mark_size(px(4));
 }

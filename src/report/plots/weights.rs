@@ -7,8 +7,8 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::surface::{self, Area, Drawn, px};
 use super::theme::{
-    BODY, FADED, GRID, HEADING, INK, SMALL, STRONG_BLUE, VERMILLION, heading, nothing, stroke,
-    style, text_width, thousands, write,
+    BODY, Chart, HEADING, INK, SMALL, STRONG_BLUE, VERMILLION, chart, heading, look, nothing,
+    stroke, style, text_width, thousands, write,
 };
 use crate::report::ReportError;
 
@@ -76,51 +76,39 @@ impl Group {
 }
 
 fn zero_panel(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
-    write(area, "weight zero", (px(78), px(10)), style(BODY, INK, HPos::Left, VPos::Top))?;
-    let mut chart = ChartBuilder::on(area)
-        .margin_top(px(34))
-        .margin_right(px(10))
-        .margin_bottom(px(14))
-        .margin_left(px(8))
-        .x_label_area_size(px(48))
-        .y_label_area_size(px(70))
-        .build_cartesian_2d(0.0..2.0, 0.0..100.0)?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .bold_line_style(stroke(GRID, 2))
-        .light_line_style(TRANSPARENT)
-        .axis_style(stroke(FADED, 2))
-        .label_style(style(SMALL, FADED, HPos::Left, VPos::Top))
-        .axis_desc_style(style(BODY, INK, HPos::Left, VPos::Top))
-        .set_all_tick_mark_size(px(4))
+    let mut chart = chart(area, "weight zero", 10, 0.0..2.0, 0.0..100.0)?;
+    let percent = |y: &f64| format!("{y:.0}");
+    let mut mesh = chart.configure_mesh();
+    look(&mut mesh);
+    mesh.disable_x_mesh()
         .x_labels(0)
         .y_labels(10)
-        .y_label_formatter(&|y| format!("{y:.0}"))
+        .y_label_formatter(&percent)
         .y_desc("share of the group (%)")
         .draw()?;
-    for (x, group) in [0.0, 1.0].into_iter().zip(groups) {
-        let zero = group.percent(group.total - group.positive.len());
-        let bar = [(x + 0.15, 0.0), (x + 0.85, zero)];
-        chart.draw_series([Rectangle::new(bar, group.color.mix(0.75).filled())])?;
-        let label = if group.total == 0 { "–".to_owned() } else { format!("{zero:.1} %") };
-        let (place, anchor) = if zero > 90.0 {
-            ((x + 0.5, zero - 3.0), VPos::Top)
-        } else {
-            ((x + 0.5, zero + 2.0), VPos::Bottom)
-        };
-        let ink = if zero > 90.0 { WHITE } else { INK };
-        let ink = RGBColor(ink.0, ink.1, ink.2);
-        chart.draw_series([Text::new(label, place, style(SMALL, ink, HPos::Center, anchor))])?;
-    }
-    let plot = chart.plotting_area();
-    let (origin_x, origin_y) = area.get_base_pixel();
-    for (x, group) in [0.5, 1.5].into_iter().zip(groups) {
-        let (x, y) = plot.map_coordinate(&(x, 0.0));
-        let place = (x - origin_x, y - origin_y + px(12));
-        write(area, group.name, place, style(SMALL, INK, HPos::Center, VPos::Top))?;
+    for (left, group) in [0.0, 1.0].into_iter().zip(groups) {
+        zero_bar(area, &mut chart, left, group)?;
     }
     Ok(())
+}
+
+fn zero_bar(area: &Area<'_>, chart: &mut Chart<'_, '_>, left: f64, group: &Group) -> Drawn {
+    let zero = group.percent(group.total - group.positive.len());
+    let bar = [(left + 0.15, 0.0), (left + 0.85, zero)];
+    chart.draw_series([Rectangle::new(bar, group.color.mix(0.75).filled())])?;
+    let label = if group.total == 0 { "–".to_owned() } else { format!("{zero:.1} %") };
+    // A label above a full bar would leave the panel.
+    let (height, ink, anchor) = if zero > 90.0 {
+        (zero - 3.0, RGBColor(255, 255, 255), VPos::Top)
+    } else {
+        (zero + 2.0, INK, VPos::Bottom)
+    };
+    let text = style(SMALL, ink, HPos::Center, anchor);
+    chart.draw_series([Text::new(label, (left + 0.5, height), text)])?;
+    let (x, y) = chart.plotting_area().map_coordinate(&(left + 0.5, 0.0));
+    let (origin_x, origin_y) = area.get_base_pixel();
+    let below = (x - origin_x, y - origin_y + px(12));
+    write(area, group.name, below, style(SMALL, INK, HPos::Center, VPos::Top))
 }
 
 /// Equal bins from zero; the last one also holds everything beyond.
@@ -160,24 +148,11 @@ fn histogram_panel(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
     let bins = Bins::new(groups);
     let shares = [bins.shares(&groups[0]), bins.shares(&groups[1])];
     let tallest = shares.iter().flatten().copied().fold(0.0, f64::max);
-    write(area, "positive weights", (px(78), px(10)), style(BODY, INK, HPos::Left, VPos::Top))?;
-    let mut chart = ChartBuilder::on(area)
-        .margin_top(px(34))
-        .margin_right(px(24))
-        .margin_bottom(px(14))
-        .margin_left(px(8))
-        .x_label_area_size(px(48))
-        .y_label_area_size(px(70))
-        .build_cartesian_2d(0.0..bins.end(), 0.0..headroom(tallest))?;
-    chart
-        .configure_mesh()
-        .bold_line_style(stroke(GRID, 2))
-        .light_line_style(TRANSPARENT)
-        .axis_style(stroke(FADED, 2))
-        .label_style(style(SMALL, FADED, HPos::Left, VPos::Top))
-        .axis_desc_style(style(BODY, INK, HPos::Left, VPos::Top))
-        .set_all_tick_mark_size(px(4))
-        .x_labels(8)
+    let top = headroom(tallest);
+    let mut chart = chart(area, "positive weights", 24, 0.0..bins.end(), 0.0..top)?;
+    let mut mesh = chart.configure_mesh();
+    look(&mut mesh);
+    mesh.x_labels(8)
         .y_labels(8)
         .x_desc("mean weight ÷ uniform weight (the last bin holds all beyond)")
         .y_desc("share of the group (%)")
@@ -195,7 +170,6 @@ fn histogram_panel(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
     for (group, shares) in groups.iter().zip(&shares) {
         chart.draw_series(LineSeries::new(outline(shares, bins.width), stroke(group.color, 3)))?;
     }
-    let top = headroom(tallest);
     chart.draw_series(LineSeries::new([(1.0, 0.0), (1.0, top)], stroke(INK, 2)))?;
     let (x, y) = chart.plotting_area().map_coordinate(&(1.0, top));
     let (origin_x, origin_y) = area.get_base_pixel();

@@ -1,0 +1,100 @@
+//! BackgroundFlip (Ren et al., ICML 2018, table 2): many training images carry the label of one
+//! background class. Plain training learns the noise; with a few trusted images L2RW does not.
+
+mod experiment;
+mod options;
+mod output;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use l2rw::gpu::Context;
+use l2rw::report::prepare_out_dir;
+
+use experiment::Experiment;
+use options::{Options, Preset};
+
+fn main() -> ExitCode {
+    env_logger::init();
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, whatever the causes say.
+            eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    options.check()?;
+    let context = Context::new(options.adapter.as_deref())?;
+    let preset = preset(options, &context);
+    let experiment = Experiment::new(options, preset)?;
+    let config = &experiment.config;
+    println!(
+        "{}: {} training images ({:.1} % of the labels wrong), {} trusted, {} for testing",
+        config.data,
+        experiment.train.len(),
+        100.0 * experiment.corrupted_share(),
+        experiment.clean.len(),
+        experiment.test.len()
+    );
+    println!(
+        "{}: {} parameters, {} steps of {} images",
+        config.model,
+        experiment.network.parameter_count(),
+        config.steps,
+        config.batch
+    );
+    if options.print_plan {
+        for &method in &options.methods {
+            print!("{}", experiment.trainer(&context, method)?.plan());
+        }
+        return Ok(());
+    }
+    prepare_out_dir(&options.out)?;
+    let stop = stop_on_ctrl_c()?;
+    let mut runs = Vec::new();
+    for &method in &options.methods {
+        let checkpoint = options.out.join(format!("{}.safetensors", method.name()));
+        runs.push(experiment::run(&experiment, &context, method, &checkpoint, &stop)?);
+        if stop.load(Ordering::Relaxed) {
+            println!("stopped; writing what there is");
+            break;
+        }
+    }
+    output::write(&experiment, &context, &runs, &options.out)
+}
+
+fn preset(options: &Options, context: &Context) -> Preset {
+    println!("adapter: {}", context.describe());
+    if let Some(preset) = options.preset {
+        return preset;
+    }
+    if context.is_software() {
+        println!(
+            "preset: quick, because this adapter computes on the CPU (--preset paper for all)"
+        );
+        return Preset::Quick;
+    }
+    println!("preset: paper, because there is a GPU (--preset quick for a first look)");
+    Preset::Paper
+}
+
+/// The first Ctrl-C ends training after the current step, the second one ends the program.
+fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = stop.clone();
+    ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nfinishing the step; press Ctrl-C again to leave at once");
+    })
+    .context("Ctrl-C cannot be caught")?;
+    Ok(stop)
+}

@@ -1,0 +1,122 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::{Parser, ValueEnum};
+use serde::Serialize;
+
+/// Trains on images of which many carry the label of one background class, with and without
+/// learned example weights (Ren et al., ICML 2018), and compares.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Options {
+    /// Folder of a data set (CIFAR-10 or CIFAR-100 binaries, IDX files, or an image folder
+    /// train/<class>/*.png|jpg), or `synthetic` for generated images
+    #[arg(long, default_value = "synthetic", value_name = "synthetic|DIR")]
+    pub data: String,
+    /// Fetch CIFAR-10 into the user's cache folder and train on it
+    #[arg(long, conflicts_with = "data")]
+    pub download: bool,
+    /// Where --download fetches from
+    #[arg(long, hide = true)]
+    pub download_url: Option<String>,
+    /// Size of the experiment [default: quick on a software adapter, paper on a GPU]
+    #[arg(long, value_enum)]
+    pub preset: Option<Preset>,
+    /// Network, e.g. resnet32, resnet8-w8, resnet20-gn8, wrn-28-10, lenet5, mlp
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Share of the training images that get the background label
+    #[arg(long, default_value_t = 0.4)]
+    pub noise: f64,
+    /// The background class
+    #[arg(long, default_value_t = 3)]
+    pub background: u32,
+    /// Trusted images of each class, taken out of training
+    #[arg(long, default_value_t = 10)]
+    pub clean_per_class: usize,
+    /// Training images of a step
+    #[arg(long, default_value_t = 100)]
+    pub batch: usize,
+    /// Trusted images of a step [default: 100, or all if there are fewer]
+    #[arg(long)]
+    pub clean_batch: Option<usize>,
+    /// Training steps of each method
+    #[arg(long)]
+    pub steps: Option<u64>,
+    /// Training images of each class; all by default with the paper preset
+    #[arg(long)]
+    pub images_per_class: Option<usize>,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    pub seed: u32,
+    /// Methods to compare
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["baseline", "l2rw"])]
+    pub methods: Vec<Method>,
+    /// Route to the weights [default: the exact and cheaper one for the network]
+    #[arg(long, value_enum)]
+    pub similarity: Option<Route>,
+    /// Folder for results.json, pictures and checkpoints
+    #[arg(long, default_value = "out/cifar_backgroundflip")]
+    pub out: PathBuf,
+    /// Part of the name of the adapter to run on
+    #[arg(long)]
+    pub adapter: Option<String>,
+    /// Print the dispatches of one step and exit
+    #[arg(long)]
+    pub print_plan: bool,
+}
+
+/// Size of an experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// A small network for a few minutes on two CPU cores.
+    Quick,
+    /// ResNet-32 and 80,000 steps, as in the paper.
+    Paper,
+}
+
+/// A way to train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// All examples weigh the same.
+    Baseline,
+    /// Learning to reweight.
+    L2rw,
+}
+
+impl Method {
+    /// Name in tables and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::L2rw => "l2rw",
+        }
+    }
+}
+
+/// A route to the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Route {
+    /// Dual numbers: exact for every network.
+    Tangent,
+    /// Layer by layer: exact without BatchNorm.
+    PerLayer,
+}
+
+impl Options {
+    /// Checks what does not depend on the data.
+    pub fn check(&self) -> Result<()> {
+        ensure!((0.0..=1.0).contains(&self.noise), "--noise {} is not between 0 and 1", self.noise);
+        ensure!(self.batch > 0, "--batch must be at least 1");
+        ensure!(self.clean_batch != Some(0), "--clean-batch must be at least 1");
+        ensure!(self.clean_per_class > 0, "--clean-per-class must be at least 1");
+        ensure!(self.steps != Some(0), "--steps must be at least 1");
+        ensure!(self.images_per_class != Some(0), "--images-per-class must be at least 1");
+        Ok(())
+    }
+}

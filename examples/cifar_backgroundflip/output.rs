@@ -1,0 +1,68 @@
+//! The table, the pictures and the files.
+
+use std::path::Path;
+
+use anyhow::Result;
+use l2rw::gpu::Context;
+use l2rw::report::{self, MethodResult, Results, plots, table};
+
+use crate::experiment::{Experiment, Run};
+
+/// Writes everything into `out` and prints the table.
+pub fn write(experiment: &Experiment, context: &Context, runs: &[Run], out: &Path) -> Result<()> {
+    let adapter = &context.adapter;
+    let methods: Vec<MethodResult> = runs.iter().map(|run| run.result.clone()).collect();
+    let results = Results {
+        adapter: adapter.name.clone(),
+        driver: format!("{} {}", adapter.driver, adapter.driver_info).trim().to_owned(),
+        backend: format!("{:?}", adapter.backend),
+        config: serde_json::to_value(&experiment.config)?,
+        methods,
+    };
+    report::results::write(&results, out)?;
+    plots::curves(&out.join("curves.png"), &results.methods)?;
+    let names: Vec<&str> = experiment.train.class_names.iter().map(String::as_str).collect();
+    let matrices: Vec<(&str, &[Vec<u32>])> =
+        results.methods.iter().map(|m| (m.name.as_str(), m.confusion.as_slice())).collect();
+    plots::confusion(&out.join("confusion.png"), &matrices, &names)?;
+    if let Some(run) = runs.iter().find(|run| run.result.reweighting.is_some()) {
+        write_weights(experiment, run, out)?;
+    }
+    let dataset = match names.len() {
+        10 => Some(report::Dataset::Cifar10),
+        100 => Some(report::Dataset::Cifar100),
+        _ => None,
+    };
+    println!();
+    println!("{}", table::render(&results, dataset.map(|d| (report::Setting::BackgroundFlip, d))));
+    println!("wrote results, pictures and checkpoints into {}", out.display());
+    Ok(())
+}
+
+/// The distribution of mean weights, and the images that weighed least.
+fn write_weights(experiment: &Experiment, run: &Run, out: &Path) -> Result<()> {
+    let drawn: Vec<(usize, f32)> =
+        (0..run.ledger.len()).filter_map(|i| Some((i, run.ledger.mean(i)? as f32))).collect();
+    let of = |wrong: bool| -> Vec<f32> {
+        drawn.iter().filter(|(i, _)| experiment.corrupted[*i] == wrong).map(|d| d.1).collect()
+    };
+    plots::weights(&out.join("weights.png"), &of(false), &of(true))?;
+
+    let train = &experiment.train;
+    let name = |label: u32| train.class_names[label as usize].clone();
+    let suspects: Vec<plots::Suspect<'_>> = drawn
+        .iter()
+        .filter_map(|&(i, weight)| {
+            let (given, truth) = (train.labels[i], experiment.true_labels[i]);
+            Some(plots::Suspect {
+                image: train.image(i)?,
+                given: name(given),
+                truth: Some(name(truth)),
+                weight,
+            })
+        })
+        .collect();
+    let path = out.join("suspects.png");
+    plots::suspects(&path, &suspects, train.height, train.width, train.channels)?;
+    Ok(())
+}

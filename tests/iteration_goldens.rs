@@ -1,0 +1,285 @@
+//! One whole L2RW iteration on the GPU against double-backward PyTorch in float64.
+
+#[path = "common/device.rs"]
+mod device;
+#[path = "common/values.rs"]
+mod values;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use device::{context, poison, upload};
+use l2rw::gpu::{DeviceTensors, Executable, Lifetime, ShaderChecks, TensorId, read_back};
+use l2rw::nn::{Network, Normalisation, Shape, zoo};
+use l2rw::ops::Step;
+use l2rw::plan::{Input, Similarity, TrainingOptions, Weighting, training};
+use safetensors::{Dtype, SafeTensors};
+
+/// A golden file.
+struct Golden {
+    metadata: HashMap<String, String>,
+    bytes: Vec<u8>,
+}
+
+impl Golden {
+    fn open(case: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/goldens")
+            .join(format!("{case}.safetensors"));
+        let bytes = std::fs::read(path).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let metadata = header.metadata().clone().unwrap();
+        Self { metadata, bytes }
+    }
+
+    fn number(&self, key: &str) -> f64 {
+        self.metadata[key].parse().unwrap()
+    }
+
+    fn size(&self, key: &str) -> usize {
+        self.metadata[key].parse().unwrap()
+    }
+
+    fn labels(&self, key: &str) -> Vec<u32> {
+        self.metadata[key].split(',').map(|label| label.trim().parse().unwrap()).collect()
+    }
+
+    fn tensor(&self, name: &str) -> Option<Vec<f64>> {
+        let tensors = SafeTensors::deserialize(&self.bytes).unwrap();
+        let tensor = tensors.tensor(name).ok()?;
+        let data = tensor.data();
+        Some(match tensor.dtype() {
+            Dtype::F64 => {
+                data.chunks(8).map(|c| f64::from_le_bytes(c.try_into().unwrap())).collect()
+            }
+            _ => data.chunks(4).map(|c| f32::from_le_bytes(c.try_into().unwrap()).into()).collect(),
+        })
+    }
+
+    /// Distance between stored elements.
+    fn stride(&self, name: &str) -> usize {
+        self.metadata.get(&format!("stride/{name}")).map_or(1, |stride| stride.parse().unwrap())
+    }
+}
+
+fn network(case: &str, golden: &Golden) -> Network {
+    let epsilon = golden.number("eps") as f32;
+    let resnet = |norm: Normalisation| {
+        let norm = Normalisation { epsilon, ..norm };
+        let options = zoo::ResNet::cifar(8, norm).unwrap().with_widths([4, 8, 16]);
+        options.build(case, Shape::new(12, 12, 3), 10)
+    };
+    let network = match case {
+        "mnist_lenet" => zoo::mnist_lenet(Shape::new(28, 28, 1), 10),
+        "lenet5" => zoo::lenet5(Shape::new(28, 28, 1), 10),
+        _ if case.contains("groupnorm") => resnet(Normalisation::group(2)),
+        _ if case.contains("noscale") => {
+            resnet(Normalisation { scale: false, ..Normalisation::batch() })
+        }
+        _ => resnet(Normalisation::batch()),
+    };
+    network.unwrap()
+}
+
+/// Parameters and their momentum, by the formulas of the goldens' README.
+fn initial_state(network: &Network) -> (Vec<f32>, Vec<f32>) {
+    let mut parameters = vec![0.0; network.parameters_len];
+    let mut velocity = vec![0.0; network.parameters_len];
+    for (number, parameter) in (0u32..).zip(&network.parameters) {
+        let fan_in: usize = parameter.shape[..parameter.shape.len() - 1].iter().product();
+        let factor = (3.0 / fan_in as f64).sqrt() as f32;
+        for i in 0..parameter.len {
+            let value = values::uniform(100 + number, i as u32) as f32;
+            parameters[parameter.offset + i] = match parameter.name.rsplit('.').next() {
+                Some("weight") => value * factor,
+                Some("scale") => 1.0 + 0.25 * value,
+                _ => value * 0.1,
+            };
+            velocity[parameter.offset + i] = values::uniform(200 + number, i as u32) as f32 * 0.01;
+        }
+    }
+    (parameters, velocity)
+}
+
+fn bits(values: impl IntoIterator<Item = f32>) -> Vec<u32> {
+    values.into_iter().map(f32::to_bits).collect()
+}
+
+struct Outcome {
+    network: Network,
+    tensors: HashMap<String, Vec<f64>>,
+}
+
+/// Runs one iteration and reads every result back.
+fn run(case: &str, golden: &Golden, similarity: Similarity, checks: ShaderChecks) -> Outcome {
+    let network = network(case, golden);
+    let (n, m) = (golden.size("n"), golden.size("m"));
+    let options = TrainingOptions {
+        batch: n,
+        clean_batch: m,
+        weighting: Weighting::L2rw {
+            similarity: Some(similarity),
+            decay_in_clean_gradient: golden.metadata["g_decay"] == "true",
+        },
+        nesterov: false,
+        input: Input::Buffers,
+    };
+    let plan = training(&network, &options).unwrap();
+    let context = context(checks);
+    let externals = externals(&network, golden, n, m);
+    let executable = Executable::new(context, plan.recording.clone(), &externals).unwrap();
+    poison(context, &executable);
+    let mut encoder = context.device.create_command_encoder(&Default::default());
+    executable.encode(&mut encoder.begin_compute_pass(&Default::default()));
+    context.queue.submit([encoder.finish()]);
+
+    let mut tensors = HashMap::new();
+    let mut read = |name: &str, id: TensorId| {
+        let bytes = executable.recording().tensor(id).bytes();
+        let words = read_back(context, executable.buffer(id).unwrap(), bytes).unwrap();
+        let floats = words.into_iter().map(|word| f64::from(f32::from_bits(word))).collect();
+        tensors.insert(name.to_owned(), floats);
+    };
+    read("u", plan.similarities.unwrap());
+    read("w", plan.weights);
+    read("train_losses", plan.train.losses);
+    read("clean_losses", plan.clean.unwrap().losses);
+    for name in ["parameters", "velocity", "clean_gradient", "running"] {
+        if let Some(id) = plan.recording.find(name) {
+            read(name, id);
+        }
+    }
+    Outcome { network, tensors }
+}
+
+fn externals(network: &Network, golden: &Golden, n: usize, m: usize) -> DeviceTensors {
+    let context = context(ShaderChecks::Trusted);
+    let (parameters, velocity) = initial_state(network);
+    let step = Step {
+        learning_rate: golden.number("learning_rate") as f32,
+        momentum: golden.number("momentum") as f32,
+        weight_decay: golden.number("weight_decay") as f32,
+        ..Step::default()
+    };
+    let image = network.input().len();
+    let images = |key: &str, n: usize| {
+        let tag = golden.size(key) as u32;
+        bits(values::values(tag, n * image).into_iter().map(|v| v as f32))
+    };
+    let zeros = vec![0u32; network.parameters_len];
+    let mut externals = DeviceTensors::new();
+    let step = upload(context, bytemuck::cast_slice(&[step]), Lifetime::ExternalUniform);
+    externals.insert("step", step);
+    let mut storage = |label: &str, words: &[u32]| {
+        externals.insert(label, upload(context, words, Lifetime::External));
+    };
+    storage("parameters", &bits(parameters));
+    storage("velocity", &bits(velocity));
+    storage("decay_mask", &bits(network.decay_mask()));
+    storage("gradient", &zeros);
+    storage("clean_gradient", &zeros);
+    if network.running_len > 0 {
+        storage("running", &bits(network.initial_running()));
+    }
+    storage("uniform/clean", &bits(vec![1.0 / m as f32; m]));
+    storage("train/images", &images("train_image_tag", n));
+    storage("clean/images", &images("clean_image_tag", m));
+    storage("train/labels", &golden.labels("train_labels"));
+    storage("clean/labels", &golden.labels("clean_labels"));
+    externals
+}
+
+/// Largest difference relative to the largest expected element.
+fn relative_error(name: &str, found: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len(), "{name}");
+    let largest = expected.iter().fold(0.0f64, |a, b| a.max(b.abs()));
+    let error = found.iter().zip(expected).fold(0.0f64, |worst, (f, e)| {
+        if f.is_finite() { worst.max((f - e).abs()) } else { f64::INFINITY }
+    });
+    if largest == 0.0 { error } else { error / largest }
+}
+
+#[derive(Debug)]
+struct Case {
+    name: &'static str,
+    similarity: Similarity,
+}
+
+/// Both routes where both are exact.
+fn cases() -> Vec<Case> {
+    use Similarity::{PerLayer, Tangent};
+    let exact_both = ["mnist_lenet", "lenet5", "resnet8_groupnorm", "resnet8_groupnorm_zero"];
+    let tangent_only = [
+        "resnet8_batchnorm",
+        "resnet8_batchnorm_noscale",
+        "resnet8_batchnorm_zero",
+        "resnet8_batchnorm_gdecay",
+    ];
+    let both = exact_both
+        .into_iter()
+        .flat_map(|name| [Tangent, PerLayer].map(|similarity| Case { name, similarity }));
+    let tangent = tangent_only.map(|name| Case { name, similarity: Tangent });
+    both.chain(tangent).collect()
+}
+
+fn check(case: &Case, checks: ShaderChecks) -> Vec<String> {
+    let golden = Golden::open(case.name);
+    let outcome = run(case.name, &golden, case.similarity, checks);
+    let mut failures = Vec::new();
+    let mut compare = |name: &str, found: &[f64], expected: &[f64], tolerance: f64| {
+        let error = relative_error(name, found, expected);
+        if error > tolerance {
+            failures.push(format!("{case:?} {checks:?}: {name} is off by {error:.1e}"));
+        }
+    };
+    for (name, tolerance) in
+        [("u", 1e-5), ("w", 2e-5), ("train_losses", 1e-5), ("clean_losses", 1e-5)]
+    {
+        compare(name, &outcome.tensors[name], &golden.tensor(name).unwrap(), tolerance);
+    }
+    for parameter in &outcome.network.parameters {
+        let vectors =
+            [("updated", "parameters"), ("momentum", "velocity"), ("g", "clean_gradient")];
+        for (stored, vector) in vectors {
+            let name = format!("{stored}/{}", parameter.name);
+            let expected = golden.tensor(&name).unwrap();
+            let found = &outcome.tensors[vector][parameter.offset..][..parameter.len];
+            let thinned: Vec<f64> = found.iter().copied().step_by(golden.stride(&name)).collect();
+            // The Gram form leaves out the parts of G that it does not need.
+            let skipped = stored == "g"
+                && case.similarity == Similarity::PerLayer
+                && thinned.iter().all(|v| *v == 0.0);
+            if !skipped {
+                compare(&name, &thinned, &expected, 1e-4);
+            }
+        }
+    }
+    for running in &outcome.network.running {
+        for (kind, offset) in [("mean", 0), ("var", running.channels)] {
+            let name = format!("running/{}.{kind}", running.name);
+            let found = &outcome.tensors["running"][running.offset + offset..][..running.channels];
+            compare(&name, found, &golden.tensor(&name).unwrap(), 1e-5);
+        }
+    }
+    failures
+}
+
+#[test]
+fn an_iteration_equals_second_order_differentiation() {
+    let all = [ShaderChecks::Trusted, ShaderChecks::Checked];
+    let failures: Vec<String> = all
+        .into_iter()
+        .flat_map(|checks| cases().into_iter().flat_map(move |case| check(&case, checks)))
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn when_no_example_helps_all_weights_are_exactly_zero() {
+    for name in ["resnet8_groupnorm_zero", "resnet8_batchnorm_zero"] {
+        let golden = Golden::open(name);
+        let outcome = run(name, &golden, Similarity::Tangent, ShaderChecks::Trusted);
+        assert!(outcome.tensors["u"].iter().all(|u| *u < 0.0), "{name}");
+        assert!(outcome.tensors["w"].iter().all(|w| *w == 0.0), "{name}");
+    }
+}
