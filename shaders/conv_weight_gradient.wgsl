@@ -86,7 +86,11 @@ fn split_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
             var a: Inputs;
             for (var p = 0; p < i32(SPAN); p++) {
                 let column = first * S + p - PAD_LEFT;
-                if column >= 0 && column < WIDTH {
+                var used = column >= 0 && column < WIDTH;
+                if WEIGHTED && EXAMPLE_PER_PIXEL && used {
+                    used = weights[column] != 0.0;
+                }
+                if used {
                     a[p] = x[((image * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + in];
                 }
             }

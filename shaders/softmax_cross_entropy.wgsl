@@ -39,7 +39,7 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
         }
     }
     residual[first + label] = -others;
-    losses[example] = log(sum) + largest - scores[first + label];
+    losses[example] = log(sum) - (scores[first + label] - largest);
     predictions[example] = prediction;
 }
 

@@ -25,9 +25,11 @@ fn sum_parts(@builtin(global_invocation_id) id: vec3<u32>) {
 @group(0) @binding(0) var<storage, read> u_read: array<f32>;
 @group(0) @binding(1) var<storage, read_write> total: array<f32>;
 
-// max(u, 0), where what is not a number counts as 0.
+// max(u, 0), where what is infinite or not a number counts as 0. By its bits: a compiler may take
+// comparisons for granted that only such a value fails.
 fn rectified(value: f32) -> f32 {
-    return select(0.0, value, value > 0.0);
+    let exponent = bitcast<u32>(value) & 0x7f800000u;
+    return select(0.0, value, value > 0.0 && exponent != 0x7f800000u);
 }
 
 // total = Σ max(u, 0): the scalar that data-parallel training would sum over its ranks.

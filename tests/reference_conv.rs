@@ -8,7 +8,8 @@ mod values;
 mod windows;
 
 use differences::{assert_derivative, assert_equal, central_difference, dot, moved};
-use l2rw::reference::{Window, bias, conv, matmul};
+use l2rw::ops::Window;
+use l2rw::reference::{bias, conv, gram, matmul};
 use values::values;
 use windows::windows;
 
@@ -55,7 +56,7 @@ fn convolution_of_a_padded_copy(win: &Window, x: &[f64], w: &[f64]) -> Vec<f64> 
 #[test]
 fn the_forward_pass_is_the_convolution_of_a_padded_copy() {
     for win in windows() {
-        let (x, w) = (values(1, win.input_len(N)), values(2, win.weight_len()));
+        let (x, w) = (values(1, N * win.input_len()), values(2, win.weight_len()));
         let expected = convolution_of_a_padded_copy(&win, &x, &w);
         assert_equal(&format!("{win:?}"), &conv::forward(&win, N, &x, &w), &expected);
     }
@@ -82,7 +83,7 @@ fn a_linear_window_is_a_matrix_product_in_all_three_directions() {
 #[test]
 fn the_dual_pass_is_the_directional_derivative() {
     for win in windows() {
-        let (x, w) = (values(1, win.input_len(N)), values(2, win.weight_len()));
+        let (x, w) = (values(1, N * win.input_len()), values(2, win.weight_len()));
         let (dx, dw) = (values(3, x.len()), values(4, w.len()));
         let what = format!("{win:?}");
 
@@ -101,8 +102,8 @@ fn the_dual_pass_is_the_directional_derivative() {
 #[test]
 fn both_gradients_are_adjoint_to_the_forward_pass() {
     for win in windows() {
-        let (x, w) = (values(1, win.input_len(N)), values(2, win.weight_len()));
-        let dy = values(5, win.output_len(N));
+        let (x, w) = (values(1, N * win.input_len()), values(2, win.weight_len()));
+        let dy = values(5, N * win.output_len());
         let (dx, dw) = (values(3, x.len()), values(4, w.len()));
         let through_x = dot(&conv::forward(&win, N, &dx, &w), &dy);
         let through_w = dot(&conv::forward(&win, N, &x, &dw), &dy);
@@ -120,7 +121,7 @@ fn both_gradients_are_adjoint_to_the_forward_pass() {
 fn the_weight_gradient_is_the_weighted_sum_of_per_example_gradients() {
     let example_weights = [-0.25, 0.0, 0.01];
     for win in windows() {
-        let (x, dy) = (values(1, win.input_len(N)), values(5, win.output_len(N)));
+        let (x, dy) = (values(1, N * win.input_len()), values(5, N * win.output_len()));
         let rows = conv::per_example_gradient(&win, N, &x, &dy);
         assert_equal(
             &format!("{win:?}"),
@@ -133,8 +134,8 @@ fn the_weight_gradient_is_the_weighted_sum_of_per_example_gradients() {
 #[test]
 fn an_example_of_weight_zero_is_never_read() {
     let win = Window::same(3, 4, 2, 3, 3, 1);
-    let x = values(1, win.input_len(N));
-    let mut dy = values(5, win.output_len(N));
+    let x = values(1, N * win.input_len());
+    let mut dy = values(5, N * win.output_len());
     dy[win.output_index(1, 0, 0)] = f64::NAN;
     let dw = conv::weight_gradient(&win, N, &x, &dy, Some(&[1.0, 0.0, 1.0]));
     assert!(dw.iter().all(|v| v.is_finite()));
@@ -145,8 +146,9 @@ fn an_example_of_weight_zero_is_never_read() {
 #[test]
 fn the_forms_of_the_similarity_agree() {
     for win in windows() {
-        let (x, dy) = (values(1, win.input_len(N)), values(5, win.output_len(N)));
-        let (clean_x, mut clean_dy) = (values(6, win.input_len(M)), values(7, win.output_len(M)));
+        let (x, dy) = (values(1, N * win.input_len()), values(5, N * win.output_len()));
+        let (clean_x, mut clean_dy) =
+            (values(6, M * win.input_len()), values(7, M * win.output_len()));
         for v in &mut clean_dy {
             *v /= M as f64;
         }
@@ -155,7 +157,7 @@ fn the_forms_of_the_similarity_agree() {
         let explicit = matmul::nn(N, g.len(), 1, &rows, &g);
         let what = format!("{win:?}");
         assert_equal(&what, &conv::similarity(&win, N, &x, &dy, &g), &explicit);
-        let gram = conv::similarity_gram(&win, N, M, &x, &dy, &clean_x, &clean_dy);
+        let gram = gram::similarity(&win, N, M, &x, &dy, &clean_x, &clean_dy);
         assert_equal(&what, &gram, &explicit);
     }
 }

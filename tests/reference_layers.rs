@@ -8,7 +8,9 @@ mod values;
 use differences::{
     assert_derivative, assert_equal, central_difference, dot, moved, numerical_gradient,
 };
-use l2rw::reference::{Window, dropout, pool, relu, residual, softmax_cross_entropy};
+use l2rw::ops::Window;
+use l2rw::ops::residual::Shortcut;
+use l2rw::reference::{dropout, pool, relu, residual, softmax_cross_entropy};
 use values::values;
 
 const N: usize = 3;
@@ -38,7 +40,7 @@ fn assert_adjoint(
 #[test]
 fn max_pooling_is_differentiated_at_the_winners() {
     for win in pooling_windows() {
-        let (x, dx) = (values(3, win.input_len(N)), values(4, win.input_len(N)));
+        let (x, dx) = (values(3, N * win.input_len()), values(4, N * win.input_len()));
         let (_, argmax) = pool::max_forward(&win, N, &x);
         let what = format!("{win:?}");
         assert_derivative(
@@ -48,7 +50,7 @@ fn max_pooling_is_differentiated_at_the_winners() {
         );
         assert_adjoint(
             &what,
-            (win.input_len(N), win.output_len(N)),
+            (N * win.input_len(), N * win.output_len()),
             |dx| pool::max_tangent(&win, N, &argmax, dx),
             |dy| pool::max_backward(&win, N, &argmax, dy),
         );
@@ -58,7 +60,7 @@ fn max_pooling_is_differentiated_at_the_winners() {
 #[test]
 fn a_constant_image_has_its_constant_as_every_average() {
     for win in pooling_windows() {
-        let y = pool::average_forward(&win, N, &vec![1.75; win.input_len(N)]);
+        let y = pool::average_forward(&win, N, &vec![1.75; N * win.input_len()]);
         assert_equal(&format!("{win:?}"), &y, &vec![1.75; y.len()]);
     }
     let (positions, channels) = (6, 2);
@@ -71,7 +73,7 @@ fn the_averages_are_adjoint_to_their_backward_passes() {
     for win in pooling_windows() {
         assert_adjoint(
             &format!("{win:?}"),
-            (win.input_len(N), win.output_len(N)),
+            (N * win.input_len(), N * win.output_len()),
             |x| pool::average_forward(&win, N, x),
             |dy| pool::average_backward(&win, N, dy),
         );
@@ -88,7 +90,7 @@ fn the_averages_are_adjoint_to_their_backward_passes() {
 #[test]
 fn the_global_average_is_one_window_over_the_image() {
     let win = Window { kernel_h: 3, kernel_w: 5, ..Window::padded(3, 5, 2, 2, 3, 5, 0) };
-    let x = values(1, win.input_len(N));
+    let x = values(1, N * win.input_len());
     assert_equal(
         "global",
         &pool::global_average_forward(N, 15, 2, &x),
@@ -98,22 +100,22 @@ fn the_global_average_is_one_window_over_the_image() {
 
 #[test]
 fn the_shortcut_is_adjoint_to_its_backward_pass() {
-    for (channels, stride) in [((3, 8), 2), ((4, 4), 1), ((2, 3), 3)] {
-        let win = residual::shortcut_window(6, 7, channels.0, channels.1, stride);
+    for (in_channels, out_channels, stride) in [(3, 8, 2), (4, 4, 1), (2, 3, 3)] {
+        let s = Shortcut { height: 5, width: 7, in_channels, out_channels, stride };
         assert_adjoint(
-            &format!("{win:?}"),
-            (win.input_len(N), win.output_len(N)),
-            |x| residual::shortcut(&win, N, x),
-            |dy| residual::shortcut_backward(&win, N, dy),
+            &format!("{s:?}"),
+            (N * s.input_len(), N * s.output_len()),
+            |x| residual::forward(&s, N, &vec![0.0; N * s.output_len()], x),
+            |dy| residual::backward(&s, N, dy),
         );
     }
 }
 
 #[test]
 fn a_shortcut_of_equal_shapes_is_the_identity() {
-    let win = residual::shortcut_window(3, 4, 5, 5, 1);
-    let (main, x) = (values(1, win.output_len(N)), values(2, win.input_len(N)));
-    assert_equal("sum", &residual::forward(&win, N, &main, &x), &moved(&main, 1.0, &x));
+    let s = Shortcut { height: 3, width: 4, in_channels: 5, out_channels: 5, stride: 1 };
+    let (main, x) = (values(1, N * s.output_len()), values(2, N * s.input_len()));
+    assert_equal("sum", &residual::forward(&s, N, &main, &x), &moved(&main, 1.0, &x));
 }
 
 #[test]

@@ -9,8 +9,9 @@ mod values;
 use differences::{
     assert_derivative, assert_equal, central_difference, dot, moved, numerical_gradient,
 };
-use l2rw::reference::norm::{self, Affine, NormKind, NormShape};
-use l2rw::reference::{Window, bias, conv, pool, softmax_cross_entropy as loss};
+use l2rw::ops::{NormKind, Window};
+use l2rw::reference::norm::{self, Affine, NormShape};
+use l2rw::reference::{bias, conv, pool, softmax_cross_entropy as loss};
 use values::values;
 
 const N: usize = 5;
@@ -59,7 +60,7 @@ struct Batch {
 fn batch(seed: u32, n: usize) -> Batch {
     Batch {
         n,
-        x: values(seed, first().input_len(n)),
+        x: values(seed, n * first().input_len()),
         labels: (0..n as u32).map(|i| (i * i + seed) % CLASSES as u32).collect(),
     }
 }

@@ -6,7 +6,8 @@ mod differences;
 mod values;
 
 use differences::{assert_derivative, assert_equal, central_difference, dot, moved};
-use l2rw::reference::norm::{self, Affine, NormKind, NormShape};
+use l2rw::ops::NormKind;
+use l2rw::reference::norm::{self, Affine, NormShape};
 use l2rw::reference::relu;
 use values::values;
 

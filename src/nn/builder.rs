@@ -188,10 +188,10 @@ impl NetworkBuilder {
     /// zero channels (the parameter-free shortcut of He et al., 2016, option A, with pooling).
     pub fn residual(&mut self, name: &str, main: LayerId, shortcut: LayerId) -> LayerId {
         let (to, from) = (self.shape(main), self.shape(shortcut));
-        let stride = from.height.checked_div(to.height).unwrap_or(0);
+        let stride = if to.height == 0 { 0 } else { from.height.div_ceil(to.height) };
         let fits = stride > 0
-            && from.height / stride == to.height
-            && from.width / stride == to.width
+            && from.height.div_ceil(stride) == to.height
+            && from.width.div_ceil(stride) == to.width
             && from.channels <= to.channels;
         if !fits {
             return self.fail(name, format!("a shortcut of shape {from} cannot be added to {to}"));

@@ -30,7 +30,7 @@ pub fn sum_rectified(rec: &mut Recorder, u: TensorId) -> TensorId {
 }
 
 /// w = max(u, 0) / total, all 0 where the total is 0 (Ren et al., 2018, equations 8 and 9). A
-/// similarity that is not a number counts as 0.
+/// similarity that is infinite or not a number counts as 0.
 pub fn normalise(rec: &mut Recorder, u: TensorId, total: TensorId) -> TensorId {
     let n = rec.len(u);
     let weights = rec.transient("weights", n);

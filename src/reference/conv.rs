@@ -5,7 +5,8 @@
 //! one or two of the three left open: the output, the input gradient, the weight gradient, or a
 //! number per example.
 
-use super::{Window, check_len, example_weight};
+use super::{check_len, example_weight};
+use crate::ops::Window;
 
 /// Calls `product(y, x, w)` with the element indices of every multiplication that example `i` takes part in.
 fn for_each_product(win: &Window, i: usize, mut product: impl FnMut(usize, usize, usize)) {
@@ -26,9 +27,9 @@ fn for_each_product(win: &Window, i: usize, mut product: impl FnMut(usize, usize
 
 /// `y = conv(x, w)`: `x` is the input batch, `w` the weights. Returns the output batch.
 pub fn forward(win: &Window, n: usize, x: &[f64], w: &[f64]) -> Vec<f64> {
-    check_len("x", x, win.input_len(n));
+    check_len("x", x, n * win.input_len());
     check_len("w", w, win.weight_len());
-    let mut out = vec![0.0; win.output_len(n)];
+    let mut out = vec![0.0; n * win.output_len()];
     for i in 0..n {
         for_each_product(win, i, |y, x_at, w_at| out[y] += x[x_at] * w[w_at]);
     }
@@ -60,9 +61,9 @@ pub fn dual(
 /// The gradient with respect to the input, from the gradient `dy` of the output batch. Returns an
 /// input batch.
 pub fn input_gradient(win: &Window, n: usize, dy: &[f64], w: &[f64]) -> Vec<f64> {
-    check_len("dy", dy, win.output_len(n));
+    check_len("dy", dy, n * win.output_len());
     check_len("w", w, win.weight_len());
-    let mut dx = vec![0.0; win.input_len(n)];
+    let mut dx = vec![0.0; n * win.input_len()];
     for i in 0..n {
         for_each_product(win, i, |y, x, w_at| dx[x] += dy[y] * w[w_at]);
     }
@@ -80,8 +81,8 @@ pub fn weight_gradient(
     dy: &[f64],
     example_weights: Option<&[f64]>,
 ) -> Vec<f64> {
-    check_len("x", x, win.input_len(n));
-    check_len("dy", dy, win.output_len(n));
+    check_len("x", x, n * win.input_len());
+    check_len("dy", dy, n * win.output_len());
     if let Some(weights) = example_weights {
         check_len("example_weights", weights, n);
     }
@@ -100,8 +101,8 @@ pub fn weight_gradient(
 ///
 /// `g` has the shape of the weights. Returns `[n]`.
 pub fn similarity(win: &Window, n: usize, x: &[f64], dy: &[f64], g: &[f64]) -> Vec<f64> {
-    check_len("x", x, win.input_len(n));
-    check_len("dy", dy, win.output_len(n));
+    check_len("x", x, n * win.input_len());
+    check_len("dy", dy, n * win.output_len());
     check_len("g", g, win.weight_len());
     let mut u = vec![0.0; n];
     for i in 0..n {
@@ -110,60 +111,10 @@ pub fn similarity(win: &Window, n: usize, x: &[f64], dy: &[f64], g: &[f64]) -> V
     u
 }
 
-/// `u_i = ⟨∂f_i/∂w, g⟩` in Gram form, with `g` the weight gradient of a clean batch of `m` that is
-/// never formed (Ren et al. 2018, eq. 25):
-/// `Σ_j Σ_o Σ_q ⟨patch(x_i, o), patch(clean_x_j, q)⟩ ⟨dy_i(o), clean_dy_j(q)⟩`.
-///
-/// `x`, `dy` are batches of `n` and `clean_x`, `clean_dy` of `m`; `clean_dy` already carries the
-/// clean loss's 1/m. Returns `[n]`.
-#[allow(clippy::too_many_arguments)]
-pub fn similarity_gram(
-    win: &Window,
-    n: usize,
-    m: usize,
-    x: &[f64],
-    dy: &[f64],
-    clean_x: &[f64],
-    clean_dy: &[f64],
-) -> Vec<f64> {
-    check_len("x", x, win.input_len(n));
-    check_len("dy", dy, win.output_len(n));
-    check_len("clean_x", clean_x, win.input_len(m));
-    check_len("clean_dy", clean_dy, win.output_len(m));
-    let mut u = vec![0.0; n];
-    for i in 0..n {
-        for j in 0..m {
-            for o in 0..win.out_positions() {
-                for q in 0..win.out_positions() {
-                    let mut inputs = 0.0;
-                    for (p, clean_p) in shared_taps(win, o, q) {
-                        for ci in 0..win.in_channels {
-                            inputs += x[win.input_index(i, p, ci)]
-                                * clean_x[win.input_index(j, clean_p, ci)];
-                        }
-                    }
-                    let mut gradients = 0.0;
-                    for co in 0..win.out_channels {
-                        gradients +=
-                            dy[win.output_index(i, o, co)] * clean_dy[win.output_index(j, q, co)];
-                    }
-                    u[i] += inputs * gradients;
-                }
-            }
-        }
-    }
-    u
-}
-
-/// The pairs of input pixels under the same tap in the windows of output pixels `o` and `q`.
-fn shared_taps(win: &Window, o: usize, q: usize) -> impl Iterator<Item = (usize, usize)> {
-    win.taps(o).filter_map(move |(tap, p)| Some((p, win.input_position(q, tap)?)))
-}
-
 /// `∂f_i/∂w` of every example. Returns `[n, kernel_h · kernel_w · in_channels · out_channels]`.
 pub fn per_example_gradient(win: &Window, n: usize, x: &[f64], dy: &[f64]) -> Vec<f64> {
-    check_len("x", x, win.input_len(n));
-    check_len("dy", dy, win.output_len(n));
+    check_len("x", x, n * win.input_len());
+    check_len("dy", dy, n * win.output_len());
     let mut dw = vec![0.0; n * win.weight_len()];
     for i in 0..n {
         for_each_product(win, i, |y, x_at, w| {

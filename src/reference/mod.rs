@@ -19,147 +19,34 @@
     reason = "the loops run over indices as they do in the shaders"
 )]
 
-pub mod augment;
+pub mod add;
+pub mod batch;
 pub mod bias;
 pub mod conv;
 pub mod dropout;
+pub mod gram;
 pub mod matmul;
 pub mod norm;
-pub mod optimizer;
 pub mod pool;
+pub mod reduce;
 pub mod relu;
 pub mod residual;
+pub mod sgd;
 pub mod softmax_cross_entropy;
 pub mod weights;
 
-/// The geometry of one sliding-window operation: a convolution, a pooling, or (as a 1×1 image) a
-/// linear layer.
-///
-/// The input is `[n, height, width, in_channels]`, the output
-/// `[n, out_height, out_width, out_channels]`. Padding below and to the right is whatever the
-/// output size implies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Window {
-    /// Rows of the input.
-    pub height: usize,
-    /// Columns of the input.
-    pub width: usize,
-    /// Channels of the input.
-    pub in_channels: usize,
-    /// Rows of the kernel.
-    pub kernel_h: usize,
-    /// Columns of the kernel.
-    pub kernel_w: usize,
-    /// Step between windows, the same in both directions.
-    pub stride: usize,
-    /// Rows of padding above the input.
-    pub pad_top: usize,
-    /// Columns of padding to the left of the input.
-    pub pad_left: usize,
-    /// Rows of the output.
-    pub out_height: usize,
-    /// Columns of the output.
-    pub out_width: usize,
-    /// Channels of the output.
-    pub out_channels: usize,
-}
+use crate::ops::Window;
 
+/// Index arithmetic of the twins.
 impl Window {
-    /// TensorFlow's `SAME`: `ceil(size / stride)` outputs a side, and the odd pixel of padding goes
-    /// below and to the right. A stride of 0 counts as 1.
-    pub fn same(
-        height: usize,
-        width: usize,
-        in_channels: usize,
-        out_channels: usize,
-        kernel: usize,
-        stride: usize,
-    ) -> Self {
-        let stride = stride.max(1);
-        let out = |size: usize| size.div_ceil(stride);
-        let before = |size: usize| {
-            let covered = out(size).saturating_sub(1) * stride + kernel;
-            covered.saturating_sub(size) / 2
-        };
-        Self {
-            height,
-            width,
-            in_channels,
-            kernel_h: kernel,
-            kernel_w: kernel,
-            stride,
-            pad_top: before(height),
-            pad_left: before(width),
-            out_height: out(height),
-            out_width: out(width),
-            out_channels,
-        }
-    }
-
-    /// PyTorch's convention: `pad` pixels on every side, `floor((size + 2 pad − kernel) / stride) + 1`
-    /// outputs a side, none where the kernel does not fit. A stride of 0 counts as 1.
-    pub fn padded(
-        height: usize,
-        width: usize,
-        in_channels: usize,
-        out_channels: usize,
-        kernel: usize,
-        stride: usize,
-        pad: usize,
-    ) -> Self {
-        let stride = stride.max(1);
-        let out = |size: usize| match (size + 2 * pad).checked_sub(kernel) {
-            Some(slack) => slack / stride + 1,
-            None => 0,
-        };
-        Self {
-            height,
-            width,
-            in_channels,
-            kernel_h: kernel,
-            kernel_w: kernel,
-            stride,
-            pad_top: pad,
-            pad_left: pad,
-            out_height: out(height),
-            out_width: out(width),
-            out_channels,
-        }
-    }
-
-    /// A linear layer `[d_in] → [d_out]` as a 1×1 convolution of a 1×1 image.
-    pub fn linear(d_in: usize, d_out: usize) -> Self {
-        Self::padded(1, 1, d_in, d_out, 1, 1, 0)
-    }
-
     /// Pixels of one input image.
     pub fn in_positions(&self) -> usize {
         self.height * self.width
     }
 
-    /// Pixels of one output image.
-    pub fn out_positions(&self) -> usize {
-        self.out_height * self.out_width
-    }
-
     /// Pixels of the kernel.
     pub fn kernel_positions(&self) -> usize {
         self.kernel_h * self.kernel_w
-    }
-
-    /// Elements of an input batch of `n`.
-    pub fn input_len(&self, n: usize) -> usize {
-        n * self.in_positions() * self.in_channels
-    }
-
-    /// Elements of an output batch of `n`.
-    pub fn output_len(&self, n: usize) -> usize {
-        n * self.out_positions() * self.out_channels
-    }
-
-    /// Elements of the convolution's weights.
-    pub fn weight_len(&self) -> usize {
-        self.kernel_positions() * self.in_channels * self.out_channels
     }
 
     /// Where pixel `p`, channel `ci` of example `i` lies in the input.
@@ -210,7 +97,7 @@ fn example_weight(example_weights: Option<&[f64]>, i: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Window;
+    use crate::ops::Window;
 
     #[test]
     fn same_padding_puts_the_odd_pixel_below_and_to_the_right() {
@@ -237,7 +124,7 @@ mod tests {
     #[test]
     fn a_linear_layer_is_one_tap() {
         let win = Window::linear(5, 3);
-        assert_eq!((win.input_len(2), win.output_len(2), win.weight_len()), (10, 6, 15));
+        assert_eq!((win.input_len(), win.output_len(), win.weight_len()), (5, 3, 15));
         assert_eq!(win.taps(0).collect::<Vec<_>>(), [(0, 0)]);
     }
 }

@@ -10,19 +10,7 @@
 //! Besides slices of the wrong length, on groups that do not divide the channels.
 
 use super::{check_len, example_weight};
-
-/// Which elements share a mean and a variance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NormKind {
-    /// All examples and positions of one channel. Mixes examples.
-    Batch,
-    /// All positions of a group of neighbouring channels of one example. One group is layer
-    /// normalisation over the image.
-    Group {
-        /// How many groups; divides the number of channels.
-        groups: usize,
-    },
-}
+use crate::ops::NormKind;
 
 /// An activation `[n, positions, channels]` and how it is normalised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

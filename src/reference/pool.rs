@@ -1,7 +1,8 @@
 //! Pooling over windows and over whole images. A pooling window has as many output channels as
 //! input channels.
 
-use super::{Window, check_len};
+use super::check_len;
+use crate::ops::Window;
 
 /// The tap that [`max_forward`] names for a window that lies in the padding altogether.
 pub const NO_TAP: u32 = u32::MAX;
@@ -23,9 +24,9 @@ fn check_channels(win: &Window) {
 /// [`NO_TAP`].
 pub fn max_forward(win: &Window, n: usize, x: &[f64]) -> (Vec<f64>, Vec<u32>) {
     check_channels(win);
-    check_len("x", x, win.input_len(n));
-    let mut y = vec![0.0; win.output_len(n)];
-    let mut argmax = vec![NO_TAP; win.output_len(n)];
+    check_len("x", x, n * win.input_len());
+    let mut y = vec![0.0; n * win.output_len()];
+    let mut argmax = vec![NO_TAP; n * win.output_len()];
     for i in 0..n {
         for o in 0..win.out_positions() {
             for c in 0..win.out_channels {
@@ -45,7 +46,7 @@ pub fn max_forward(win: &Window, n: usize, x: &[f64]) -> (Vec<f64>, Vec<u32>) {
 
 /// Calls `pair(y, x)` with the element indices of every output and the input that won it.
 fn for_each_winner(win: &Window, n: usize, argmax: &[u32], mut pair: impl FnMut(usize, usize)) {
-    check_len("argmax", argmax, win.output_len(n));
+    check_len("argmax", argmax, n * win.output_len());
     for i in 0..n {
         for o in 0..win.out_positions() {
             for c in 0..win.out_channels {
@@ -64,8 +65,8 @@ fn for_each_winner(win: &Window, n: usize, argmax: &[u32], mut pair: impl FnMut(
 /// The tangent of max pooling: gathers the tangent `dx` of the input batch at the winners.
 pub fn max_tangent(win: &Window, n: usize, argmax: &[u32], dx: &[f64]) -> Vec<f64> {
     check_channels(win);
-    check_len("dx", dx, win.input_len(n));
-    let mut dy = vec![0.0; win.output_len(n)];
+    check_len("dx", dx, n * win.input_len());
+    let mut dy = vec![0.0; n * win.output_len()];
     for_each_winner(win, n, argmax, |y, x| dy[y] = dx[x]);
     dy
 }
@@ -74,8 +75,8 @@ pub fn max_tangent(win: &Window, n: usize, argmax: &[u32], dx: &[f64]) -> Vec<f6
 /// winners.
 pub fn max_backward(win: &Window, n: usize, argmax: &[u32], dy: &[f64]) -> Vec<f64> {
     check_channels(win);
-    check_len("dy", dy, win.output_len(n));
-    let mut dx = vec![0.0; win.input_len(n)];
+    check_len("dy", dy, n * win.output_len());
+    let mut dx = vec![0.0; n * win.input_len()];
     for_each_winner(win, n, argmax, |y, x| dx[x] += dy[y]);
     dx
 }
@@ -84,8 +85,8 @@ pub fn max_backward(win: &Window, n: usize, argmax: &[u32], dy: &[f64]) -> Vec<f
 /// a pixel of the image gives 0.
 pub fn average_forward(win: &Window, n: usize, x: &[f64]) -> Vec<f64> {
     check_channels(win);
-    check_len("x", x, win.input_len(n));
-    let mut y = vec![0.0; win.output_len(n)];
+    check_len("x", x, n * win.input_len());
+    let mut y = vec![0.0; n * win.output_len()];
     for i in 0..n {
         for o in 0..win.out_positions() {
             let count = win.taps(o).count() as f64;
@@ -103,8 +104,8 @@ pub fn average_forward(win: &Window, n: usize, x: &[f64]) -> Vec<f64> {
 /// batch.
 pub fn average_backward(win: &Window, n: usize, dy: &[f64]) -> Vec<f64> {
     check_channels(win);
-    check_len("dy", dy, win.output_len(n));
-    let mut dx = vec![0.0; win.input_len(n)];
+    check_len("dy", dy, n * win.output_len());
+    let mut dx = vec![0.0; n * win.input_len()];
     for i in 0..n {
         for o in 0..win.out_positions() {
             let count = win.taps(o).count() as f64;
@@ -156,7 +157,7 @@ pub fn global_average_backward(
 #[cfg(test)]
 mod tests {
     use super::{NO_TAP, average_forward, max_backward, max_forward};
-    use crate::reference::Window;
+    use crate::ops::Window;
 
     #[test]
     fn the_first_of_equal_maxima_wins_and_padding_never_does() {

@@ -1,6 +1,6 @@
 //! Windows that no symmetry can hide behind.
 
-use l2rw::reference::Window;
+use l2rw::ops::Window;
 
 pub fn windows() -> Vec<Window> {
     vec![

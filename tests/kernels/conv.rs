@@ -1,0 +1,232 @@
+use l2rw::gpu::ShaderChecks;
+use l2rw::ops::{View, Window, conv, gram};
+use l2rw::reference;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+
+use super::device::Bench;
+use super::table::{Expected, Tolerance, assert_table};
+use super::values::values;
+
+#[derive(Debug)]
+struct Case {
+    n: usize,
+    window: Window,
+}
+
+fn cases() -> Vec<Case> {
+    let windows = [
+        // Blocks of 4 → 4 channels.
+        (3, Window::same(5, 7, 4, 8, 3, 1)),
+        (2, Window::same(3, 33, 8, 4, 3, 1)),
+        (3, Window::same(6, 5, 8, 4, 3, 2)),
+        (2, Window::same(7, 10, 4, 4, 3, 3)),
+        (3, Window::same(7, 4, 4, 4, 5, 2)),
+        (2, Window::same(9, 11, 4, 4, 7, 1)),
+        (1, Window::same(9, 10, 4, 8, 7, 3)),
+        (3, Window::same(5, 3, 8, 4, 1, 1)),
+        (3, Window::same(5, 6, 4, 8, 1, 2)),
+        (3, Window::same(1, 1, 4, 4, 3, 1)),
+        (5, Window::same(1, 1, 4, 8, 1, 2)),
+        (2, Window::padded(10, 19, 4, 4, 3, 1, 0)),
+        (3, Window::padded(6, 5, 4, 12, 3, 2, 1)),
+        // 1 → 4.
+        (3, Window::same(5, 7, 3, 4, 3, 1)),
+        (3, Window::same(6, 5, 1, 4, 5, 2)),
+        (2, Window::padded(7, 6, 3, 8, 5, 2, 1)),
+        (2, Window::padded(3, 4, 2, 4, 1, 2, 1)),
+        // 1 → 1.
+        (3, Window::same(5, 4, 1, 2, 5, 1)),
+        (2, Window::same(7, 5, 3, 5, 3, 3)),
+        (2, Window::padded(7, 5, 4, 6, 7, 1, 2)),
+        (2, Window { kernel_w: 2, pad_left: 0, ..Window::same(4, 5, 2, 3, 3, 1) }),
+        (2, Window { kernel_h: 1, pad_top: 0, ..Window::same(4, 9, 2, 3, 7, 1) }),
+        (2, Window { pad_top: 2, pad_left: 0, ..Window::padded(6, 5, 1, 1, 3, 1, 1) }),
+        (2, Window::padded(1, 1, 1, 3, 1, 1, 1)),
+        // Linear layers.
+        (1, Window::linear(8, 12)),
+        (3, Window::linear(8, 4)),
+        (9, Window::linear(12, 8)),
+        (3, Window::linear(5, 4)),
+        (9, Window::linear(6, 3)),
+        (1, Window::linear(7, 1)),
+    ];
+    windows.into_iter().map(|(n, window)| Case { n, window }).collect()
+}
+
+struct Data {
+    x: Vec<f64>,
+    dx: Vec<f64>,
+    weights: Vec<f64>,
+    weights_tangent: Vec<f64>,
+    dy: Vec<f64>,
+}
+
+impl Data {
+    fn new(n: usize, w: &Window) -> Self {
+        Self {
+            x: values(1, n * w.input_len()),
+            dx: values(2, n * w.input_len()),
+            weights: values(3, w.weight_len()),
+            weights_tangent: values(4, w.weight_len()),
+            dy: values(5, n * w.output_len()),
+        }
+    }
+}
+
+fn record_passes(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
+    let data = Data::new(n, w);
+    let (x, dx, dy) = (bench.floats(&data.x), bench.floats(&data.dx), bench.floats(&data.dy));
+    let weights = bench.floats(&data.weights);
+    let weights = View::whole(&bench.rec, weights);
+    let weights_tangent = bench.floats(&data.weights_tangent);
+    let weights_tangent = View::whole(&bench.rec, weights_tangent);
+    let tolerance = Tolerance::sums(&[w.patch_len()], 1.0);
+    let twice = Tolerance::sums(&[2 * w.patch_len()], 1.0);
+
+    let z = conv::forward(&mut bench.rec, w, n, x, weights);
+    let reference = reference::conv::forward(w, n, &data.x, &data.weights);
+    expected.floats("forward", z, reference, tolerance);
+
+    for tangent in [None, Some(&data.dx)] {
+        let dx = tangent.map(|_| dx);
+        let (z, dz) = conv::dual(&mut bench.rec, w, n, x, dx, weights, weights_tangent);
+        let tangent = tangent.map(Vec::as_slice);
+        let (ref_z, ref_dz) =
+            reference::conv::dual(w, n, &data.x, tangent, &data.weights, &data.weights_tangent);
+        expected.floats("dual value", z, ref_z, tolerance);
+        expected.floats("dual tangent", dz, ref_dz, twice);
+    }
+
+    let gradient = conv::input_gradient(&mut bench.rec, w, n, dy, weights);
+    let reference = reference::conv::input_gradient(w, n, &data.dy, &data.weights);
+    let tolerance = Tolerance::sums(&[w.kernel_h * w.kernel_w * w.out_channels], 1.0);
+    expected.floats("input gradient", gradient, reference, tolerance);
+}
+
+fn record_weight_gradients(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
+    let data = Data::new(n, w);
+    let (x, dy) = (bench.floats(&data.x), bench.floats(&data.dy));
+    let tolerance = Tolerance::sums(&[n * w.out_positions()], 1.0);
+
+    let out = bench.rec.transient("gradient", w.weight_len());
+    let view = View::whole(&bench.rec, out);
+    conv::weight_gradient(&mut bench.rec, w, n, x, dy, None, view);
+    let reference = reference::conv::weight_gradient(w, n, &data.x, &data.dy, None);
+    expected.floats("weight gradient", out, reference, tolerance);
+
+    let (example_weights, nan_x, nan_dy) = weighted_examples(n, w, &data);
+    let [weights, x, dy] = [&example_weights, &nan_x, &nan_dy].map(|v| bench.floats(v));
+    let out = bench.rec.transient("weighted gradient", w.weight_len());
+    let view = View::whole(&bench.rec, out);
+    conv::weight_gradient(&mut bench.rec, w, n, x, dy, Some(weights), view);
+    let reference = reference::conv::weight_gradient(w, n, &nan_x, &nan_dy, Some(&example_weights));
+    expected.floats("weighted gradient", out, reference, tolerance);
+}
+
+/// Weights, every third of them 0, with inputs and gradients that are NaN where the weight is 0.
+fn weighted_examples(n: usize, w: &Window, data: &Data) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let mut weights = values(6, n);
+    let (mut x, mut dy) = (data.x.clone(), data.dy.clone());
+    for example in (1..n).step_by(3) {
+        weights[example] = 0.0;
+        x[example * w.input_len()..(example + 1) * w.input_len()].fill(f64::NAN);
+        dy[example * w.output_len()..(example + 1) * w.output_len()].fill(f64::NAN);
+    }
+    (weights, x, dy)
+}
+
+fn record_similarities(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
+    let (data, m) = (Data::new(n, w), 2);
+    let (x, dy) = (bench.floats(&data.x), bench.floats(&data.dy));
+
+    let rows = conv::per_example_gradient(&mut bench.rec, w, n, x, dy);
+    let reference = reference::conv::per_example_gradient(w, n, &data.x, &data.dy);
+    let tolerance = Tolerance::sums(&[w.out_positions()], 1.0);
+    expected.floats("per-example gradient", rows, reference, tolerance);
+
+    let g = bench.floats(&data.weights);
+    let g = View::whole(&bench.rec, g);
+    let out = bench.rec.transient("similarity", n);
+    let view = View::whole(&bench.rec, out);
+    conv::similarity(&mut bench.rec, w, n, x, dy, g, view);
+    let reference = reference::conv::similarity(w, n, &data.x, &data.dy, &data.weights);
+    let tolerance = Tolerance::sums(&[w.patch_len(), w.output_len()], 1.0);
+    expected.floats("similarity", out, reference, tolerance);
+
+    let (clean_x, clean_dy) = (values(7, m * w.input_len()), values(8, m * w.output_len()));
+    let clean = gram::Clean { m, x: bench.floats(&clean_x), dy: bench.floats(&clean_dy) };
+    let out = bench.rec.transient("gram", n);
+    let view = View::whole(&bench.rec, out);
+    gram::similarity(&mut bench.rec, w, n, x, dy, clean, view);
+    let reference = reference::gram::similarity(w, n, m, &data.x, &data.dy, &clean_x, &clean_dy);
+    let pairs = w.out_positions() * w.out_positions() * m;
+    let tolerance = Tolerance::sums(&[w.patch_len(), w.out_channels, pairs], 1.0);
+    expected.floats("gram", out, reference, tolerance);
+}
+
+#[test]
+fn convolutions_their_tangents_and_their_transposes_equal_the_twins() {
+    assert_table(&cases(), |case, bench, expected| {
+        record_passes(case.n, &case.window, bench, expected);
+    });
+}
+
+#[test]
+fn weight_gradients_equal_the_twins_and_never_see_examples_of_weight_zero() {
+    assert_table(&cases(), |case, bench, expected| {
+        record_weight_gradients(case.n, &case.window, bench, expected);
+    });
+}
+
+#[test]
+fn per_example_gradients_and_both_forms_of_similarity_equal_the_twins() {
+    assert_table(&cases(), |case, bench, expected| {
+        record_similarities(case.n, &case.window, bench, expected);
+    });
+}
+
+#[test]
+fn weight_gradients_over_many_splits_equal_the_twin() {
+    // More image rows than a block of the reduction adds up.
+    let cases = [Case { n: 45, window: Window::same(7, 3, 1, 4, 3, 1) }];
+    assert_table(&cases, |case, bench, expected| {
+        record_weight_gradients(case.n, &case.window, bench, expected);
+    });
+}
+
+prop_compose! {
+    fn any_window()(
+        (height, width) in (1_usize..9, 1_usize..12),
+        in_channels in prop::sample::select(vec![1_usize, 2, 3, 4, 8]),
+        out_channels in prop::sample::select(vec![1_usize, 3, 4, 8]),
+        (kernel_h, kernel_w) in (1_usize..5, 1_usize..5),
+        stride in 1_usize..4,
+        (pad_top, pad_left) in (0_usize..3, 0_usize..3),
+        (out_height, out_width) in (1_usize..6, 1_usize..12),
+    ) -> Window {
+        Window {
+            height, width, in_channels, kernel_h, kernel_w, stride, pad_top, pad_left, out_height,
+            out_width, out_channels,
+        }
+    }
+}
+
+#[test]
+fn convolutions_over_any_window_equal_the_twins() {
+    // Every shrinking step compiles pipelines anew.
+    let config =
+        Config { cases: 24, max_shrink_iters: 50, failure_persistence: None, ..Config::default() };
+    let compared = TestRunner::new(config).run(&(1_usize..4, any_window()), |(n, window)| {
+        let (mut bench, mut expected) = (Bench::new(), Expected::default());
+        record_passes(n, &window, &mut bench, &mut expected);
+        record_weight_gradients(n, &window, &mut bench, &mut expected);
+        let differences = expected.differences(bench, ShaderChecks::Trusted);
+        if differences.is_empty() {
+            Ok(())
+        } else {
+            Err(TestCaseError::fail(differences.join("\n")))
+        }
+    });
+    compared.unwrap_or_else(|error| panic!("{error}"));
+}

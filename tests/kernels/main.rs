@@ -1,0 +1,17 @@
+//! Every kernel against its CPU twin, element by element, with and without naga's runtime checks.
+
+mod batch;
+mod conv;
+#[path = "../common/device.rs"]
+mod device;
+mod elementwise;
+mod loss;
+mod norm;
+mod pool;
+mod reduce;
+mod sgd;
+#[path = "../common/table.rs"]
+mod table;
+#[path = "../common/values.rs"]
+mod values;
+mod weights;
