@@ -25,7 +25,7 @@ override MOMENTUM: f32 = 0.0;
 
 // From the header: TILE, the positions that one invocation of a large pass takes.
 
-const BLOCKS: u32 = CHANNELS / LANES;
+override BLOCKS: u32 = CHANNELS / LANES;
 
 // A block of channels of one chunk: where it lies, and where its partial sums go.
 struct Chunk { example: u32, block: u32, first: u32, count: u32, sums: u32 }

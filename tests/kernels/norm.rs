@@ -124,7 +124,12 @@ fn statistics_and_outputs_equal_the_twins() {
         let x = bench.floats(&data.x);
         let affine = affine_vector(bench, data.scale.as_ref(), &data.shift);
         let moments = norm::statistics(&mut bench.rec, &case.norm, x, None);
-        expected.floats("statistics", moments, stored(&data.shape, &data.statistics), data.tolerance());
+        expected.floats(
+            "statistics",
+            moments,
+            stored(&data.shape, &data.statistics),
+            data.tolerance(),
+        );
         let y = norm::forward(&mut bench.rec, &case.norm, x, moments, affine);
         let reference = twin::forward(&data.shape, &data.x, &data.statistics, data.affine());
         expected.floats("output", y, reference, data.tolerance());
@@ -310,7 +315,12 @@ fn running_statistics_follow_the_batch_and_serve_evaluation() {
 
         let running = Running { statistics: view, momentum: 0.25 };
         let moments = norm::statistics(&mut bench.rec, &case.norm, x, Some(running));
-        expected.floats("statistics", moments, stored(&data.shape, &data.statistics), data.tolerance());
+        expected.floats(
+            "statistics",
+            moments,
+            stored(&data.shape, &data.statistics),
+            data.tolerance(),
+        );
         let batch = twin::moments(&data.shape, &data.x);
         let count = data.shape.set_len();
         twin::update_running(&mut mean, &mut variance, 0.25, &batch, count, true);
