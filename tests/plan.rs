@@ -3,12 +3,20 @@
 use l2rw::gpu::memory;
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::batch::Gather;
+use l2rw::ops::conv::DualForm;
 use l2rw::plan::{
     DatasetShape, Input, Plan, PlanError, Similarity, TrainingOptions, Weighting, training,
 };
 
 fn options(weighting: Weighting, batch: usize, clean_batch: usize) -> TrainingOptions {
-    TrainingOptions { batch, clean_batch, weighting, nesterov: false, input: Input::Buffers }
+    TrainingOptions {
+        batch,
+        clean_batch,
+        weighting,
+        nesterov: false,
+        dual: DualForm::Fused,
+        input: Input::Buffers,
+    }
 }
 
 fn l2rw(similarity: Option<Similarity>) -> Weighting {

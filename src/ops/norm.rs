@@ -1,9 +1,7 @@
-use super::{GRID, Rows, View, per_element, reduce};
+use super::{GRID, LANES_SCALAR, LANES_VEC4, Rows, View, per_element, reduce};
 use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
 
 const NORM: &str = include_str!("../../shaders/norm.wgsl");
-const LANES_VEC4: &str = include_str!("../../shaders/lanes_vec4.wgsl");
-const LANES_SCALAR: &str = include_str!("../../shaders/lanes_scalar.wgsl");
 
 /// `shaders/norm.wgsl` for channels by fours, and one by one.
 pub static SHADERS: [Shader; 2] = [

@@ -3,6 +3,7 @@ use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorI
 use crate::nn::Network;
 use crate::ops::Step;
 use crate::ops::batch::Gather;
+use crate::ops::conv::DualForm;
 use crate::plan::{self, Input, Plan, TrainingOptions, Weighting};
 
 /// Options of a training run.
@@ -176,6 +177,7 @@ impl Trainer {
                 clean_batch: options.clean_batch,
                 weighting: options.weighting,
                 nesterov: options.nesterov,
+                dual: if context.is_software() { DualForm::Composed } else { DualForm::Fused },
                 input: Input::Datasets { train: train_shape, clean: clean_shape, gather },
             },
         )?;
