@@ -75,10 +75,14 @@ impl Readback {
     /// [`GpuError::DeviceLost`] when mapping fails.
     pub fn take(&mut self, context: &Context, wait: bool) -> Result<Option<Vec<u32>>, GpuError> {
         let Some((_, state)) = self.in_flight.front() else { return Ok(None) };
-        if state.load(Ordering::Acquire) == WAITING {
-            let poll =
-                if wait { wgpu::PollType::wait_indefinitely() } else { wgpu::PollType::Poll };
-            context.device.poll(poll).map_err(|e| lost(&e))?;
+        let poll = || if wait { wgpu::PollType::wait_indefinitely() } else { wgpu::PollType::Poll };
+        while state.load(Ordering::Acquire) == WAITING {
+            context.device.poll(poll()).map_err(|e| lost(&e))?;
+            if !wait {
+                break;
+            }
+            // Another thread's poll may have taken the callback and not have called it yet.
+            std::thread::yield_now();
         }
         match state.load(Ordering::Acquire) {
             WAITING => return Ok(None),

@@ -9,6 +9,7 @@ pub mod bias;
 pub mod conv;
 pub mod dropout;
 pub mod gram;
+pub mod matmul;
 pub mod norm;
 pub mod pool;
 pub mod reduce;

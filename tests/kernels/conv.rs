@@ -187,6 +187,17 @@ fn per_example_gradients_and_both_forms_of_similarity_equal_the_twins() {
 }
 
 #[test]
+fn layers_of_equal_counts_of_blocks_but_other_blocks_are_told_apart() {
+    // 4 → 3 blocks of 4 channels, and of 1.
+    assert_table(&["16 → 12, 4 → 3"], |_, bench, expected| {
+        for window in [Window::linear(16, 12), Window::linear(4, 3)] {
+            record_passes(5, &window, bench, expected);
+            record_weight_gradients(5, &window, bench, expected);
+        }
+    });
+}
+
+#[test]
 fn weight_gradients_over_many_splits_equal_the_twin() {
     // More image rows than a block of the reduction adds up.
     let cases = [Case { n: 45, window: Window::same(7, 3, 1, 4, 3, 1) }];

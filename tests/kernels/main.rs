@@ -6,6 +6,7 @@ mod conv;
 mod device;
 mod elementwise;
 mod loss;
+mod matmul;
 mod norm;
 mod pool;
 mod reduce;

@@ -1,0 +1,229 @@
+//! Every kernel in the languages of every graphics API, without a GPU: WGSL is parsed, its constants
+//! filled in, validated and written as SPIR-V, MSL, HLSL and GLSL by the translator that wgpu uses.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use l2rw::gpu::{ElementType, Kernel, Recorder, Recording, TensorId};
+use l2rw::nn::zoo::{ResNet, lenet5, mlp, mnist_lenet};
+use l2rw::nn::{Network, Normalisation, Shape};
+use l2rw::ops::batch::Gather;
+use l2rw::ops::{View, Window, add, conv, matmul};
+use l2rw::plan::{
+    DatasetShape, Input, Similarity, TrainingOptions, Weighting, evaluation, training,
+};
+use naga::ShaderStage;
+use naga::back::pipeline_constants::process_overrides;
+use naga::back::{PipelineConstants, glsl, hlsl, msl, spv};
+use naga::proc::BoundsCheckPolicies;
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+
+fn networks() -> Vec<Network> {
+    let image = Shape::new(9, 10, 3);
+    let resnet = |norm| {
+        let net = ResNet::wide(10, 1, norm, 0.3).expect("a depth of 10").with_widths([8, 16, 32]);
+        net.build("resnet", image, 4)
+    };
+    [
+        mlp(image, &[12, 7], 4),
+        lenet5(Shape::new(13, 14, 1), 3),
+        mnist_lenet(Shape::new(8, 9, 1), 2),
+        resnet(Normalisation::batch()),
+        resnet(Normalisation::batch_paper()),
+        resnet(Normalisation::group(4)),
+    ]
+    .map(|network| network.expect("the input is large enough"))
+    .into()
+}
+
+fn weightings() -> Vec<Weighting> {
+    let l2rw = |similarity, decay_in_clean_gradient| Weighting::L2rw {
+        similarity: Some(similarity),
+        decay_in_clean_gradient,
+    };
+    vec![
+        Weighting::Uniform,
+        l2rw(Similarity::Tangent, true),
+        l2rw(Similarity::PerLayer, true),
+        l2rw(Similarity::PerLayer, false),
+    ]
+}
+
+fn plans(network: &Network) -> Vec<Recording> {
+    let Shape { height, width, channels } = network.input();
+    let gather = Gather { height, width, channels, crop_pad: 2, flip: true };
+    let dataset = DatasetShape { len: 90, images_per_piece: 50 };
+    let (scoring, _) = evaluation(network, 20, dataset, &gather).expect("an evaluation plan");
+    let mut plans = vec![scoring];
+    for weighting in weightings() {
+        let input = Input::Datasets { train: dataset, clean: dataset, gather };
+        let options =
+            TrainingOptions { batch: 9, clean_batch: 5, weighting, nesterov: false, input };
+        plans.push(training(network, &options).expect("a training plan").recording);
+    }
+    plans
+}
+
+/// What not every block size has in those plans, and what none has.
+fn other_operations() -> Recording {
+    let mut rec = Recorder::new();
+    let mut input = |len| rec.external("input", ElementType::F32, len);
+    let (a, b) = (input(1 << 12), input(1 << 12));
+    add::forward(&mut rec, a, b);
+    add::zeros_like(&mut rec, a);
+    for (in_channels, out_channels) in [(8, 4), (3, 4), (3, 2)] {
+        convolution(&mut rec, &Window::same(4, 6, in_channels, out_channels, 3, 2), a, b);
+    }
+    for (m, k, n) in [(12, 8, 8), (12, 9, 4), (12, 6, 5)] {
+        for product in [matmul::nn, matmul::nt, matmul::tn] {
+            product(&mut rec, m, k, n, a, b);
+        }
+    }
+    rec.finish().expect("a valid recording")
+}
+
+fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
+    let n = 2;
+    let weights = View { tensor: x, offset: 0, len: window.weight_len() };
+    conv::forward(rec, window, n, x, weights);
+    conv::dual(rec, window, n, x, Some(dy), weights, weights);
+    conv::input_gradient(rec, window, n, dy, weights);
+    let similarities = rec.transient("similarities", n);
+    let out = View::whole(rec, similarities);
+    conv::similarity(rec, window, n, x, dy, weights, out);
+    conv::per_example_gradient(rec, window, n, x, dy);
+}
+
+fn kernels() -> Vec<Kernel> {
+    let mut recordings: Vec<Recording> = networks().iter().flat_map(plans).collect();
+    recordings.push(other_operations());
+    let dispatches = recordings.into_iter().flat_map(|recording| recording.dispatches);
+    let mut seen = HashSet::new();
+    dispatches.map(|d| d.kernel).filter(|kernel| seen.insert(kernel.clone())).collect()
+}
+
+fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
+    let source = kernel.source();
+    let module = naga::front::wgsl::parse_str(&source)
+        .unwrap_or_else(|error| panic!("{kernel}: {}", error.emit_to_string(&source)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{kernel}: {}", error.emit_to_string(&source)));
+    (module, info)
+}
+
+/// What goes wrong in any of the four languages.
+fn failures(kernel: &Kernel, module: &naga::Module, info: &ModuleInfo) -> Vec<String> {
+    let constants: PipelineConstants =
+        kernel.overrides().iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+    let entry = (ShaderStage::Compute, kernel.entry);
+    let (module, info) = match process_overrides(module, info, Some(entry), &constants) {
+        Ok(processed) => processed,
+        Err(error) => return vec![format!("{kernel}: constants: {error:?}")],
+    };
+    let written = [
+        ("SPIR-V", to_spirv(kernel.entry, &module, &info)),
+        ("MSL", to_msl(kernel.entry, &module, &info)),
+        ("HLSL", to_hlsl(kernel.entry, &module, &info)),
+        ("GLSL", to_glsl(kernel.entry, &module, &info)),
+    ];
+    let failed = |(language, written): (&str, Result<usize, String>)| match written {
+        Ok(0) => Some(format!("{kernel}: {language}: nothing was written")),
+        Ok(_) => None,
+        Err(error) => Some(format!("{kernel}: {language}: {error}")),
+    };
+    written.into_iter().filter_map(failed).collect()
+}
+
+fn to_spirv(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize, String> {
+    let pipeline =
+        spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into() };
+    let words = spv::write_vec(module, info, &spv::Options::default(), Some(&pipeline));
+    words.map(|words| words.len()).map_err(|error| error.to_string())
+}
+
+fn to_msl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize, String> {
+    let options = msl::Options { lang_version: (2, 4), ..Default::default() };
+    let entry_point = Some((ShaderStage::Compute, entry.to_owned()));
+    let pipeline = msl::PipelineOptions { entry_point, ..Default::default() };
+    let (text, translated) =
+        msl::write_string(module, info, &options, &pipeline).map_err(|error| error.to_string())?;
+    all_entry_points(&translated.entry_point_names)?;
+    Ok(text.len())
+}
+
+fn to_hlsl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize, String> {
+    let (options, mut text) = (hlsl::Options::default(), String::new());
+    let entry_point = Some((ShaderStage::Compute, entry.to_owned()));
+    let pipeline = hlsl::PipelineOptions { entry_point };
+    let translated = hlsl::Writer::new(&mut text, &options, &pipeline)
+        .write(module, info, None)
+        .map_err(|error| error.to_string())?;
+    all_entry_points(&translated.entry_point_names)?;
+    Ok(text.len())
+}
+
+/// Both writers report what is wrong with one entry point in its place.
+fn all_entry_points<E: std::fmt::Display>(names: &[Result<String, E>]) -> Result<(), String> {
+    let wrong = names.iter().find_map(|name| name.as_ref().err());
+    wrong.map_or(Ok(()), |error| Err(error.to_string()))
+}
+
+fn to_glsl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize, String> {
+    let options = glsl::Options { version: glsl::Version::new_gles(310), ..Default::default() };
+    let pipeline = glsl::PipelineOptions {
+        shader_stage: ShaderStage::Compute,
+        entry_point: entry.into(),
+        multiview: None,
+    };
+    let (mut text, policies) = (String::new(), BoundsCheckPolicies::default());
+    let mut writer = glsl::Writer::new(&mut text, module, info, &options, &pipeline, policies)
+        .map_err(|error| error.to_string())?;
+    writer.write().map_err(|error| error.to_string())?;
+    Ok(text.len())
+}
+
+#[test]
+fn every_kernel_translates_to_every_language() {
+    let mut modules = HashMap::new();
+    let mut failed = Vec::new();
+    for kernel in kernels() {
+        let (module, info) = modules.entry(kernel.source()).or_insert_with(|| parsed(&kernel));
+        failed.extend(failures(&kernel, module, info));
+    }
+    assert!(failed.is_empty(), "{} failures:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn every_shader_file_is_part_of_a_translated_kernel() {
+    let kernels = kernels();
+    let parts: HashSet<&str> =
+        kernels.iter().flat_map(|kernel| kernel.shader.parts.iter().copied()).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let mut unused = Vec::new();
+    for file in std::fs::read_dir(folder).expect("the folder of the shaders") {
+        let path = file.expect("a file of the folder").path();
+        let text = std::fs::read_to_string(&path).expect("a shader is a text");
+        if !parts.contains(text.as_str()) {
+            unused.push(path);
+        }
+    }
+    assert!(unused.is_empty(), "no kernel of this test uses {unused:?}");
+}
+
+#[test]
+fn every_entry_point_is_translated() {
+    let kernels = kernels();
+    let key = |kernel: &Kernel, entry: &str| (kernel.shader.parts.concat(), entry.to_owned());
+    let translated: HashSet<_> = kernels.iter().map(|kernel| key(kernel, kernel.entry)).collect();
+    let mut shaders = HashSet::new();
+    let mut missing = Vec::new();
+    for kernel in kernels.iter().filter(|kernel| shaders.insert(kernel.shader.parts.concat())) {
+        for entry in parsed(kernel).0.entry_points {
+            if !translated.contains(&key(kernel, &entry.name)) {
+                missing.push(format!("{} of {:?}", entry.name, kernel.shader.parts));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no kernel of this test uses {missing:#?}");
+}
