@@ -8,7 +8,8 @@ use l2rw::gpu::{ElementType, Kernel, Recorder, Recording, TensorId};
 use l2rw::nn::zoo::{ResNet, lenet5, mlp, mnist_lenet};
 use l2rw::nn::{Network, Normalisation, Shape};
 use l2rw::ops::batch::Gather;
-use l2rw::ops::{View, Window, add, conv, matmul};
+use l2rw::ops::conv::DualForm;
+use l2rw::ops::{NormKind, View, Window, add, conv, matmul, norm, residual};
 use l2rw::plan::{
     DatasetShape, Input, Similarity, TrainingOptions, Weighting, evaluation, training,
 };
@@ -57,8 +58,14 @@ fn plans(network: &Network) -> Vec<Recording> {
     let mut plans = vec![scoring];
     for weighting in weightings() {
         let input = Input::Datasets { train: dataset, clean: dataset, gather };
-        let options =
-            TrainingOptions { batch: 9, clean_batch: 5, weighting, nesterov: false, input };
+        let options = TrainingOptions {
+            batch: 9,
+            clean_batch: 5,
+            weighting,
+            nesterov: false,
+            dual: DualForm::Fused,
+            input,
+        };
         plans.push(training(network, &options).expect("a training plan").recording);
     }
     plans
@@ -74,6 +81,7 @@ fn other_operations() -> Recording {
     for (in_channels, out_channels) in [(8, 4), (3, 4), (3, 2)] {
         convolution(&mut rec, &Window::same(4, 6, in_channels, out_channels, 3, 2), a, b);
     }
+    odd_channels(&mut rec, a, b);
     for (m, k, n) in [(12, 8, 8), (12, 9, 4), (12, 6, 5)] {
         for product in [matmul::nn, matmul::nt, matmul::tn] {
             product(&mut rec, m, k, n, a, b);
@@ -82,11 +90,29 @@ fn other_operations() -> Recording {
     rec.finish().expect("a valid recording")
 }
 
+/// Layers whose channels do not come by fours.
+fn odd_channels(rec: &mut Recorder, x: TensorId, dy: TensorId) {
+    let (n, positions, channels) = (2, 6, 5);
+    let kind = NormKind::Batch;
+    let norm =
+        norm::Norm { kind, n, positions, channels, epsilon: 1e-3, has_scale: true, relu: true };
+    let affine = View { tensor: x, offset: 0, len: 2 * channels };
+    let moments = norm::statistics(rec, &norm, x, None);
+    norm::forward(rec, &norm, x, moments, affine);
+    norm::tangent(rec, &norm, x, dy, moments, affine, affine);
+    let sums = norm::gradient_sums(rec, &norm, x, moments, affine, dy);
+    norm::backward(rec, &sums, x, moments, affine, dy, None);
+    let shortcut =
+        residual::Shortcut { height: 4, width: 6, in_channels: 3, out_channels: 5, stride: 2 };
+    residual::forward(rec, &shortcut, n, x, dy);
+    residual::backward(rec, &shortcut, n, dy);
+}
+
 fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
     let n = 2;
     let weights = View { tensor: x, offset: 0, len: window.weight_len() };
     conv::forward(rec, window, n, x, weights);
-    conv::dual(rec, window, n, x, Some(dy), weights, weights);
+    conv::dual(rec, window, n, x, Some(dy), weights, weights, DualForm::Fused);
     conv::input_gradient(rec, window, n, dy, weights);
     let similarities = rec.transient("similarities", n);
     let out = View::whole(rec, similarities);
