@@ -4,6 +4,7 @@ mod batch;
 mod conv;
 #[path = "../common/device.rs"]
 mod device;
+mod dual;
 mod elementwise;
 mod loss;
 mod matmul;
