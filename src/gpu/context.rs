@@ -275,9 +275,11 @@ async fn named_adapter(instance: &wgpu::Instance, name: &str) -> Result<wgpu::Ad
 /// WebGPU's default limits, except buffer sizes, which follow the adapter.
 fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
     let offered = adapter.limits();
-    let mut limits = wgpu::Limits::default();
-    limits.max_buffer_size = offered.max_buffer_size;
-    limits.max_storage_buffer_binding_size = offered.max_storage_buffer_binding_size;
+    let limits = wgpu::Limits {
+        max_buffer_size: offered.max_buffer_size,
+        max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+        ..wgpu::Limits::default()
+    };
     wgpu::DeviceDescriptor {
         label: Some("l2rw"),
         required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,

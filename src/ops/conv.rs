@@ -100,7 +100,8 @@ struct Tiling {
 }
 
 impl Tiling {
-    fn new(width: usize, multiple: usize, largest: usize) -> (usize, usize) {
+    /// Pixels of a tile, a multiple of `multiple`, and tiles of a row.
+    fn cut(width: usize, multiple: usize, largest: usize) -> (usize, usize) {
         let candidates = (1..=largest.max(multiple)).filter(|t| t % multiple == 0);
         // Least waste first, then the largest.
         let best = candidates.min_by_key(|t| (width.div_ceil(*t) * t, std::cmp::Reverse(*t)));
@@ -110,7 +111,7 @@ impl Tiling {
 
     /// Tiles of output pixels.
     fn of_outputs(w: &Window, largest: usize) -> Self {
-        let (tile, tiles) = Self::new(w.out_width, 1, largest);
+        let (tile, tiles) = Self::cut(w.out_width, 1, largest);
         Self {
             tile,
             tiles,
@@ -124,7 +125,7 @@ impl Tiling {
 
     /// Tiles of input pixels, for the transposed convolution.
     fn of_inputs(w: &Window, largest: usize) -> Self {
-        let (tile, tiles) = Self::new(w.width, w.stride, largest);
+        let (tile, tiles) = Self::cut(w.width, w.stride, largest);
         let stride = w.stride as isize;
         let first = (w.pad_left as isize - (w.kernel_w as isize - 1)).div_euclid(stride);
         let last = (tile - 1 + w.pad_left) / w.stride;

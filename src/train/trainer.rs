@@ -257,11 +257,12 @@ impl Trainer {
         self.executable.allocated_bytes()
     }
 
-    /// Takes one step: one submission. Blocks only when the results of the last few steps were
-    /// not taken with [`Trainer::reports`], and drops none of them.
+    /// Takes one step: one submission. When the reports of the last few steps are outstanding, it
+    /// waits for the oldest one and returns it, so that none is lost; see
+    /// [`Trainer::take_report`].
     ///
     /// # Errors
-    /// When reports are outstanding on a lost device.
+    /// When the device is lost.
     pub fn step(&mut self) -> Result<Option<StepReport>, TrainError> {
         let oldest = if self.readback.is_full() { self.take_report(true)? } else { None };
         let step = Step {
