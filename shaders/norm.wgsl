@@ -3,7 +3,8 @@
 //
 // Reductions run in two steps: partial sums for every chunk of an example's positions and every
 // channel, then a sum over what is normalised together: all examples of a channel (BatchNorm) or
-// the channels of a group of one example (GroupNorm).
+// the channels of a group of one example (GroupNorm). Statistics are stored for every channel,
+// [1 or n, 2, CHANNELS], groups or not, so that the large passes treat both alike.
 
 override POSITIONS: u32;
 override CHANNELS: u32;
@@ -22,105 +23,129 @@ override SCALED: bool = false;
 // Share of the new statistics in the running ones.
 override MOMENTUM: f32 = 0.0;
 
-struct Moments { mean: f32, rstd: f32 }
+// From the header: TILE, the positions that one invocation of a large pass takes.
 
-// Where the statistics of an element lie.
-fn statistic_of(example: u32, channel: u32) -> u32 {
-    if !PER_EXAMPLE {
-        return channel;
-    }
-    return example * (CHANNELS / GROUP) + channel / GROUP;
+override BLOCKS: u32 = CHANNELS / LANES;
+
+// A block of channels of one chunk: where it lies, and where its partial sums go.
+struct Chunk { example: u32, block: u32, first: u32, count: u32, sums: u32 }
+
+fn chunk_of(i: u32) -> Chunk {
+    let row = i / BLOCKS;
+    let block = i % BLOCKS;
+    let chunk = row % CHUNKS;
+    let count = min(CHUNK, POSITIONS - chunk * CHUNK);
+    let first = (row / CHUNKS * POSITIONS + chunk * CHUNK) * BLOCKS + block;
+    return Chunk(row / CHUNKS, block, first, count, row * 2u * BLOCKS + block);
 }
 
-fn chunk_positions(chunk: u32) -> u32 {
-    return min(CHUNK, POSITIONS - chunk * CHUNK);
+// A block of channels of TILE positions of one example.
+struct Tile { example: u32, block: u32, first: u32, count: u32 }
+
+fn tile_of(i: u32) -> Tile {
+    let tiles = (POSITIONS + TILE - 1u) / TILE;
+    let tile = i / BLOCKS;
+    let position = tile % tiles * TILE;
+    let block = i % BLOCKS;
+    let first = (tile / tiles * POSITIONS + position) * BLOCKS + block;
+    return Tile(tile / tiles, block, first, min(TILE, POSITIONS - position));
 }
 
-struct Share { first_row: u32, end_row: u32, first_channel: u32, end_channel: u32 }
-
-// The chunks and channels that share statistic `s`, of `rows` chunks in all.
-fn share_of(s: u32, rows: u32) -> Share {
-    if !PER_EXAMPLE {
-        return Share(0u, rows, s, s + 1u);
-    }
-    let groups = CHANNELS / GROUP;
-    let row = s / groups * CHUNKS;
-    let channel = s % groups * GROUP;
-    return Share(row, row + CHUNKS, channel, channel + GROUP);
+// Where the first of the two statistics of a block lies; the second is BLOCKS further.
+fn statistic_of(example: u32, block: u32) -> u32 {
+    return select(0u, example * 2u * BLOCKS, PER_EXAMPLE) + block;
 }
+
+@group(0) @binding(0) var<storage, read> x: array<Lanes>;
 
 // ---- statistics -----------------------------------------------------------------------------
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-
-@group(0) @binding(1) var<storage, read_write> chunk_moments: array<f32>;
+@group(0) @binding(1) var<storage, read_write> chunk_moments: array<Lanes>;
 
 // For each chunk: [2, CHANNELS] = mean and sum of squared deviations from it.
 @compute @workgroup_size(WORKGROUP)
 fn moments_of_chunks(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = linear_index(id, groups);
-    let row = i / CHANNELS;
-    let channel = i % CHANNELS;
-    if row * 2u * CHANNELS >= arrayLength(&chunk_moments) {
+    let c = chunk_of(linear_index(id, groups));
+    if c.sums >= arrayLength(&chunk_moments) {
         return;
     }
-    let example = row / CHUNKS;
-    let chunk = row % CHUNKS;
-    let count = chunk_positions(chunk);
-    let first = (example * POSITIONS + chunk * CHUNK) * CHANNELS + channel;
-    var sum = 0.0;
-    for (var k = 0u; k < count; k++) {
-        sum += x[first + k * CHANNELS];
+    var sum = Lanes();
+    for (var k = 0u; k < c.count; k++) {
+        sum += x[c.first + k * BLOCKS];
     }
-    let mean = sum / f32(count);
-    var squares = 0.0;
-    for (var k = 0u; k < count; k++) {
-        let deviation = x[first + k * CHANNELS] - mean;
+    let mean = sum / f32(c.count);
+    var squares = Lanes();
+    for (var k = 0u; k < c.count; k++) {
+        let deviation = x[c.first + k * BLOCKS] - mean;
         squares += deviation * deviation;
     }
-    chunk_moments[row * 2u * CHANNELS + channel] = mean;
-    chunk_moments[row * 2u * CHANNELS + CHANNELS + channel] = squares;
+    chunk_moments[c.sums] = mean;
+    chunk_moments[c.sums + BLOCKS] = squares;
 }
 
-@group(0) @binding(0) var<storage, read> chunk_parts: array<f32>;
-@group(0) @binding(1) var<storage, read_write> statistics: array<Moments>;
+@group(0) @binding(0) var<storage, read> parts: array<f32>;
+@group(0) @binding(1) var<storage, read_write> statistics: array<f32>;
 // CHANNELS means, then CHANNELS variances.
 @group(0) @binding(2) var<storage, read_write> running: array<f32>;
 
+// What shares the statistic of channel `i % CHANNELS` of example `i / CHANNELS` (of all, for
+// BatchNorm): rows of partial sums and channels.
+struct Share { first_row: u32, end_row: u32, first_channel: u32, end_channel: u32 }
+
+fn share_of(i: u32, rows: u32) -> Share {
+    let channel = i % CHANNELS / GROUP * GROUP;
+    if !PER_EXAMPLE {
+        return Share(0u, rows, channel, channel + GROUP);
+    }
+    let row = i / CHANNELS * CHUNKS;
+    return Share(row, row + CHUNKS, channel, channel + GROUP);
+}
+
+fn positions_of(row: u32) -> f32 {
+    return f32(min(CHUNK, POSITIONS - row % CHUNKS * CHUNK));
+}
+
 struct MeanAndVariance { mean: f32, variance: f32, count: f32 }
 
-// Mean and biased variance of the chunks and channels that share statistic `s`
-// (Chan, Golub and LeVeque, 1979, for many parts at once).
-fn combined(s: u32) -> MeanAndVariance {
-    let share = share_of(s, arrayLength(&chunk_parts) / (2u * CHANNELS));
+// Mean and biased variance of all that shares a statistic (Chan, Golub and LeVeque, 1979, for many
+// parts at once).
+fn combined(i: u32) -> MeanAndVariance {
+    let share = share_of(i, arrayLength(&parts) / (2u * CHANNELS));
     var count = 0.0;
     var sum = 0.0;
     for (var row = share.first_row; row < share.end_row; row++) {
-        let rows_count = f32(chunk_positions(row % CHUNKS));
+        let positions = positions_of(row);
         for (var channel = share.first_channel; channel < share.end_channel; channel++) {
-            sum += rows_count * chunk_parts[row * 2u * CHANNELS + channel];
-            count += rows_count;
+            sum += positions * parts[row * 2u * CHANNELS + channel];
+            count += positions;
         }
     }
     let mean = sum / count;
     var squares = 0.0;
     for (var row = share.first_row; row < share.end_row; row++) {
-        let rows_count = f32(chunk_positions(row % CHUNKS));
+        let positions = positions_of(row);
         for (var channel = share.first_channel; channel < share.end_channel; channel++) {
             let at = row * 2u * CHANNELS + channel;
-            let deviation = chunk_parts[at] - mean;
-            squares += chunk_parts[at + CHANNELS] + rows_count * deviation * deviation;
+            let deviation = parts[at] - mean;
+            squares += parts[at + CHANNELS] + positions * deviation * deviation;
         }
     }
     return MeanAndVariance(mean, squares / count, count);
 }
 
+// Mean and reciprocal standard deviation of every channel.
+fn store_statistics(i: u32, mean: f32, variance: f32) {
+    let at = i / CHANNELS * 2u * CHANNELS + i % CHANNELS;
+    statistics[at] = mean;
+    statistics[at + CHANNELS] = 1.0 / sqrt(variance + EPSILON);
+}
+
 @compute @workgroup_size(WORKGROUP)
-fn combine_moments(@builtin(global_invocation_id) id: vec3<u32>) {
-    let s = id.x;
-    if s < arrayLength(&statistics) {
-        let found = combined(s);
-        statistics[s] = Moments(found.mean, 1.0 / sqrt(found.variance + EPSILON));
+fn combine_moments(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = linear_index(id, groups);
+    if 2u * i < arrayLength(&statistics) {
+        let found = combined(i);
+        store_statistics(i, found.mean, found.variance);
     }
 }
 
@@ -128,217 +153,237 @@ fn combine_moments(@builtin(global_invocation_id) id: vec3<u32>) {
 // variance is the unbiased one, as in PyTorch.
 @compute @workgroup_size(WORKGROUP)
 fn combine_moments_and_run(@builtin(global_invocation_id) id: vec3<u32>) {
-    let s = id.x;
-    if s < arrayLength(&statistics) {
-        let found = combined(s);
-        statistics[s] = Moments(found.mean, 1.0 / sqrt(found.variance + EPSILON));
+    let channel = id.x;
+    if channel < CHANNELS {
+        let found = combined(channel);
+        store_statistics(channel, found.mean, found.variance);
         let unbiased = found.variance * (found.count / max(found.count - 1.0, 1.0));
-        running[s] += MOMENTUM * (found.mean - running[s]);
-        running[CHANNELS + s] += MOMENTUM * (unbiased - running[CHANNELS + s]);
+        running[channel] += MOMENTUM * (found.mean - running[channel]);
+        running[CHANNELS + channel] += MOMENTUM * (unbiased - running[CHANNELS + channel]);
     }
 }
 
-@group(0) @binding(0) var<storage, read> running_read: array<f32>;
-
-// Evaluation: the running statistics take the place of the batch's.
+// Evaluation: the running statistics, in `parts`, take the place of the batch's.
 @compute @workgroup_size(WORKGROUP)
 fn running_moments(@builtin(global_invocation_id) id: vec3<u32>) {
-    let s = id.x;
-    if s < arrayLength(&statistics) {
-        statistics[s] = Moments(running_read[s], 1.0 / sqrt(running_read[CHANNELS + s] + EPSILON));
+    let channel = id.x;
+    if channel < CHANNELS {
+        store_statistics(channel, parts[channel], parts[CHANNELS + channel]);
     }
 }
 
 // ---- forward --------------------------------------------------------------------------------
 
-@group(0) @binding(1) var<storage, read> moments: array<Moments>;
+// Means, then reciprocal standard deviations.
+@group(0) @binding(1) var<storage, read> moments: array<Lanes>;
 // CHANNELS scales, if there are any, then CHANNELS shifts.
-@group(0) @binding(2) var<storage, read> affine: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read> affine: array<Lanes>;
+@group(0) @binding(3) var<storage, read_write> y: array<Lanes>;
 
-fn scale_of(channel: u32) -> f32 {
+fn scale_of(block: u32) -> Lanes {
     if HAS_SCALE {
-        return affine[channel];
+        return affine[block];
     }
-    return 1.0;
+    return Lanes(1.0);
 }
 
-fn shift_of(channel: u32) -> f32 {
+fn shift_of(block: u32) -> Lanes {
     if HAS_SCALE {
-        return affine[CHANNELS + channel];
+        return affine[BLOCKS + block];
     }
-    return affine[channel];
+    return affine[block];
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = linear_index(id, groups);
-    if i >= arrayLength(&y) {
+    let t = tile_of(linear_index(id, groups));
+    if t.first >= arrayLength(&y) {
         return;
     }
-    let channel = i % CHANNELS;
-    let m = moments[statistic_of(i / (POSITIONS * CHANNELS), channel)];
-    var value = scale_of(channel) * ((x[i] - m.mean) * m.rstd) + shift_of(channel);
-    if RELU {
-        value = max(value, 0.0);
+    let s = statistic_of(t.example, t.block);
+    let mean = moments[s];
+    let rstd = moments[s + BLOCKS];
+    let scale = scale_of(t.block);
+    let shift = shift_of(t.block);
+    for (var k = 0u; k < TILE; k++) {
+        if k < t.count {
+            let at = t.first + k * BLOCKS;
+            var value = scale * ((x[at] - mean) * rstd) + shift;
+            if RELU {
+                value = max(value, Lanes());
+            }
+            y[at] = value;
+        }
     }
-    y[i] = value;
 }
 
-// Whether the ReLU behind lets an element through; computed as the forward pass does.
-fn passes(normalised: f32, channel: u32) -> bool {
-    return !RELU || scale_of(channel) * normalised + shift_of(channel) > 0.0;
+// `value` where the ReLU behind lets an element through; decided as the forward pass does.
+fn through_relu(value: Lanes, normalised: Lanes, scale: Lanes, shift: Lanes) -> Lanes {
+    if RELU {
+        return select(Lanes(), value, scale * normalised + shift > Lanes());
+    }
+    return value;
 }
 
 // ---- tangent --------------------------------------------------------------------------------
 //
 // With x̂ = (x − μ)·r:  dx̂ = r·(dx − mean(dx) − x̂·mean(x̂·dx))
 
-@group(0) @binding(2) var<storage, read> dx: array<f32>;
-@group(0) @binding(3) var<storage, read_write> chunk_sums: array<f32>;
+@group(0) @binding(2) var<storage, read> dx: array<Lanes>;
+@group(0) @binding(3) var<storage, read_write> chunk_sums: array<Lanes>;
 
 // For each chunk: [2, CHANNELS] = Σ x̂·dx and Σ dx.
 @compute @workgroup_size(WORKGROUP)
 fn tangent_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = linear_index(id, groups);
-    let row = i / CHANNELS;
-    let channel = i % CHANNELS;
-    if row * 2u * CHANNELS >= arrayLength(&chunk_sums) {
+    let c = chunk_of(linear_index(id, groups));
+    if c.sums >= arrayLength(&chunk_sums) {
         return;
     }
-    let example = row / CHUNKS;
-    let chunk = row % CHUNKS;
-    let m = moments[statistic_of(example, channel)];
-    let first = (example * POSITIONS + chunk * CHUNK) * CHANNELS + channel;
-    var product_sum = 0.0;
-    var sum = 0.0;
-    for (var k = 0u; k < chunk_positions(chunk); k++) {
-        let at = first + k * CHANNELS;
-        product_sum += (x[at] - m.mean) * m.rstd * dx[at];
-        sum += dx[at];
+    let s = statistic_of(c.example, c.block);
+    let mean = moments[s];
+    let rstd = moments[s + BLOCKS];
+    var products = Lanes();
+    var sum = Lanes();
+    for (var k = 0u; k < c.count; k++) {
+        let at = c.first + k * BLOCKS;
+        let value = dx[at];
+        products += (x[at] - mean) * rstd * value;
+        sum += value;
     }
-    chunk_sums[row * 2u * CHANNELS + channel] = product_sum;
-    chunk_sums[row * 2u * CHANNELS + CHANNELS + channel] = sum;
+    chunk_sums[c.sums] = products;
+    chunk_sums[c.sums + BLOCKS] = sum;
 }
 
-struct Means { product: f32, value: f32 }
+@group(0) @binding(1) var<storage, read> scales: array<f32>;
+@group(0) @binding(2) var<storage, read_write> combined_means: array<f32>;
 
-@group(0) @binding(1) var<storage, read> affine_of_means: array<f32>;
-@group(0) @binding(2) var<storage, read_write> combined_means: array<Means>;
-
-// Means over all elements that share a statistic, from the sums of the chunks.
+// For every statistic: the means of the two sums over all elements that share it.
 @compute @workgroup_size(WORKGROUP)
-fn combine_sums(@builtin(global_invocation_id) id: vec3<u32>) {
-    let s = id.x;
-    if s >= arrayLength(&combined_means) {
+fn combine_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = linear_index(id, groups);
+    if 2u * i >= arrayLength(&combined_means) {
         return;
     }
-    let share = share_of(s, arrayLength(&chunk_parts) / (2u * CHANNELS));
-    var product_sum = 0.0;
+    let share = share_of(i, arrayLength(&parts) / (2u * CHANNELS));
+    var products = 0.0;
     var sum = 0.0;
     for (var row = share.first_row; row < share.end_row; row++) {
         for (var channel = share.first_channel; channel < share.end_channel; channel++) {
             let at = row * 2u * CHANNELS + channel;
             var factor = 1.0;
             if SCALED && HAS_SCALE {
-                factor = affine_of_means[channel];
+                factor = scales[channel];
             }
-            product_sum += factor * chunk_parts[at];
-            sum += factor * chunk_parts[at + CHANNELS];
+            products += factor * parts[at];
+            sum += factor * parts[at + CHANNELS];
         }
     }
     let examples = (share.end_row - share.first_row) / CHUNKS;
-    let count = f32(examples * POSITIONS) * f32(share.end_channel - share.first_channel);
-    combined_means[s] = Means(product_sum / count, sum / count);
+    let count = f32(examples * POSITIONS) * f32(GROUP);
+    let at = i / CHANNELS * 2u * CHANNELS + i % CHANNELS;
+    combined_means[at] = products / count;
+    combined_means[at + CHANNELS] = sum / count;
 }
 
-@group(0) @binding(3) var<storage, read> means: array<Means>;
-@group(0) @binding(4) var<storage, read> affine_primal: array<f32>;
+@group(0) @binding(3) var<storage, read> tangent_means: array<Lanes>;
+@group(0) @binding(4) var<storage, read> primal_affine: array<Lanes>;
 // Tangents of the scales and shifts.
-@group(0) @binding(5) var<storage, read> affine_tangent: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dy: array<f32>;
+@group(0) @binding(5) var<storage, read> tangent_affine: array<Lanes>;
+@group(0) @binding(6) var<storage, read_write> dy: array<Lanes>;
 
 @compute @workgroup_size(WORKGROUP)
 fn tangent(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = linear_index(id, groups);
-    if i >= arrayLength(&dy) {
+    let t = tile_of(linear_index(id, groups));
+    if t.first >= arrayLength(&dy) {
         return;
     }
-    let channel = i % CHANNELS;
-    let s = statistic_of(i / (POSITIONS * CHANNELS), channel);
-    let m = moments[s];
-    let mean = means[s];
-    let normalised = (x[i] - m.mean) * m.rstd;
-    let d_normalised = m.rstd * (dx[i] - mean.value - normalised * mean.product);
-    var scale = 1.0;
-    var shift = affine_primal[channel];
-    var d_scale = 0.0;
-    var d_shift = affine_tangent[channel];
+    let s = statistic_of(t.example, t.block);
+    let mean = moments[s];
+    let rstd = moments[s + BLOCKS];
+    let mean_product = tangent_means[s];
+    let mean_tangent = tangent_means[s + BLOCKS];
+    var scale = Lanes(1.0);
+    var shift = primal_affine[t.block];
+    var d_scale = Lanes();
+    var d_shift = tangent_affine[t.block];
     if HAS_SCALE {
-        scale = affine_primal[channel];
-        shift = affine_primal[CHANNELS + channel];
-        d_scale = affine_tangent[channel];
-        d_shift = affine_tangent[CHANNELS + channel];
+        scale = shift;
+        shift = primal_affine[BLOCKS + t.block];
+        d_scale = d_shift;
+        d_shift = tangent_affine[BLOCKS + t.block];
     }
-    let value = scale * d_normalised + d_scale * normalised + d_shift;
-    let open = !RELU || scale * normalised + shift > 0.0;
-    dy[i] = select(0.0, value, open);
+    for (var k = 0u; k < TILE; k++) {
+        if k < t.count {
+            let at = t.first + k * BLOCKS;
+            let normalised = (x[at] - mean) * rstd;
+            let d_normalised = rstd * (dx[at] - mean_tangent - normalised * mean_product);
+            let value = scale * d_normalised + d_scale * normalised + d_shift;
+            dy[at] = through_relu(value, normalised, scale, shift);
+        }
+    }
 }
 
 // ---- backward -------------------------------------------------------------------------------
 //
 // With g the gradient of x̂:  dL/dx = r·(g − mean(g) − x̂·mean(g·x̂))
 
-@group(0) @binding(3) var<storage, read> gradient: array<f32>;
-@group(0) @binding(4) var<storage, read_write> chunk_gradient_sums: array<f32>;
+@group(0) @binding(3) var<storage, read> gradient: array<Lanes>;
+@group(0) @binding(4) var<storage, read_write> chunk_gradient_sums: array<Lanes>;
 
 // For each chunk: [2, CHANNELS] = Σ gradient·x̂ and Σ gradient: the chunk's share of the gradients
 // of scale and shift.
 @compute @workgroup_size(WORKGROUP)
 fn backward_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = linear_index(id, groups);
-    let row = i / CHANNELS;
-    let channel = i % CHANNELS;
-    if row * 2u * CHANNELS >= arrayLength(&chunk_gradient_sums) {
+    let c = chunk_of(linear_index(id, groups));
+    if c.sums >= arrayLength(&chunk_gradient_sums) {
         return;
     }
-    let example = row / CHUNKS;
-    let chunk = row % CHUNKS;
-    let m = moments[statistic_of(example, channel)];
-    let first = (example * POSITIONS + chunk * CHUNK) * CHANNELS + channel;
-    var product_sum = 0.0;
-    var sum = 0.0;
-    for (var k = 0u; k < chunk_positions(chunk); k++) {
-        let at = first + k * CHANNELS;
-        let normalised = (x[at] - m.mean) * m.rstd;
-        let g = select(0.0, gradient[at], passes(normalised, channel));
-        product_sum += g * normalised;
+    let s = statistic_of(c.example, c.block);
+    let mean = moments[s];
+    let rstd = moments[s + BLOCKS];
+    let scale = scale_of(c.block);
+    let shift = shift_of(c.block);
+    var products = Lanes();
+    var sum = Lanes();
+    for (var k = 0u; k < c.count; k++) {
+        let at = c.first + k * BLOCKS;
+        let normalised = (x[at] - mean) * rstd;
+        let g = through_relu(gradient[at], normalised, scale, shift);
+        products += g * normalised;
         sum += g;
     }
-    chunk_gradient_sums[row * 2u * CHANNELS + channel] = product_sum;
-    chunk_gradient_sums[row * 2u * CHANNELS + CHANNELS + channel] = sum;
+    chunk_gradient_sums[c.sums] = products;
+    chunk_gradient_sums[c.sums + BLOCKS] = sum;
 }
 
-@group(0) @binding(4) var<storage, read> gradient_means: array<Means>;
-@group(0) @binding(5) var<storage, read> addend: array<f32>;
-@group(0) @binding(6) var<storage, read_write> input_gradient: array<f32>;
+@group(0) @binding(4) var<storage, read> gradient_means: array<Lanes>;
+@group(0) @binding(5) var<storage, read> addend: array<Lanes>;
+@group(0) @binding(6) var<storage, read_write> input_gradient: array<Lanes>;
 
 // HAS_ADDEND adds the gradient that reaches x along another path.
 @compute @workgroup_size(WORKGROUP)
 fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = linear_index(id, groups);
-    if i >= arrayLength(&input_gradient) {
+    let t = tile_of(linear_index(id, groups));
+    if t.first >= arrayLength(&input_gradient) {
         return;
     }
-    let channel = i % CHANNELS;
-    let s = statistic_of(i / (POSITIONS * CHANNELS), channel);
-    let m = moments[s];
-    let mean = gradient_means[s];
-    let normalised = (x[i] - m.mean) * m.rstd;
-    let g = select(0.0, gradient[i], passes(normalised, channel)) * scale_of(channel);
-    var value = m.rstd * (g - mean.value - normalised * mean.product);
-    if HAS_ADDEND {
-        value += addend[i];
+    let s = statistic_of(t.example, t.block);
+    let mean = moments[s];
+    let rstd = moments[s + BLOCKS];
+    let mean_product = gradient_means[s];
+    let mean_gradient = gradient_means[s + BLOCKS];
+    let scale = scale_of(t.block);
+    let shift = shift_of(t.block);
+    for (var k = 0u; k < TILE; k++) {
+        if k < t.count {
+            let at = t.first + k * BLOCKS;
+            let normalised = (x[at] - mean) * rstd;
+            let g = through_relu(gradient[at], normalised, scale, shift) * scale;
+            var value = rstd * (g - mean_gradient - normalised * mean_product);
+            if HAS_ADDEND {
+                value += addend[at];
+            }
+            input_gradient[at] = value;
+        }
     }
-    input_gradient[i] = value;
 }

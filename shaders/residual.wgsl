@@ -9,9 +9,14 @@ override OUT_WIDTH: u32;
 override OUT_CHANNELS: u32;
 override STRIDE: u32;
 
-@group(0) @binding(0) var<storage, read> main_path: array<f32>;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+override IN_BLOCKS: u32 = IN_CHANNELS / LANES;
+override OUT_BLOCKS: u32 = OUT_CHANNELS / LANES;
+// Zero channels before the input's, in blocks: the host picks Lanes so that blocks do not straddle.
+override BEFORE: u32 = (OUT_CHANNELS - IN_CHANNELS) / 2u / LANES;
+
+@group(0) @binding(0) var<storage, read> main_path: array<Lanes>;
+@group(0) @binding(1) var<storage, read> x: array<Lanes>;
+@group(0) @binding(2) var<storage, read_write> y: array<Lanes>;
 
 // y = main_path + shortcut(x)
 @compute @workgroup_size(WORKGROUP)
@@ -20,20 +25,19 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     if i >= arrayLength(&y) {
         return;
     }
-    let before = (OUT_CHANNELS - IN_CHANNELS) / 2u;
-    let channel = i % OUT_CHANNELS;
+    let block = i % OUT_BLOCKS;
     var value = main_path[i];
-    if channel >= before && channel < before + IN_CHANNELS {
-        let position = i / OUT_CHANNELS;
+    if block >= BEFORE && block < BEFORE + IN_BLOCKS {
+        let position = i / OUT_BLOCKS;
         let example = position / (OUT_HEIGHT * OUT_WIDTH);
         let first_row = position / OUT_WIDTH % OUT_HEIGHT * STRIDE;
         let first_column = position % OUT_WIDTH * STRIDE;
         let end_row = min(first_row + STRIDE, HEIGHT);
         let end_column = min(first_column + STRIDE, WIDTH);
-        var sum = 0.0;
+        var sum = Lanes();
         for (var row = first_row; row < end_row; row++) {
             for (var column = first_column; column < end_column; column++) {
-                sum += x[((example * HEIGHT + row) * WIDTH + column) * IN_CHANNELS + channel - before];
+                sum += x[((example * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + block - BEFORE];
             }
         }
         value += sum / f32((end_row - first_row) * (end_column - first_column));
@@ -41,8 +45,8 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     y[i] = value;
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;
-@group(0) @binding(1) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(0) var<storage, read> dy: array<Lanes>;
+@group(0) @binding(1) var<storage, read_write> dx: array<Lanes>;
 
 // dx = the transpose of the shortcut applied to dy
 @compute @workgroup_size(WORKGROUP)
@@ -51,13 +55,12 @@ fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
     if i >= arrayLength(&dx) {
         return;
     }
-    let before = (OUT_CHANNELS - IN_CHANNELS) / 2u;
-    let position = i / IN_CHANNELS;
+    let position = i / IN_BLOCKS;
     let example = position / (HEIGHT * WIDTH);
     let row = position / WIDTH % HEIGHT / STRIDE;
     let column = position % WIDTH / STRIDE;
     let rows = min(STRIDE, HEIGHT - row * STRIDE);
     let columns = min(STRIDE, WIDTH - column * STRIDE);
     let at = (example * OUT_HEIGHT + row) * OUT_WIDTH + column;
-    dx[i] = dy[at * OUT_CHANNELS + before + i % IN_CHANNELS] / f32(rows * columns);
+    dx[i] = dy[at * OUT_BLOCKS + BEFORE + i % IN_BLOCKS] / f32(rows * columns);
 }

@@ -8,6 +8,7 @@ use l2rw::gpu::{ElementType, Kernel, Recorder, Recording, TensorId};
 use l2rw::nn::zoo::{ResNet, lenet5, mlp, mnist_lenet};
 use l2rw::nn::{Network, Normalisation, Shape};
 use l2rw::ops::batch::Gather;
+use l2rw::ops::conv::DualForm;
 use l2rw::ops::{View, Window, add, conv, matmul};
 use l2rw::plan::{
     DatasetShape, Input, Similarity, TrainingOptions, Weighting, evaluation, training,
@@ -20,17 +21,20 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
 fn networks() -> Vec<Network> {
     let image = Shape::new(9, 10, 3);
-    let resnet = |norm| {
-        let net = ResNet::wide(10, 1, norm, 0.3).expect("a depth of 10").with_widths([8, 16, 32]);
+    let resnet = |norm, widths| {
+        let net = ResNet::wide(10, 1, norm, 0.3).expect("a depth of 10").with_widths(widths);
         net.build("resnet", image, 4)
     };
     [
         mlp(image, &[12, 7], 4),
         lenet5(Shape::new(13, 14, 1), 3),
         mnist_lenet(Shape::new(8, 9, 1), 2),
-        resnet(Normalisation::batch()),
-        resnet(Normalisation::batch_paper()),
-        resnet(Normalisation::group(4)),
+        resnet(Normalisation::batch(), [8, 16, 32]),
+        resnet(Normalisation::batch_paper(), [8, 16, 32]),
+        resnet(Normalisation::group(4), [8, 16, 32]),
+        // Channels that do not come by fours.
+        resnet(Normalisation::batch(), [5, 6, 9]),
+        resnet(Normalisation::group(3), [6, 9, 12]),
     ]
     .map(|network| network.expect("the input is large enough"))
     .into()
@@ -57,8 +61,14 @@ fn plans(network: &Network) -> Vec<Recording> {
     let mut plans = vec![scoring];
     for weighting in weightings() {
         let input = Input::Datasets { train: dataset, clean: dataset, gather };
-        let options =
-            TrainingOptions { batch: 9, clean_batch: 5, weighting, nesterov: false, input };
+        let options = TrainingOptions {
+            batch: 9,
+            clean_batch: 5,
+            weighting,
+            nesterov: false,
+            dual: DualForm::Fused,
+            input,
+        };
         plans.push(training(network, &options).expect("a training plan").recording);
     }
     plans
@@ -86,7 +96,7 @@ fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
     let n = 2;
     let weights = View { tensor: x, offset: 0, len: window.weight_len() };
     conv::forward(rec, window, n, x, weights);
-    conv::dual(rec, window, n, x, Some(dy), weights, weights);
+    conv::dual(rec, window, n, x, Some(dy), weights, weights, DualForm::Fused);
     conv::input_gradient(rec, window, n, dy, weights);
     let similarities = rec.transient("similarities", n);
     let out = View::whole(rec, similarities);
@@ -221,7 +231,9 @@ fn every_entry_point_is_translated() {
     for kernel in kernels.iter().filter(|kernel| shaders.insert(kernel.shader.parts.concat())) {
         for entry in parsed(kernel).0.entry_points {
             if !translated.contains(&key(kernel, &entry.name)) {
-                missing.push(format!("{} of {:?}", entry.name, kernel.shader.parts));
+                let variant = kernel.shader.parts.iter().filter_map(|part| part.lines().next());
+                let variant = variant.collect::<Vec<_>>().join(" / ");
+                missing.push(format!("{}::{} ({variant})", kernel.shader.name, entry.name));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Data with known label noise, and one training run on it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -256,7 +256,7 @@ pub fn run(
     experiment: &Experiment,
     context: &Context,
     method: Method,
-    checkpoint: &PathBuf,
+    checkpoint: &Path,
     stop: &AtomicBool,
 ) -> Result<Run> {
     let steps = experiment.config.steps;

@@ -19,14 +19,25 @@ use options::{Options, Preset};
 
 fn main() -> ExitCode {
     env_logger::init();
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) if !error.use_stderr() => error.exit(),
         Err(error) => {
-            // One line, whatever the causes say.
-            eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
-            ExitCode::from(2)
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or("the command line cannot be read");
+            return fail(line.trim_start_matches("error: "));
         }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("{error:#}")),
     }
+}
+
+/// One line, whatever the causes say.
+fn fail(message: &str) -> ExitCode {
+    eprintln!("error: {}", message.replace('\n', " "));
+    ExitCode::from(2)
 }
 
 fn run(options: &Options) -> Result<()> {

@@ -28,7 +28,7 @@ pub struct Options {
     #[arg(long)]
     pub model: Option<String>,
     /// Share of the training images that get the background label
-    #[arg(long, default_value_t = 0.4)]
+    #[arg(long, default_value_t = 0.4, allow_negative_numbers = true)]
     pub noise: f64,
     /// The background class
     #[arg(long, default_value_t = 3)]

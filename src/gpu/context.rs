@@ -278,7 +278,7 @@ fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static>
     let limits = wgpu::Limits {
         max_buffer_size: offered.max_buffer_size,
         max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
-        ..Default::default()
+        ..wgpu::Limits::default()
     };
     wgpu::DeviceDescriptor {
         label: Some("l2rw"),

@@ -100,7 +100,7 @@ struct Tiling {
 }
 
 impl Tiling {
-    /// Pixels of a tile, and tiles of a row.
+    /// Pixels of a tile, a multiple of `multiple`, and tiles of a row.
     fn cut(width: usize, multiple: usize, largest: usize) -> (usize, usize) {
         let candidates = (1..=largest.max(multiple)).filter(|t| t % multiple == 0);
         // Least waste first, then the largest.
@@ -196,8 +196,20 @@ fn record_forward(
     rec.dispatch(kernel, bindings, output_grid(&g, &tiling), n as u64 * w.flops());
 }
 
+/// How a convolution and its tangent are computed; the results agree to rounding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DualForm {
+    /// One kernel that loads every input and weight once. Kernels wider than 3 are composed all
+    /// the same.
+    #[default]
+    Fused,
+    /// Three plain convolutions: faster where registers are few, as on software adapters.
+    Composed,
+}
+
 /// `conv(x, weights)` and its tangent `conv(dx, weights) + conv(x, weights_tangent)`. Without `dx`
 /// the input is constant.
+#[allow(clippy::too_many_arguments)]
 pub fn dual(
     rec: &mut Recorder,
     w: &Window,
@@ -206,8 +218,9 @@ pub fn dual(
     dx: Option<TensorId>,
     weights: View,
     weights_tangent: View,
+    form: DualForm,
 ) -> (TensorId, TensorId) {
-    if w.kernel_w > WIDEST_DUAL_KERNEL {
+    if form == DualForm::Composed || w.kernel_w > WIDEST_DUAL_KERNEL {
         let z = forward(rec, w, n, x, weights);
         let dz = forward(rec, w, n, x, weights_tangent);
         if let Some(dx) = dx {

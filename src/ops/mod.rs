@@ -31,6 +31,8 @@ use crate::gpu::{Access, Binding, Recorder, TensorId, fold_workgroups};
 const GRID: &str = include_str!("../../shaders/grid.wgsl");
 const RNG: &str = include_str!("../../shaders/rng.wgsl");
 const STEP: &str = include_str!("../../shaders/step.wgsl");
+const LANES_VEC4: &str = include_str!("../../shaders/lanes_vec4.wgsl");
+const LANES_SCALAR: &str = include_str!("../../shaders/lanes_scalar.wgsl");
 /// `WORKGROUP` in `shaders/grid.wgsl`.
 const WORKGROUP: usize = 64;
 

@@ -1,9 +1,13 @@
-use super::{GRID, Rows, View, per_element, reduce};
+use super::{GRID, LANES_SCALAR, LANES_VEC4, Rows, View, per_element, reduce};
 use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
 
-/// `shaders/norm.wgsl`
-pub static SHADER: Shader =
-    Shader { name: "norm", parts: &[GRID, include_str!("../../shaders/norm.wgsl")] };
+const NORM: &str = include_str!("../../shaders/norm.wgsl");
+
+/// `shaders/norm.wgsl` for channels by fours, and one by one.
+pub static SHADERS: [Shader; 2] = [
+    Shader { name: "norm", parts: &[GRID, LANES_VEC4, NORM] },
+    Shader { name: "norm", parts: &[GRID, LANES_SCALAR, NORM] },
+];
 
 /// What a normalisation layer normalises together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +40,9 @@ pub struct Norm {
     pub relu: bool,
 }
 
+/// Positions that one invocation of a large pass takes.
+const TILE: usize = 8;
+
 /// Positions that one invocation reduces.
 pub(super) fn chunk_len(positions: usize) -> usize {
     positions.min(256)
@@ -46,10 +53,11 @@ impl Norm {
         self.positions.div_ceil(chunk_len(self.positions))
     }
 
+    /// Statistics stored: one for each channel, and each example that has its own.
     fn statistics(&self) -> usize {
         match self.kind {
             NormKind::Batch => self.channels,
-            NormKind::Group { groups } => self.n * groups,
+            NormKind::Group { .. } => self.n * self.channels,
         }
     }
 
@@ -61,12 +69,26 @@ impl Norm {
         self.n * self.chunks() * self.channels
     }
 
+    fn lanes(&self) -> usize {
+        if self.channels.is_multiple_of(4) { 4 } else { 1 }
+    }
+
+    fn chunk_grid(&self) -> [u32; 3] {
+        per_element(self.partials() / self.lanes())
+    }
+
+    fn tile_grid(&self) -> [u32; 3] {
+        per_element(self.n * self.positions.div_ceil(TILE) * self.channels / self.lanes())
+    }
+
     fn kernel(&self, entry: &'static str) -> Kernel {
         let (per_example, group) = match self.kind {
             NormKind::Batch => (false, 1),
             NormKind::Group { groups } => (true, self.channels / groups),
         };
-        Kernel::new(&SHADER, entry)
+        let shader = &SHADERS[usize::from(self.lanes() == 1)];
+        Kernel::new(shader, entry)
+            .header("TILE", TILE as u32)
             .size("POSITIONS", self.positions)
             .size("CHANNELS", self.channels)
             .size("CHUNK", chunk_len(self.positions))
@@ -88,7 +110,8 @@ pub struct Running {
     pub momentum: f32,
 }
 
-/// Mean and reciprocal standard deviation, `[statistics, 2]`, of the batch itself. With `running`
+/// Mean and reciprocal standard deviation of every channel of the batch itself: `[2, channels]`,
+/// for GroupNorm `[n, 2, channels]`. With `running`
 /// (BatchNorm only) the running statistics move towards them.
 pub fn statistics(
     rec: &mut Recorder,
@@ -98,7 +121,7 @@ pub fn statistics(
 ) -> TensorId {
     let chunks = rec.transient("chunk moments", 2 * norm.partials());
     let bindings = vec![rec.read(x), rec.write(chunks)];
-    let grid = per_element(norm.partials());
+    let grid = norm.chunk_grid();
     rec.dispatch(norm.kernel("moments_of_chunks"), bindings, grid, 4 * norm.len() as u64);
 
     let moments = rec.transient("moments", 2 * norm.statistics());
@@ -133,7 +156,7 @@ pub fn forward(
 ) -> TensorId {
     let y = rec.transient("norm", norm.len());
     let bindings = vec![rec.read(x), rec.read(moments), affine.read(), rec.write(y)];
-    rec.dispatch(norm.kernel("forward"), bindings, per_element(norm.len()), 4 * norm.len() as u64);
+    rec.dispatch(norm.kernel("forward"), bindings, norm.tile_grid(), 4 * norm.len() as u64);
     y
 }
 
@@ -150,7 +173,7 @@ pub fn tangent(
 ) -> TensorId {
     let sums = rec.transient("chunk tangent sums", 2 * norm.partials());
     let bindings = vec![rec.read(x), rec.read(moments), rec.read(dx), rec.write(sums)];
-    let grid = per_element(norm.partials());
+    let grid = norm.chunk_grid();
     rec.dispatch(norm.kernel("tangent_sums"), bindings, grid, 5 * norm.len() as u64);
     let means = combine_sums(rec, norm, sums, affine, false);
 
@@ -164,7 +187,7 @@ pub fn tangent(
         affine_tangent.read(),
         rec.write(dy),
     ];
-    rec.dispatch(norm.kernel("tangent"), bindings, per_element(norm.len()), 10 * norm.len() as u64);
+    rec.dispatch(norm.kernel("tangent"), bindings, norm.tile_grid(), 10 * norm.len() as u64);
     dy
 }
 
@@ -196,7 +219,7 @@ pub fn gradient_sums(
     let sums = rec.transient("chunk gradient sums", 2 * norm.partials());
     let bindings =
         vec![rec.read(x), rec.read(moments), affine.read(), rec.read(dy), rec.write(sums)];
-    let grid = per_element(norm.partials());
+    let grid = norm.chunk_grid();
     rec.dispatch(norm.kernel("backward_sums"), bindings, grid, 6 * norm.len() as u64);
     GradientSums { sums, norm: *norm }
 }
@@ -225,7 +248,7 @@ pub fn backward(
         rec.write(dx),
     ];
     let kernel = norm.kernel("backward").constant("HAS_ADDEND", addend.is_some());
-    rec.dispatch(kernel, bindings, per_element(norm.len()), 8 * norm.len() as u64);
+    rec.dispatch(kernel, bindings, norm.tile_grid(), 8 * norm.len() as u64);
     dx
 }
 

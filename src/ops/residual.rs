@@ -1,9 +1,13 @@
-use super::{GRID, per_element};
+use super::{GRID, LANES_SCALAR, LANES_VEC4, per_element};
 use crate::gpu::{Kernel, Recorder, Shader, TensorId};
 
-/// `shaders/residual.wgsl`
-pub static SHADER: Shader =
-    Shader { name: "residual", parts: &[GRID, include_str!("../../shaders/residual.wgsl")] };
+const RESIDUAL: &str = include_str!("../../shaders/residual.wgsl");
+
+/// `shaders/residual.wgsl` for channels by fours, and one by one.
+pub static SHADERS: [Shader; 2] = [
+    Shader { name: "residual", parts: &[GRID, LANES_VEC4, RESIDUAL] },
+    Shader { name: "residual", parts: &[GRID, LANES_SCALAR, RESIDUAL] },
+];
 
 /// A shortcut without parameters: average pooling over `stride`×`stride`, then zero channels on
 /// both sides, `(out_channels − in_channels) / 2` of them before.
@@ -37,8 +41,15 @@ impl Shortcut {
         self.height.div_ceil(self.stride) * self.width.div_ceil(self.stride) * self.out_channels
     }
 
+    /// Channels that one invocation takes.
+    fn lanes(&self) -> usize {
+        let before = (self.out_channels - self.in_channels) / 2;
+        let fours = [self.in_channels, self.out_channels, before];
+        if fours.into_iter().all(|count| count.is_multiple_of(4)) { 4 } else { 1 }
+    }
+
     fn kernel(&self, entry: &'static str) -> Kernel {
-        Kernel::new(&SHADER, entry)
+        Kernel::new(&SHADERS[usize::from(self.lanes() == 1)], entry)
             .size("HEIGHT", self.height)
             .size("WIDTH", self.width)
             .size("IN_CHANNELS", self.in_channels)
@@ -61,7 +72,7 @@ pub fn forward(
     let y = rec.transient("residual", len);
     let bindings = vec![rec.read(main), rec.read(x), rec.write(y)];
     let flops = (len + n * s.input_len()) as u64;
-    rec.dispatch(s.kernel("forward"), bindings, per_element(len), flops);
+    rec.dispatch(s.kernel("forward"), bindings, per_element(len / s.lanes()), flops);
     y
 }
 
@@ -70,6 +81,6 @@ pub fn backward(rec: &mut Recorder, s: &Shortcut, n: usize, dy: TensorId) -> Ten
     let len = n * s.input_len();
     let dx = rec.transient("shortcut gradient", len);
     let bindings = vec![rec.read(dy), rec.write(dx)];
-    rec.dispatch(s.kernel("backward"), bindings, per_element(len), len as u64);
+    rec.dispatch(s.kernel("backward"), bindings, per_element(len / s.lanes()), len as u64);
     dx
 }

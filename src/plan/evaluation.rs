@@ -4,6 +4,7 @@ use super::{BatchOutputs, DatasetShape, PlanError};
 use crate::gpu::{ElementType, Recorder, Recording};
 use crate::nn::{Network, Shape};
 use crate::ops::batch::{self, Gather, Stream};
+use crate::ops::conv::DualForm;
 use crate::ops::softmax_cross_entropy as loss;
 
 /// Plans the scoring of `batch` consecutive examples of a data set, from the step's
@@ -39,7 +40,15 @@ pub fn evaluation(
 
     rec.stage("forward");
     let statistics = running.map_or(Statistics::Batch, Statistics::Running);
-    let pass = Pass { network, n: batch, parameters, step, statistics, stream: 0 };
+    let pass = Pass {
+        network,
+        n: batch,
+        parameters,
+        step,
+        statistics,
+        stream: 0,
+        dual: DualForm::default(),
+    };
     let activations = pass.forward(&mut rec, drawn.images);
     rec.label("loss");
     let scores = activations.scores();

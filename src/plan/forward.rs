@@ -2,6 +2,7 @@
 
 use crate::gpu::{Recorder, TensorId};
 use crate::nn::{LayerKind, Network, Normalisation, ParameterId, Shape};
+use crate::ops::conv::DualForm;
 use crate::ops::{self, View, norm::Norm, residual::Shortcut};
 
 /// The flat vectors that a pass reads, and the ones that change from pass to pass.
@@ -16,6 +17,7 @@ pub(super) struct Pass<'a> {
     pub statistics: Statistics,
     /// Tells the dropout masks of passes apart.
     pub stream: u32,
+    pub dual: DualForm,
 }
 
 /// Where BatchNorm takes its statistics from.
@@ -152,7 +154,8 @@ impl Pass<'_> {
                     None => (ops::conv::forward(rec, window, n, x, weights), None),
                     Some(g) => {
                         let tangent = self.parameter(g, *weight);
-                        let (z, dz) = ops::conv::dual(rec, window, n, x, dx, weights, tangent);
+                        let (z, dz) =
+                            ops::conv::dual(rec, window, n, x, dx, weights, tangent, self.dual);
                         (z, Some(dz))
                     }
                 };

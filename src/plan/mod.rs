@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::gpu::{GpuError, Recording, TensorId};
 use crate::ops::batch::Gather;
+use crate::ops::conv::DualForm;
 
 pub use evaluation::evaluation;
 pub use training::training;
@@ -77,6 +78,8 @@ pub struct TrainingOptions {
     pub weighting: Weighting,
     /// Nesterov's momentum instead of the heavy ball.
     pub nesterov: bool,
+    /// How convolutions are computed together with their tangents.
+    pub dual: DualForm,
     /// Where the batches come from.
     pub input: Input,
 }

@@ -275,6 +275,7 @@ impl<'a> Planner<'a> {
             step: self.step,
             statistics,
             stream,
+            dual: self.options.dual,
         }
     }
 

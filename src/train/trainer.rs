@@ -3,6 +3,7 @@ use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorI
 use crate::nn::Network;
 use crate::ops::Step;
 use crate::ops::batch::Gather;
+use crate::ops::conv::DualForm;
 use crate::plan::{self, Input, Plan, TrainingOptions, Weighting};
 
 /// Options of a training run.
@@ -176,6 +177,7 @@ impl Trainer {
                 clean_batch: options.clean_batch,
                 weighting: options.weighting,
                 nesterov: options.nesterov,
+                dual: if context.is_software() { DualForm::Composed } else { DualForm::Fused },
                 input: Input::Datasets { train: train_shape, clean: clean_shape, gather },
             },
         )?;
@@ -255,11 +257,12 @@ impl Trainer {
         self.executable.allocated_bytes()
     }
 
-    /// Takes one step: one submission. Blocks only when the results of the last few steps were
-    /// not taken with [`Trainer::reports`], and drops none of them.
+    /// Takes one step: one submission. When the reports of the last few steps are outstanding, it
+    /// waits for the oldest one and returns it, so that none is lost; see
+    /// [`Trainer::take_report`].
     ///
     /// # Errors
-    /// When reports are outstanding on a lost device.
+    /// When the device is lost.
     pub fn step(&mut self) -> Result<Option<StepReport>, TrainError> {
         let oldest = if self.readback.is_full() { self.take_report(true)? } else { None };
         let step = Step {

@@ -1,4 +1,5 @@
 //! Runs recordings on the one device of a test process.
+#![allow(dead_code, reason = "every test binary uses a part of it")]
 
 use std::sync::OnceLock;
 

@@ -1,4 +1,5 @@
 use l2rw::gpu::ShaderChecks;
+use l2rw::ops::conv::DualForm;
 use l2rw::ops::{View, Window, conv, gram};
 use l2rw::reference;
 use proptest::prelude::*;
@@ -83,12 +84,15 @@ fn record_passes(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expecte
 
     for tangent in [None, Some(&data.dx)] {
         let dx = tangent.map(|_| dx);
-        let (z, dz) = conv::dual(&mut bench.rec, w, n, x, dx, weights, weights_tangent);
+        let duals = [DualForm::Fused, DualForm::Composed]
+            .map(|form| conv::dual(&mut bench.rec, w, n, x, dx, weights, weights_tangent, form));
         let tangent = tangent.map(Vec::as_slice);
         let (ref_z, ref_dz) =
             reference::conv::dual(w, n, &data.x, tangent, &data.weights, &data.weights_tangent);
-        expected.floats("dual value", z, ref_z, tolerance);
-        expected.floats("dual tangent", dz, ref_dz, twice);
+        for (z, dz) in duals {
+            expected.floats("dual value", z, ref_z.clone(), tolerance);
+            expected.floats("dual tangent", dz, ref_dz.clone(), twice);
+        }
     }
 
     let gradient = conv::input_gradient(&mut bench.rec, w, n, dy, weights);

@@ -105,6 +105,11 @@ fn residual_sums_and_their_gradients_equal_the_twins() {
         shortcut(3, 5, 2, 3, 1),
         shortcut(7, 8, 2, 2, 3),
         shortcut(1, 1, 2, 4, 2),
+        // Channels by fours, on both sides of the input's as well.
+        shortcut(5, 7, 4, 12, 2),
+        shortcut(4, 3, 8, 8, 1),
+        // The input's channels begin in the middle of four.
+        shortcut(6, 5, 4, 8, 2),
     ];
     assert_table(&cases, |s, bench, expected| {
         let n = 3;

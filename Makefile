@@ -1,0 +1,57 @@
+# `make` lists the targets. ARGS="..." passes further arguments to the example or the bench.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench ensure-rust ensure-driver
+
+# Where rustup puts cargo, for shells that have not been told yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+# Mesa's device selection layer complains about every machine without a desktop session.
+export NODEVICE_SELECT ?= 1
+
+# What the demonstration runs with, unless ARGS says otherwise.
+DEMO := $(if $(findstring --preset,$(ARGS)),,--preset quick) \
+  $(if $(findstring --out,$(ARGS)),,--out out/demo)
+
+help:
+	@echo "make demo    noisy labels against plain training and against learned weights, in minutes;"
+	@echo "             the data is synthetic, ARGS=\"--data DIR\" takes your own; pictures in out/demo"
+	@echo "make test    build, formatting, lints, documentation and all tests"
+	@echo "make bench   time of an L2RW step against a plain one; also written to target/bench.json"
+	@echo
+	@echo "All of them run on a GPU, or on Mesa's software driver, which they install on Linux"
+	@echo "where there is no Vulkan driver (apt, dnf and pacman)."
+
+ensure-rust:
+	@command -v cargo >/dev/null 2>&1 || { \
+	  echo "cargo is missing. Install Rust from https://rustup.rs :" >&2; \
+	  echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" >&2; \
+	  exit 1; }
+
+ensure-driver:
+	@sh scripts/ensure-driver.sh
+
+demo: ensure-rust ensure-driver
+	cargo run --release --example cifar_backgroundflip -- $(DEMO) $(ARGS)
+
+# Everything in the release profile: the tests compute on the CPU as well, and lints, documentation
+# and the check without features share build scripts and macros with the build.
+test: ensure-rust ensure-driver
+	@sh scripts/ensure-components.sh fmt clippy
+	@echo "== scripts"
+	sh scripts/test-ensure-driver.sh
+	@echo "== formatting"
+	cargo fmt --check
+	@echo "== build"
+	cargo build --release --all-targets
+	@echo "== lints"
+	cargo clippy --release --all-targets -- -D warnings
+	@echo "== documentation"
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
+	@echo "== without default features"
+	cargo check --release --no-default-features
+	@echo "== tests"
+	cargo test --release $(ARGS)
+	@echo "== all passed"
+
+bench: ensure-rust ensure-driver
+	cargo bench --bench iteration $(if $(ARGS),-- $(ARGS))

@@ -1,0 +1,155 @@
+//! The example as a user runs it: bad input, and the same run twice.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Built by `cargo test` beside this test.
+fn example() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().and_then(Path::parent).unwrap();
+    let name = format!("cifar_backgroundflip{}", std::env::consts::EXE_SUFFIX);
+    folder.join("examples").join(name)
+}
+
+fn run(arguments: &[&str]) -> Output {
+    let example = example();
+    Command::new(&example)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", example.display()))
+}
+
+/// Runs with bad input and returns the one line it prints.
+fn refused(arguments: &[&str], out: &Path) -> String {
+    let out_argument = out.to_str().unwrap();
+    let output = run(&[arguments, &["--out", out_argument]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+    let lines: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    // Mesa's own complaint about a missing desktop is not ours.
+    let ours: Vec<&&str> = lines.iter().filter(|line| !line.contains("XDG_RUNTIME_DIR")).collect();
+    assert_eq!(ours.len(), 1, "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    assert!(!out.join("results.json").exists());
+    ours[0].to_string()
+}
+
+/// An image folder with `count` images of each of two classes.
+fn image_folder(folder: &Path, count: usize, size: u32) {
+    for split in ["train", "test"] {
+        for class in ["cat", "dog"] {
+            let class_folder = folder.join(split).join(class);
+            std::fs::create_dir_all(&class_folder).unwrap();
+            for index in 0..count {
+                let shade = (index * 40 % 250) as u8;
+                let image = image::RgbImage::from_pixel(size, size, image::Rgb([shade, 9, 200]));
+                image.save(class_folder.join(format!("{index:04}.png"))).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    for (arguments, expected) in [
+        (["--noise", "1.5"], "1.5"),
+        (["--noise", "-0.1"], "-0.1"),
+        (["--noise", "nan"], "NaN"),
+        (["--batch", "0"], "--batch"),
+        (["--batch", "many"], "many"),
+        (["--bacth", "100"], "--bacth"),
+        (["--clean-per-class", "500"], "500"),
+        (["--background", "10"], "10"),
+        (["--model", "resnet9"], "9"),
+        (["--batch", "100000"], "100000"),
+        (["--data", "/nowhere"], "/nowhere"),
+    ] {
+        let message = refused(&[arguments[0], arguments[1]], &out);
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+fn a_model_beyond_the_adapters_limits_is_refused_by_the_name_of_the_tensor() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    // 4,000 × 32 × 32 × 160 floats in one activation.
+    let arguments = ["--preset", "quick", "--model", "wrn-10-10", "--batch", "4000"];
+    let message = refused(&arguments, &out);
+    assert!(message.contains("tensor '") && message.contains("134217728"), "{message}");
+}
+
+#[test]
+fn damaged_data_is_refused_by_file_and_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
+    let data_argument = data.to_str().unwrap().to_owned();
+    let arguments =
+        ["--data", data_argument.as_str(), "--clean-per-class", "1", "--background", "0"];
+
+    image_folder(&data, 3, 8);
+    image::RgbImage::new(9, 8).save(data.join("train/dog/0001.png")).unwrap();
+    let message = refused(&arguments, &out);
+    assert!(message.contains("0001.png") && message.contains('9'), "{message}");
+
+    std::fs::remove_dir_all(data.join("train/dog")).unwrap();
+    std::fs::create_dir(data.join("train/dog")).unwrap();
+    assert!(refused(&arguments, &out).contains("dog"));
+
+    let cifar = folder.path().join("cifar-10-batches-bin");
+    std::fs::create_dir(&cifar).unwrap();
+    for name in (1..=5).map(|i| format!("data_batch_{i}.bin")).chain(["test_batch.bin".into()]) {
+        std::fs::write(cifar.join(name), vec![0; 3073 * 10]).unwrap();
+    }
+    std::fs::write(cifar.join("batches.meta.txt"), "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n").unwrap();
+    std::fs::write(cifar.join("data_batch_3.bin"), vec![0; 3073 * 10 - 5]).unwrap();
+    let message = refused(&["--data", cifar.to_str().unwrap()], &out);
+    assert!(message.contains("data_batch_3.bin") && message.contains("30725"), "{message}");
+
+    let mut wrong_label = vec![0; 3073 * 10];
+    wrong_label[3073 * 4] = 77;
+    std::fs::write(cifar.join("data_batch_3.bin"), wrong_label).unwrap();
+    let message = refused(&["--data", cifar.to_str().unwrap()], &out);
+    assert!(message.contains("data_batch_3.bin") && message.contains("77"), "{message}");
+}
+
+#[test]
+fn an_output_folder_that_cannot_be_made_is_refused_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, b"mine").unwrap();
+    let message = refused(&["--steps", "1"], &file.join("out"));
+    assert!(message.contains("file"), "{message}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+}
+
+#[test]
+fn the_same_seed_twice_gives_the_same_results_apart_from_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = |name: &str| -> serde_json::Value {
+        let out = folder.path().join(name);
+        let small = ["--preset", "quick", "--steps", "12", "--images-per-class", "40"];
+        let rest = ["--model", "resnet8-w4", "--batch", "20", "--clean-batch", "20", "--out"];
+        let output = run(&[&small[..], &rest, &[out.to_str().unwrap()]].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        for file in ["curves.png", "weights.png", "confusion.png", "suspects.png"] {
+            image::open(out.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        }
+        assert!(out.join("l2rw.safetensors").exists());
+        let text = std::fs::read_to_string(out.join("results.json")).unwrap();
+        let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for method in value["methods"].as_array_mut().unwrap() {
+            let seconds = method.as_object_mut().unwrap().remove("seconds_per_step").unwrap();
+            assert!(seconds.as_f64().unwrap() > 0.0);
+        }
+        value
+    };
+    let first = results("first");
+    for field in ["noise_auc", "corrupted_weight_share", "corrupted_share", "zero_weight_steps"] {
+        assert!(first["methods"][1][field].is_number(), "{field} in {first}");
+    }
+    assert_eq!(first, results("second"));
+}

@@ -1,0 +1,198 @@
+//! The trainer on the device: submissions, reproducibility, checkpoints, sampling.
+
+#[path = "common/device.rs"]
+mod device;
+
+use std::collections::HashSet;
+
+use device::context;
+use l2rw::gpu::ShaderChecks;
+use l2rw::nn::{Network, Normalisation, Shape, zoo};
+use l2rw::plan::Weighting;
+use l2rw::train::{ImageSet, StepReport, TrainError, Trainer, TrainerOptions};
+
+const L2RW: Weighting = Weighting::L2rw { similarity: None, decay_in_clean_gradient: false };
+
+fn network() -> Network {
+    let net = zoo::ResNet::cifar(8, Normalisation::batch()).unwrap().with_widths([4, 8, 8]);
+    net.build("resnet8-w4", Shape::new(8, 8, 3), 4).unwrap()
+}
+
+/// Images whose brightest channel or whose dark half tells the class.
+fn images(len: usize) -> (Vec<u8>, Vec<u32>) {
+    let labels: Vec<u32> = (0..len as u32).map(|i| i % 4).collect();
+    let mut images = Vec::new();
+    for (i, label) in labels.iter().enumerate() {
+        for pixel in 0..64 {
+            for channel in 0..3u32 {
+                let noise = (i * 31 + pixel * 17 + channel as usize * 7) * 2_654_435 % 97;
+                let lit = if *label == 3 { pixel < 32 } else { channel == *label };
+                images.push(noise as u8 + if lit { 120 } else { 20 });
+            }
+        }
+    }
+    (images, labels)
+}
+
+fn trainer(network: &Network, weighting: Weighting, seed: u32) -> Trainer {
+    let (pixels, labels) = images(60);
+    let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+    let options = TrainerOptions {
+        batch: 12,
+        clean_batch: 8,
+        crop_pad: 1,
+        seed,
+        ..TrainerOptions::cifar(weighting)
+    };
+    Trainer::new(context(ShaderChecks::Trusted), network, set, Some(set), &options).unwrap()
+}
+
+fn run(trainer: &mut Trainer, steps: usize) -> Vec<StepReport> {
+    let mut reports = Vec::new();
+    for _ in 0..steps {
+        reports.extend(trainer.step().unwrap());
+    }
+    while let Some(report) = trainer.take_report(true).unwrap() {
+        reports.push(report);
+    }
+    reports
+}
+
+#[test]
+fn a_step_is_one_submission() {
+    // A device of its own: other tests submit to the shared one at the same time.
+    let shared = context(ShaderChecks::Trusted);
+    let own = l2rw::gpu::Context::from_device(
+        shared.device.clone(),
+        shared.queue.clone(),
+        shared.adapter.clone(),
+        ShaderChecks::Trusted,
+    );
+    let network = network();
+    let (pixels, labels) = images(60);
+    let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+    for weighting in [Weighting::Uniform, L2RW] {
+        let options =
+            TrainerOptions { batch: 12, clean_batch: 8, ..TrainerOptions::cifar(weighting) };
+        let mut trainer = Trainer::new(&own, &network, set, Some(set), &options).unwrap();
+        let before = own.submissions();
+        let reports = run(&mut trainer, 7);
+        assert_eq!(own.submissions() - before, 7, "{weighting:?}");
+        assert_eq!(reports.len(), 7);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_another_seed_does_not() {
+    let network = network();
+    let bits = |seed| {
+        let reports = run(&mut trainer(&network, L2RW, seed), 6);
+        let floats = reports.iter().flat_map(|r| r.weights.iter().chain(&r.losses));
+        floats.map(|value| value.to_bits()).collect::<Vec<u32>>()
+    };
+    assert_eq!(bits(3), bits(3));
+    assert_ne!(bits(3), bits(4));
+}
+
+#[test]
+fn reports_come_in_order_and_none_is_lost() {
+    let network = network();
+    let reports = run(&mut trainer(&network, L2RW, 1), 11);
+    let steps: Vec<u64> = reports.iter().map(|r| r.step).collect();
+    assert_eq!(steps, (0..11).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_pass_over_the_set_draws_every_example_once_and_the_next_in_another_order() {
+    let network = network();
+    let reports = run(&mut trainer(&network, Weighting::Uniform, 1), 10);
+    let passes: Vec<Vec<u32>> = reports
+        .chunks(5)
+        .map(|pass| pass.iter().flat_map(|r| r.indices.clone()).collect())
+        .collect();
+    for pass in &passes {
+        assert_eq!(pass.iter().collect::<HashSet<_>>().len(), 60);
+    }
+    assert_ne!(passes[0], passes[1]);
+}
+
+#[test]
+fn weights_sum_to_one_and_follow_the_sign_of_the_similarities() {
+    let network = network();
+    for report in run(&mut trainer(&network, L2RW, 2), 5) {
+        let sum: f32 = report.weights.iter().sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+        for (w, u) in report.weights.iter().zip(&report.similarities) {
+            assert_eq!(*w > 0.0, *u > 0.0, "weight {w}, similarity {u}");
+        }
+    }
+}
+
+#[test]
+fn training_learns_and_evaluation_sees_it() {
+    let network = network();
+    let mut trainer = trainer(&network, L2RW, 5);
+    let (pixels, labels) = images(60);
+    let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+    // 7 does not divide 60: the last batch is filled up, and the filling is not reported.
+    let mut evaluation = trainer.evaluation(set, 7).unwrap();
+    let mean = |losses: Vec<f32>| losses.iter().sum::<f32>() / losses.len() as f32;
+    run(&mut trainer, 60);
+    let (predictions, losses) = evaluation.run().unwrap();
+    assert_eq!((predictions.len(), losses.len()), (60, 60));
+    let right = predictions.iter().zip(&labels).filter(|(p, l)| p == l).count();
+    assert!(right >= 50, "{right} of 60");
+    assert!(mean(losses) < 0.7);
+}
+
+#[test]
+fn a_checkpoint_continues_as_if_training_had_never_stopped() {
+    let network = network();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let mut first = trainer(&network, L2RW, 9);
+    run(&mut first, 7);
+    first.save(&path).unwrap();
+    let expected = run(&mut first, 4);
+
+    let mut second = trainer(&network, L2RW, 9);
+    run(&mut second, 2);
+    second.load(&path).unwrap();
+    assert_eq!(second.steps(), 7);
+    assert_eq!(run(&mut second, 4), expected);
+}
+
+#[test]
+fn a_checkpoint_of_another_network_is_refused_by_the_name_of_the_tensor() {
+    let network = network();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    trainer(&network, L2RW, 9).save(&path).unwrap();
+    let other = zoo::ResNet::cifar(8, Normalisation::batch()).unwrap().with_widths([4, 8, 12]);
+    let other = other.build("other", Shape::new(8, 8, 3), 4).unwrap();
+    let message = trainer(&other, L2RW, 9).load(&path).unwrap_err().to_string();
+    assert!(message.contains("stage3") && message.contains("checkpoint.safetensors"), "{message}");
+
+    std::fs::write(&path, b"not a checkpoint").unwrap();
+    assert!(matches!(trainer(&network, L2RW, 9).load(&path), Err(TrainError::Checkpoint { .. })));
+}
+
+#[test]
+fn sets_that_do_not_fit_are_refused() {
+    let network = network();
+    let (pixels, mut labels) = images(60);
+    let shape = network.input();
+    let options = TrainerOptions { batch: 12, clean_batch: 8, ..TrainerOptions::cifar(L2RW) };
+    let new = |set: ImageSet<'_>, clean: Option<ImageSet<'_>>| {
+        let context = context(ShaderChecks::Trusted);
+        Trainer::new(context, &network, set, clean, &options).unwrap_err().to_string()
+    };
+    let set = ImageSet { images: &pixels, labels: &labels, shape };
+    assert!(new(set, None).contains("clean"));
+    let short = ImageSet { images: &pixels[1..], ..set };
+    assert!(new(short, Some(set)).contains("11520"), "expected bytes");
+    labels[17] = 4;
+    let wrong = ImageSet { images: &pixels, labels: &labels, shape };
+    let message = new(wrong, None);
+    assert!(message.contains("17") && message.contains('4'), "{message}");
+}
