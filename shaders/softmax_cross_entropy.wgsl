@@ -38,9 +38,13 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
             others += probability;
         }
     }
-    residual[first + label] = -others;
-    losses[example] = log(sum) - (scores[first + label] - largest);
     predictions[example] = prediction;
+    // No number for a label outside the classes; its place would be another example's.
+    losses[example] = bitcast<f32>(max(label, 0x7fc00000u));
+    if label < CLASSES {
+        residual[first + label] = -others;
+        losses[example] = log(sum) - (scores[first + label] - largest);
+    }
 }
 
 @group(0) @binding(0) var<storage, read> residual_read: array<f32>;

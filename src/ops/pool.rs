@@ -1,7 +1,7 @@
 use super::{GRID, Window, per_element};
 use crate::gpu::{ElementType, Kernel, Recorder, Shader, TensorId};
 
-/// `shaders/pool.wgsl`
+/// `shaders/pool.wgsl`. Every window must see a pixel of the image.
 pub static SHADER: Shader =
     Shader { name: "pool", parts: &[GRID, include_str!("../../shaders/pool.wgsl")] };
 

@@ -22,7 +22,8 @@ pub struct Losses {
     pub predictions: TensorId,
 }
 
-/// Losses of `scores` `[n, classes]` against `labels` `[n]`, each below `classes`.
+/// Losses of `scores` `[n, classes]` against `labels` `[n]`. The loss of a label outside the classes
+/// is NaN.
 pub fn forward(rec: &mut Recorder, classes: usize, scores: TensorId, labels: TensorId) -> Losses {
     let n = rec.len(scores) / classes;
     let residual = rec.transient("residual", n * classes);

@@ -1,6 +1,8 @@
+use l2rw::gpu::ShaderChecks;
 use l2rw::ops::{View, softmax_cross_entropy as loss};
 use l2rw::reference::softmax_cross_entropy as twin;
 
+use super::device::Bench;
 use super::table::{Tolerance, assert_table};
 use super::values::values;
 
@@ -93,6 +95,23 @@ fn the_first_of_equal_scores_is_the_prediction() {
         let found = loss::forward(&mut bench.rec, classes, scores, labels);
         expected.words("predictions", found.predictions, vec![1, 0, 0]);
     });
+}
+
+#[test]
+fn a_label_outside_the_classes_spoils_its_own_loss_alone() {
+    let (scores, labels) = ([1.0, 2.0, 3.0, 5.0, 0.5, -1.0], [2, 7, 1]);
+    for checks in [ShaderChecks::Trusted, ShaderChecks::Checked] {
+        let mut bench = Bench::new();
+        let (scores_in, labels_in) = (bench.floats(&scores), bench.integers(&labels));
+        let found = loss::forward(&mut bench.rec, 2, scores_in, labels_in);
+        let results = bench.run(checks, &[found.losses, found.residual]);
+        assert!(results[0][0].is_nan() && results[0][1].is_nan(), "{:?}", results[0]);
+        let good = twin::losses(1, 2, &scores[4..], &labels[2..])[0];
+        assert!((results[0][2] - good).abs() < 1e-5, "{} and {good}", results[0][2]);
+        for (found, expected) in results[1].iter().zip(twin::residual(3, 2, &scores, &labels)) {
+            assert!((found - expected).abs() < 1e-5, "{found} and {expected}");
+        }
+    }
 }
 
 #[test]
