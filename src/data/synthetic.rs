@@ -62,23 +62,23 @@ type Canvas = [Colour; SIDE * SIDE];
 
 /// Appends an image of `class`, `[32, 32, 3]`, to `images`.
 fn draw(class: usize, rng: &mut Pcg64, images: &mut Vec<u8>) {
-    let corners = [colour(rng), colour(rng), colour(rng)];
+    let corners = [colour(rng, 0.0, 130.0), colour(rng, 0.0, 130.0), colour(rng, 0.0, 130.0)];
     let mut canvas = gradient(&corners);
-    let behind = canvas[SIDE / 2 * SIDE + SIDE / 2];
-    for _ in 0..rng.random_range(1..5_u32) {
+    for _ in 0..rng.random_range(0..4_u32) {
         draw_clutter(&mut canvas, rng);
     }
-    let ink = contrasting(behind, rng);
+    // Shapes are lighter than what is behind them, in any hue.
+    let ink = colour(rng, 110.0, 255.0);
     let place = Placement::of_class(class, rng);
     let texture = Texture::random(rng);
     place.paint(&mut canvas, ink, |u, v| distance(class, &texture, u, v));
-    if rng.random_bool(0.4) {
+    if rng.random_bool(0.25) {
         draw_bar(&mut canvas, rng);
     }
-    if rng.random_bool(0.4) {
+    if rng.random_bool(0.25) {
         draw_clutter(&mut canvas, rng);
     }
-    let noise = uniform(rng, 3.0, 20.0);
+    let noise = uniform(rng, 3.0, 15.0);
     for value in canvas.as_flattened() {
         // Rounds to the nearest level; the cast stops at 0 and 255.
         images.push((value + noise * bell(rng) + 0.5) as u8);
@@ -97,22 +97,8 @@ fn bell(rng: &mut Pcg64) -> f32 {
     (sum as f32 - 131_070.0) / 37_837.23
 }
 
-fn colour(rng: &mut Pcg64) -> Colour {
-    [(); 3].map(|()| uniform(rng, 0.0, 255.0))
-}
-
-/// A colour that stands out somewhat from `background`.
-fn contrasting(background: Colour, rng: &mut Pcg64) -> Colour {
-    let mut ink = colour(rng);
-    // Bounded; a low-contrast image now and then does no harm.
-    for _ in 0..8 {
-        let difference = ink.iter().zip(background).map(|(a, b)| (a - b).abs()).sum::<f32>();
-        if difference > 220.0 {
-            break;
-        }
-        ink = colour(rng);
-    }
-    ink
+fn colour(rng: &mut Pcg64, low: f32, high: f32) -> Colour {
+    [(); 3].map(|()| uniform(rng, low, high))
 }
 
 fn mix(from: Colour, to: Colour, share: f32) -> Colour {
@@ -141,13 +127,13 @@ struct Placement {
 
 impl Placement {
     fn of_class(class: usize, rng: &mut Pcg64) -> Self {
-        let size = uniform(rng, 7.0, 11.5);
+        let size = uniform(rng, 8.0, 11.5);
         let stretch = uniform(rng, 0.85, 1.15);
         let middle = SIDE as f32 / 2.0;
         // Only the direction tells stripes apart, so textures are tilted, not turned.
         let (cosine, sine) = if (5..=8).contains(&class) { tilt(rng) } else { turn(rng) };
         Self {
-            centre: [(); 2].map(|()| middle + uniform(rng, -5.0, 5.0)),
+            centre: [(); 2].map(|()| middle + uniform(rng, -4.0, 4.0)),
             scale: [size * stretch, size / stretch],
             cosine,
             sine,
@@ -257,7 +243,7 @@ fn draw_clutter(canvas: &mut Canvas, rng: &mut Pcg64) {
         cosine,
         sine,
     };
-    let ink = colour(rng);
+    let ink = colour(rng, 0.0, 190.0);
     if rng.random_bool(0.5) {
         place.paint(canvas, ink, |u, v| (u * u + v * v).sqrt() - 1.0);
     } else {
@@ -275,7 +261,7 @@ fn draw_bar(canvas: &mut Canvas, rng: &mut Pcg64) {
         cosine,
         sine,
     };
-    place.paint(canvas, colour(rng), |u, v| rectangle(u, v, 1.0, 1.0));
+    place.paint(canvas, colour(rng, 0.0, 190.0), |u, v| rectangle(u, v, 1.0, 1.0));
 }
 
 #[cfg(test)]
