@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn rows_are_weighted_by_their_example() {
-        assert_eq!(sum_rows(&ROWS, None), [25.0, 30.0]);
+        assert_eq!(sum_rows(&ROWS, None), [26.0, 30.0]);
         assert_eq!(sum_rows(&ROWS, Some(&[2.0, 0.0])), [14.0, 18.0]);
     }
 

@@ -1,4 +1,5 @@
-use l2rw::gpu::ShaderChecks;
+use l2rw::data::sampling::pcg_hash;
+use l2rw::gpu::{ShaderChecks, TensorId};
 use l2rw::ops::residual::Shortcut;
 use l2rw::ops::{Step, View, add, bias, dropout, relu, residual};
 use l2rw::reference;
@@ -125,13 +126,28 @@ fn residual_sums_and_their_gradients_equal_the_twins() {
 
 const RATE: f32 = 0.3;
 
-/// Dropout of ones: 0 where an element is dropped.
+const SEED: u32 = 7;
+
+fn record_dropout(bench: &mut Bench, number: u32, stream: u32, x: &[f64]) -> TensorId {
+    let step = Step { number, seed: SEED, ..Step::default() };
+    let step = bench.uniform(bytemuck::cast_slice(&[step]));
+    let x = bench.floats(x);
+    dropout::apply(&mut bench.rec, step, RATE, stream, x)
+}
+
+/// What dropout makes of ones: 0 where an element is dropped.
 fn mask(number: u32, stream: u32, len: usize) -> Vec<f64> {
     let mut bench = Bench::new();
-    let step = bench.uniform(bytemuck::cast_slice(&[Step { number, seed: 7, ..Step::default() }]));
-    let ones = bench.floats(&vec![1.0; len]);
-    let y = dropout::apply(&mut bench.rec, step, RATE, stream, ones);
+    let y = record_dropout(&mut bench, number, stream, &vec![1.0; len]);
     bench.run(ShaderChecks::Trusted, &[y]).remove(0)
+}
+
+/// The mask from the hash that the kernel uses.
+fn hashed_mask(number: u32, stream: u32, len: usize) -> Vec<f64> {
+    let key = pcg_hash(SEED ^ pcg_hash(number ^ pcg_hash(stream)));
+    let kept = |i| (pcg_hash(key ^ pcg_hash(i)) >> 8) as f32 / 16_777_216.0 >= RATE;
+    let factor = |i| if kept(i) { 1.0 / (1.0 - f64::from(RATE)) } else { 0.0 };
+    (0..len as u32).map(factor).collect()
 }
 
 #[test]
@@ -152,12 +168,9 @@ fn dropout_keeps_its_mask_within_a_step_and_layer_and_changes_it_between_them() 
 #[test]
 fn dropout_multiplies_with_its_mask_as_the_twin_does() {
     assert_table(&LENGTHS, |&len, bench, expected| {
-        let step = Step { number: 3, seed: 7, ..Step::default() };
-        let step = bench.uniform(bytemuck::cast_slice(&[step]));
         let x = values(1, len);
-        let x_in = bench.floats(&x);
-        let y = dropout::apply(&mut bench.rec, step, RATE, 1, x_in);
-        let reference = reference::dropout::forward(&x, &mask(3, 1, len));
+        let y = record_dropout(bench, 3, 1, &x);
+        let reference = reference::dropout::forward(&x, &hashed_mask(3, 1, len));
         expected.floats("output", y, reference, Tolerance::ROUNDED);
     });
 }
