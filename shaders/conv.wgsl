@@ -4,6 +4,7 @@
 // One invocation computes a tile: TILE neighbouring pixels of one row, for one block of channels.
 // The inputs that its pixels see are loaded once a kernel row and serve all taps of that row.
 // Channels come in blocks of 4 or 1: In, Out, Block and the functions on them are in block_*.wgsl.
+// The weights `w` and their tangent `v` are declared in weights_*.wgsl.
 
 override IMAGES: i32;
 override HEIGHT: i32;
@@ -57,7 +58,6 @@ fn weight_at(ky: i32, in: i32, out: i32) -> i32 {
 const MAX_UNROLLED_TAPS: u32 = 5u;
 
 @group(0) @binding(0) var<storage, read> x: array<In>;
-@group(0) @binding(1) var<storage, read> w: array<Out>;
 @group(0) @binding(2) var<storage, read_write> z: array<Out>;
 
 fn load_span(p: Place, input_row: i32, in: i32, span: ptr<function, InSpan>) {
@@ -155,8 +155,6 @@ fn similarity(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
 }
 
 @group(0) @binding(2) var<storage, read> dx: array<In>;
-// Tangent of the weights.
-@group(0) @binding(3) var<storage, read> v: array<Out>;
 @group(0) @binding(4) var<storage, read_write> dual_z: array<Out>;
 @group(0) @binding(5) var<storage, read_write> dz: array<Out>;
 

@@ -2,8 +2,8 @@
 // rows of IMAGES images; the splits are added up afterwards. One split an image gives the gradients
 // of the examples.
 //
-// One invocation computes one kernel row for one block of input and one of output channels. It
-// walks along the output rows of its split, PIXELS pixels at a time.
+// One invocation computes one kernel row for one block of input and COLUMNS blocks of output
+// channels. It walks along the output rows of its split, PIXELS pixels at a time.
 
 override IMAGES: i32;
 override HEIGHT: i32;
@@ -23,7 +23,7 @@ override WEIGHTED: bool = false;
 override EXAMPLE_PER_PIXEL: bool = false;
 
 const PIXELS: i32 = 4;
-// From the header: KERNEL_H, KERNEL_W, STRIDE.
+// From the header: KERNEL_H, KERNEL_W, STRIDE, COLUMNS (1 or 2).
 const S: i32 = i32(STRIDE);
 const SPAN: u32 = 3u * STRIDE + KERNEL_W;
 
@@ -44,17 +44,31 @@ fn add_tap(taps: ptr<function, Taps>, a: ptr<function, Inputs>, d: ptr<function,
     );
 }
 
+fn add_taps(taps: ptr<function, Taps>, a: ptr<function, Inputs>, d: ptr<function, Deltas>) {
+    // Written out, since drivers unroll a loop of this size only below a limit.
+    add_tap(taps, a, d, 0);
+    if KERNEL_W > 1u { add_tap(taps, a, d, 1); }
+    if KERNEL_W > 2u { add_tap(taps, a, d, 2); }
+    if KERNEL_W > 3u { add_tap(taps, a, d, 3); }
+    if KERNEL_W > 4u { add_tap(taps, a, d, 4); }
+    for (var kx = 5; kx < i32(KERNEL_W); kx++) {
+        add_tap(taps, a, d, kx);
+    }
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn split_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = i32(linear_index(id, groups));
-    let out = i % OUT_BLOCKS;
-    let in = i / OUT_BLOCKS % IN_BLOCKS;
-    let ky = i / (OUT_BLOCKS * IN_BLOCKS) % i32(KERNEL_H);
-    let split = i / (OUT_BLOCKS * IN_BLOCKS * i32(KERNEL_H));
+    let outs = OUT_BLOCKS / i32(COLUMNS);
+    let out = i % outs * i32(COLUMNS);
+    let in = i / outs % IN_BLOCKS;
+    let ky = i / (outs * IN_BLOCKS) % i32(KERNEL_H);
+    let split = i / (outs * IN_BLOCKS * i32(KERNEL_H));
     if split >= SPLITS {
         return;
     }
     var taps: Taps;
+    var second_taps: Taps;
     let end = min((split + 1) * ROWS, IMAGES * OUT_HEIGHT);
     for (var out_row = split * ROWS; out_row < end; out_row++) {
         let image = out_row / OUT_HEIGHT;
@@ -71,15 +85,19 @@ fn split_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
         }
         for (var first = 0; first < OUT_WIDTH; first += PIXELS) {
             var d: Deltas;
+            var second_d: Deltas;
             for (var p = 0; p < PIXELS; p++) {
                 if first + p < OUT_WIDTH {
                     if WEIGHTED && EXAMPLE_PER_PIXEL {
                         weight = weights[first + p];
                     }
-                    d[p] = Out();
                     // A weight of zero keeps out even what is not finite.
                     if weight != 0.0 {
-                        d[p] = weight * dy[(out_row * OUT_WIDTH + first + p) * OUT_BLOCKS + out];
+                        let at = (out_row * OUT_WIDTH + first + p) * OUT_BLOCKS + out;
+                        d[p] = weight * dy[at];
+                        if COLUMNS == 2u {
+                            second_d[p] = weight * dy[at + 1];
+                        }
                     }
                 }
             }
@@ -94,19 +112,18 @@ fn split_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
                     a[p] = x[((image * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + in];
                 }
             }
-            // Written out, since drivers unroll a loop of this size only below a limit.
-            add_tap(&taps, &a, &d, 0);
-            if KERNEL_W > 1u { add_tap(&taps, &a, &d, 1); }
-            if KERNEL_W > 2u { add_tap(&taps, &a, &d, 2); }
-            if KERNEL_W > 3u { add_tap(&taps, &a, &d, 3); }
-            if KERNEL_W > 4u { add_tap(&taps, &a, &d, 4); }
-            for (var kx = 5; kx < i32(KERNEL_W); kx++) {
-                add_tap(&taps, &a, &d, kx);
+            add_taps(&taps, &a, &d);
+            if COLUMNS == 2u {
+                add_taps(&second_taps, &a, &second_d);
             }
         }
     }
     let kernel_row = (split * i32(KERNEL_H) + ky) * i32(KERNEL_W);
     for (var kx = 0; kx < i32(KERNEL_W); kx++) {
-        store(((kernel_row + kx) * IN_BLOCKS + in) * IN_LANES * OUT_BLOCKS + out, taps[kx]);
+        let at = ((kernel_row + kx) * IN_BLOCKS + in) * IN_LANES * OUT_BLOCKS + out;
+        store(at, taps[kx]);
+        if COLUMNS == 2u {
+            store(at + 1, second_taps[kx]);
+        }
     }
 }

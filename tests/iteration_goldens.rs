@@ -12,7 +12,7 @@ use device::{context, poison, upload};
 use l2rw::gpu::{DeviceTensors, Executable, Lifetime, ShaderChecks, TensorId, read_back};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::Step;
-use l2rw::ops::conv::DualForm;
+use l2rw::ops::conv::Form;
 use l2rw::plan::{Input, Similarity, TrainingOptions, Weighting, training};
 use safetensors::{Dtype, SafeTensors};
 
@@ -123,10 +123,10 @@ fn run(case: &str, golden: &Golden, similarity: Similarity, checks: ShaderChecks
             decay_in_clean_gradient: golden.metadata["g_decay"] == "true",
         },
         nesterov: false,
-        // Both forms of the tangent's convolutions get their turn.
-        dual: match checks {
-            ShaderChecks::Trusted => DualForm::Fused,
-            ShaderChecks::Checked => DualForm::Composed,
+        // Every form of the convolutions gets its turn.
+        form: match checks {
+            ShaderChecks::Trusted => Form::default(),
+            ShaderChecks::Checked => Form::SOFTWARE,
         },
         input: Input::Buffers,
     };

@@ -3,7 +3,7 @@
 use l2rw::gpu::memory;
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::batch::Gather;
-use l2rw::ops::conv::DualForm;
+use l2rw::ops::conv::Form;
 use l2rw::plan::{
     DatasetShape, Input, Plan, PlanError, Similarity, TrainingOptions, Weighting, training,
 };
@@ -14,7 +14,7 @@ fn options(weighting: Weighting, batch: usize, clean_batch: usize) -> TrainingOp
         clean_batch,
         weighting,
         nesterov: false,
-        dual: DualForm::Fused,
+        form: Form::default(),
         input: Input::Buffers,
     }
 }

@@ -8,7 +8,7 @@ use l2rw::gpu::{ElementType, Kernel, Recorder, Recording, TensorId};
 use l2rw::nn::zoo::{ResNet, lenet5, mlp, mnist_lenet};
 use l2rw::nn::{Network, Normalisation, Shape};
 use l2rw::ops::batch::Gather;
-use l2rw::ops::conv::DualForm;
+use l2rw::ops::conv::Form;
 use l2rw::ops::{View, Window, add, conv, matmul};
 use l2rw::plan::{
     DatasetShape, Input, Similarity, TrainingOptions, Weighting, evaluation, training,
@@ -57,7 +57,8 @@ fn plans(network: &Network) -> Vec<Recording> {
     let Shape { height, width, channels } = network.input();
     let gather = Gather { height, width, channels, crop_pad: 2, flip: true };
     let dataset = DatasetShape { len: 90, images_per_piece: 50 };
-    let (scoring, _) = evaluation(network, 20, dataset, &gather).expect("an evaluation plan");
+    let (scoring, _) =
+        evaluation(network, 20, dataset, &gather, Form::default()).expect("an evaluation plan");
     let mut plans = vec![scoring];
     for weighting in weightings() {
         let input = Input::Datasets { train: dataset, clean: dataset, gather };
@@ -66,7 +67,7 @@ fn plans(network: &Network) -> Vec<Recording> {
             clean_batch: 5,
             weighting,
             nesterov: false,
-            dual: DualForm::Fused,
+            form: Form::default(),
             input,
         };
         plans.push(training(network, &options).expect("a training plan").recording);
@@ -95,12 +96,15 @@ fn other_operations() -> Recording {
 fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
     let n = 2;
     let weights = View { tensor: x, offset: 0, len: window.weight_len() };
-    conv::forward(rec, window, n, x, weights);
-    conv::dual(rec, window, n, x, Some(dy), weights, weights, DualForm::Fused);
-    conv::input_gradient(rec, window, n, dy, weights);
-    let similarities = rec.transient("similarities", n);
-    let out = View::whole(rec, similarities);
-    conv::similarity(rec, window, n, x, dy, weights, out);
+    for uniform_weights in [false, true] {
+        let form = Form { composed_dual: false, uniform_weights };
+        conv::forward(rec, window, n, x, weights, form);
+        conv::dual(rec, window, n, x, Some(dy), weights, weights, form);
+        conv::input_gradient(rec, window, n, dy, weights, form);
+        let similarities = rec.transient("similarities", n);
+        let out = View::whole(rec, similarities);
+        conv::similarity(rec, window, n, x, dy, weights, form, out);
+    }
     conv::per_example_gradient(rec, window, n, x, dy);
 }
 

@@ -2,30 +2,48 @@ use super::{GRID, Rows, View, Window, per_element, reduce};
 use crate::gpu::{Access, Binding, Kernel, Recorder, Shader, TensorId};
 
 macro_rules! shader {
-    ($file:literal, $blocks:literal) => {
+    ($name:literal, $($part:literal),+) => {
         Shader {
-            name: $file,
-            parts: &[
-                GRID,
-                include_str!(concat!("../../shaders/", $blocks, ".wgsl")),
-                include_str!(concat!("../../shaders/", $file, ".wgsl")),
-            ],
+            name: $name,
+            parts: &[GRID, $(include_str!(concat!("../../shaders/", $part, ".wgsl"))),+],
         }
     };
 }
 
-/// `shaders/conv.wgsl` for channels in blocks of 4 → 4, 1 → 4 and 1 → 1.
-pub static SHADERS: [Shader; 3] = [
-    shader!("conv", "block_vec4_vec4"),
-    shader!("conv", "block_scalar_vec4"),
-    shader!("conv", "block_scalar_scalar"),
+/// `shaders/conv.wgsl` for channels in blocks of 4 → 4, 1 → 4 and 1 → 1 with weights in storage
+/// bindings, then for the first two with weights in uniform bindings.
+pub static SHADERS: [Shader; 5] = [
+    shader!("conv", "weights_storage", "block_vec4_vec4", "conv"),
+    shader!("conv", "weights_storage", "block_scalar_vec4", "conv"),
+    shader!("conv", "weights_storage", "block_scalar_scalar", "conv"),
+    shader!("conv", "weights_uniform", "block_vec4_vec4", "conv"),
+    shader!("conv", "weights_uniform", "block_scalar_vec4", "conv"),
 ];
+
+/// How convolutions are computed. Results agree to rounding; which form is faster depends on the
+/// adapter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    /// A convolution with its tangent is composed of three plain ones instead of one kernel that
+    /// loads every input and weight once. Kernels wider than 3 are composed all the same.
+    pub composed_dual: bool,
+    /// Weights of up to 64 KiB are read through uniform instead of storage bindings.
+    pub uniform_weights: bool,
+}
+
+impl Form {
+    /// What suits adapters that compute on the CPU.
+    pub const SOFTWARE: Self = Self { composed_dual: true, uniform_weights: true };
+}
+
+/// Largest uniform binding that every device offers, in bytes.
+const MAX_UNIFORM: usize = 1 << 16;
 
 /// `shaders/conv_weight_gradient.wgsl` for the same blocks.
 pub static WEIGHT_GRADIENT_SHADERS: [Shader; 3] = [
-    shader!("conv_weight_gradient", "outer_vec4_vec4"),
-    shader!("conv_weight_gradient", "outer_scalar_vec4"),
-    shader!("conv_weight_gradient", "outer_scalar_scalar"),
+    shader!("conv_weight_gradient", "outer_vec4_vec4", "conv_weight_gradient"),
+    shader!("conv_weight_gradient", "outer_scalar_vec4", "conv_weight_gradient"),
+    shader!("conv_weight_gradient", "outer_scalar_scalar", "conv_weight_gradient"),
 ];
 
 /// Channels of a register block: 4 where both counts allow it.
@@ -44,6 +62,13 @@ impl Blocks {
             (false, true) => Self { variant: 1, input, output: output / 4 },
             _ => Self { variant: 2, input, output },
         }
+    }
+
+    /// Output blocks that one invocation of the weight gradient takes: two where their sums fit
+    /// into registers.
+    fn columns(&self, window: &Window) -> usize {
+        let fits = self.variant == 0 && window.kernel_w <= 3;
+        if fits && self.output.is_multiple_of(2) { 2 } else { 1 }
     }
 }
 
@@ -162,9 +187,26 @@ const DUAL_TILE: usize = 4;
 /// Two spans, two tiles and the taps of a wider kernel do not: three plain convolutions are faster.
 const WIDEST_DUAL_KERNEL: usize = 3;
 
-fn kernel(entry: &'static str, g: &Geometry, tiling: &Tiling) -> Kernel {
-    let shader = &SHADERS[Blocks::of(&g.window).variant];
-    tiling.constants(g.constants(Kernel::new(shader, entry)))
+/// Whether a layer's weights go through a uniform binding.
+fn in_uniform(w: &Window, form: Form) -> bool {
+    form.uniform_weights && w.out_channels.is_multiple_of(4) && 4 * w.weight_len() <= MAX_UNIFORM
+}
+
+/// Weights bound the way that [`kernel`] reads them.
+fn bind(weights: View, w: &Window, form: Form) -> Binding {
+    weights.bind(if in_uniform(w, form) { Access::Uniform } else { Access::Read })
+}
+
+fn kernel(entry: &'static str, g: &Geometry, tiling: &Tiling, form: Form) -> Kernel {
+    let variant = Blocks::of(&g.window).variant;
+    let kernel = match in_uniform(&g.window, form) {
+        true => {
+            let blocks = (g.window.weight_len() / 4) as u32;
+            Kernel::new(&SHADERS[3 + variant], entry).header("WEIGHTS", blocks)
+        }
+        false => Kernel::new(&SHADERS[variant], entry),
+    };
+    tiling.constants(g.constants(kernel))
 }
 
 fn output_grid(g: &Geometry, tiling: &Tiling) -> [u32; 3] {
@@ -172,10 +214,17 @@ fn output_grid(g: &Geometry, tiling: &Tiling) -> [u32; 3] {
 }
 
 /// `conv(x, weights)`: `x` `[n, h, w, in]`, `weights` `[kernel_h, kernel_w, in, out]`.
-pub fn forward(rec: &mut Recorder, w: &Window, n: usize, x: TensorId, weights: View) -> TensorId {
+pub fn forward(
+    rec: &mut Recorder,
+    w: &Window,
+    n: usize,
+    x: TensorId,
+    weights: View,
+    form: Form,
+) -> TensorId {
     let z = rec.transient("conv", n * w.output_len());
     let out = rec.write(z);
-    record_forward(rec, w, n, x, weights, out);
+    record_forward(rec, w, n, x, weights, form, out);
     z
 }
 
@@ -186,25 +235,15 @@ fn record_forward(
     n: usize,
     x: TensorId,
     weights: View,
+    form: Form,
     z: Binding,
 ) {
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_outputs(&g.window, TILE);
-    let bindings = vec![rec.read(x), weights.read(), z];
+    let bindings = vec![rec.read(x), bind(weights, w, form), z];
     let kernel =
-        kernel("forward", &g, &tiling).constant("ACCUMULATE", z.access == Access::ReadWrite);
+        kernel("forward", &g, &tiling, form).constant("ACCUMULATE", z.access == Access::ReadWrite);
     rec.dispatch(kernel, bindings, output_grid(&g, &tiling), n as u64 * w.flops());
-}
-
-/// How a convolution and its tangent are computed; the results agree to rounding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DualForm {
-    /// One kernel that loads every input and weight once. Kernels wider than 3 are composed all
-    /// the same.
-    #[default]
-    Fused,
-    /// Three plain convolutions: faster where registers are few, as on software adapters.
-    Composed,
 }
 
 /// `conv(x, weights)` and its tangent `conv(dx, weights) + conv(x, weights_tangent)`. Without `dx`
@@ -218,14 +257,14 @@ pub fn dual(
     dx: Option<TensorId>,
     weights: View,
     weights_tangent: View,
-    form: DualForm,
+    form: Form,
 ) -> (TensorId, TensorId) {
-    if form == DualForm::Composed || w.kernel_w > WIDEST_DUAL_KERNEL {
-        let z = forward(rec, w, n, x, weights);
-        let dz = forward(rec, w, n, x, weights_tangent);
+    if form.composed_dual || w.kernel_w > WIDEST_DUAL_KERNEL {
+        let z = forward(rec, w, n, x, weights, form);
+        let dz = forward(rec, w, n, x, weights_tangent, form);
         if let Some(dx) = dx {
             let sum = rec.whole(dz, Access::ReadWrite);
-            record_forward(rec, w, n, dx, weights, sum);
+            record_forward(rec, w, n, dx, weights, form, sum);
         }
         return (z, dz);
     }
@@ -235,13 +274,13 @@ pub fn dual(
     let dz = rec.transient("conv tangent", n * w.output_len());
     let bindings = vec![
         rec.read(x),
-        weights.read(),
+        bind(weights, w, form),
         rec.read(dx.unwrap_or(x)),
-        weights_tangent.read(),
+        bind(weights_tangent, w, form),
         rec.write(z),
         rec.write(dz),
     ];
-    let kernel = kernel("dual", &g, &tiling).constant("INPUT_TANGENT", dx.is_some());
+    let kernel = kernel("dual", &g, &tiling, form).constant("INPUT_TANGENT", dx.is_some());
     let convolutions = if dx.is_some() { 3 } else { 2 };
     let grid = output_grid(&g, &tiling);
     rec.dispatch(kernel, bindings, grid, convolutions * n as u64 * w.flops());
@@ -255,19 +294,22 @@ pub fn input_gradient(
     n: usize,
     dy: TensorId,
     weights: View,
+    form: Form,
 ) -> TensorId {
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_inputs(&g.window, TILE);
     let dx = rec.transient("conv input gradient", n * w.input_len());
-    let bindings = vec![rec.read(dy), weights.read(), rec.write(dx)];
+    let bindings = vec![rec.read(dy), bind(weights, w, form), rec.write(dx)];
     let tiles = g.images * g.window.height * tiling.tiles;
     let grid = per_element(tiles * Blocks::of(&g.window).input);
-    rec.dispatch(kernel("transposed", &g, &tiling), bindings, grid, n as u64 * w.flops());
+    let kernel = kernel("transposed", &g, &tiling, form);
+    rec.dispatch(kernel, bindings, grid, n as u64 * w.flops());
     dx
 }
 
 /// ⟨∂f_i/∂weights, G⟩ for each example in gradient form, ⟨dy_i, conv(x_i, G)⟩, into `out` `[n]`.
 /// No per-example gradient is stored.
+#[allow(clippy::too_many_arguments)]
 pub fn similarity(
     rec: &mut Recorder,
     w: &Window,
@@ -275,6 +317,7 @@ pub fn similarity(
     x: TensorId,
     dy: TensorId,
     clean_gradient: View,
+    form: Form,
     out: View,
 ) {
     let g = Geometry::new(w, n);
@@ -285,8 +328,8 @@ pub fn similarity(
         false => g.window.out_height * tiling.tiles * blocks,
     };
     let dots = rec.transient("similarity of tiles", n * per_example);
-    let bindings = vec![rec.read(x), clean_gradient.read(), rec.read(dy), rec.write(dots)];
-    let kernel = kernel("similarity", &g, &tiling).constant("PER_PIXEL", g.example_per_pixel);
+    let bindings = vec![rec.read(x), bind(clean_gradient, w, form), rec.read(dy), rec.write(dots)];
+    let kernel = kernel("similarity", &g, &tiling, form).constant("PER_PIXEL", g.example_per_pixel);
     let flops = n as u64 * (w.flops() + 2 * w.output_len() as u64);
     let grid = output_grid(&g, &tiling);
     rec.dispatch(kernel, bindings, grid, flops);
@@ -328,6 +371,7 @@ fn splits(g: &Geometry) -> usize {
     const INVOCATIONS: usize = 8192;
     let blocks = Blocks::of(&g.window);
     INVOCATIONS.div_ceil(blocks.input * blocks.output * g.window.kernel_h)
+        * blocks.columns(&g.window)
 }
 
 fn split_sums(
@@ -342,15 +386,17 @@ fn split_sums(
     let blocks = Blocks::of(w);
     let splits = (g.images * w.out_height).div_ceil(rows);
     let shader = &WEIGHT_GRADIENT_SHADERS[blocks.variant];
+    let columns = blocks.columns(w);
     let kernel = g
         .constants(Kernel::new(shader, "split_sums"))
         .size("SPLITS", splits)
         .size("ROWS", rows)
+        .header("COLUMNS", columns as u32)
         .constant("WEIGHTED", weights.is_some())
         .constant("EXAMPLE_PER_PIXEL", g.example_per_pixel);
     let sums = rec.transient("weight gradient of splits", splits * w.weight_len());
     let bindings = vec![rec.read(x), rec.read(dy), rec.read(weights.unwrap_or(x)), rec.write(sums)];
-    let grid = per_element(splits * w.kernel_h * blocks.input * blocks.output);
+    let grid = per_element(splits * w.kernel_h * blocks.input * blocks.output / columns);
     rec.dispatch(kernel, bindings, grid, g.images as u64 * w.flops());
     sums
 }

@@ -108,7 +108,7 @@ impl Pass<'_> {
             LayerKind::Conv { window, weight, bias } => {
                 if further {
                     let weights = self.parameter(self.parameters, *weight);
-                    let dx = ops::conv::input_gradient(rec, window, n, dy, weights);
+                    let dx = ops::conv::input_gradient(rec, window, n, dy, weights, self.form);
                     flow.add(rec, from, dx);
                 }
                 let (window, weight) = (*window, *weight);
@@ -215,7 +215,7 @@ impl Pass<'_> {
                     }
                     _ => {
                         let g = self.parameter(clean_gradient, *weight);
-                        ops::conv::similarity(rec, window, self.n, *x, *dy, g, rows());
+                        ops::conv::similarity(rec, window, self.n, *x, *dy, g, self.form, rows());
                     }
                 }
                 if let Some((bias, sums)) = bias {

@@ -4,7 +4,7 @@ use super::{BatchOutputs, DatasetShape, PlanError};
 use crate::gpu::{ElementType, Recorder, Recording};
 use crate::nn::{Network, Shape};
 use crate::ops::batch::{self, Gather, Stream};
-use crate::ops::conv::DualForm;
+use crate::ops::conv::Form;
 use crate::ops::softmax_cross_entropy as loss;
 
 /// Plans the scoring of `batch` consecutive examples of a data set, from the step's
@@ -20,6 +20,7 @@ pub fn evaluation(
     batch: usize,
     dataset: DatasetShape,
     gather: &Gather,
+    form: Form,
 ) -> Result<(Recording, BatchOutputs), PlanError> {
     let images = Shape::new(gather.height, gather.width, gather.channels);
     if images != network.input() {
@@ -40,15 +41,7 @@ pub fn evaluation(
 
     rec.stage("forward");
     let statistics = running.map_or(Statistics::Batch, Statistics::Running);
-    let pass = Pass {
-        network,
-        n: batch,
-        parameters,
-        step,
-        statistics,
-        stream: 0,
-        dual: DualForm::default(),
-    };
+    let pass = Pass { network, n: batch, parameters, step, statistics, stream: 0, form };
     let activations = pass.forward(&mut rec, drawn.images);
     rec.label("loss");
     let scores = activations.scores();

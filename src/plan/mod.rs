@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::gpu::{GpuError, Recording, TensorId};
 use crate::ops::batch::Gather;
-use crate::ops::conv::DualForm;
+use crate::ops::conv::Form;
 
 pub use evaluation::evaluation;
 pub use training::training;
@@ -78,8 +78,9 @@ pub struct TrainingOptions {
     pub weighting: Weighting,
     /// Nesterov's momentum instead of the heavy ball.
     pub nesterov: bool,
-    /// How convolutions are computed together with their tangents.
-    pub dual: DualForm,
+    /// How convolutions are computed. With uniform weights the buffers of `parameters` and
+    /// `clean_gradient` need the usage `UNIFORM` as well.
+    pub form: Form,
     /// Where the batches come from.
     pub input: Input,
 }

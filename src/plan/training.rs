@@ -275,7 +275,7 @@ impl<'a> Planner<'a> {
             step: self.step,
             statistics,
             stream,
-            dual: self.options.dual,
+            form: self.options.form,
         }
     }
 

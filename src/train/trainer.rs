@@ -3,7 +3,7 @@ use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorI
 use crate::nn::Network;
 use crate::ops::Step;
 use crate::ops::batch::Gather;
-use crate::ops::conv::DualForm;
+use crate::ops::conv::Form;
 use crate::plan::{self, Input, Plan, TrainingOptions, Weighting};
 
 /// Options of a training run.
@@ -177,7 +177,7 @@ impl Trainer {
                 clean_batch: options.clean_batch,
                 weighting: options.weighting,
                 nesterov: options.nesterov,
-                dual: if context.is_software() { DualForm::Composed } else { DualForm::Fused },
+                form: form(context),
                 input: Input::Datasets { train: train_shape, clean: clean_shape, gather },
             },
         )?;
@@ -340,7 +340,8 @@ impl Trainer {
             flip: false,
         };
         let shape = set.device_shape(&self.context);
-        let (recording, outputs) = plan::evaluation(&self.network, batch, shape, &gather)?;
+        let (recording, outputs) =
+            plan::evaluation(&self.network, batch, shape, &gather, form(&self.context))?;
         let mut tensors = self.tensors.clone();
         let step = uniform_buffer(&self.context)?;
         tensors.insert("step", step.clone());
@@ -446,6 +447,10 @@ fn check(
     Ok(())
 }
 
+fn form(context: &Context) -> Form {
+    if context.is_software() { Form::SOFTWARE } else { Form::default() }
+}
+
 fn required(executable: &Executable, id: TensorId) -> Result<&wgpu::Buffer, GpuError> {
     let label = || executable.recording().tensor(id).label.clone();
     executable.buffer(id).ok_or_else(|| GpuError::MissingTensor(label()))
@@ -478,9 +483,10 @@ fn state_tensors(
         ("uniform/clean", uniform(options.clean_batch)),
         ("normalisation", normalisation),
     ];
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM;
     for (label, values) in vectors {
         let content = bytemuck::cast_slice(&values);
-        tensors.insert(label, context.upload(label, content, wgpu::BufferUsages::STORAGE)?);
+        tensors.insert(label, context.upload(label, content, usage)?);
     }
     Ok(tensors)
 }

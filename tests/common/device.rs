@@ -107,7 +107,7 @@ impl Bench {
 pub fn upload(context: &Context, words: &[u32], lifetime: Lifetime) -> wgpu::Buffer {
     let kind = match lifetime {
         Lifetime::ExternalUniform => wgpu::BufferUsages::UNIFORM,
-        _ => wgpu::BufferUsages::STORAGE,
+        _ => wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM,
     };
     let buffer = context.device.create_buffer(&wgpu::BufferDescriptor {
         label: None,

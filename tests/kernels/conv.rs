@@ -1,5 +1,5 @@
 use l2rw::gpu::ShaderChecks;
-use l2rw::ops::conv::DualForm;
+use l2rw::ops::conv::Form;
 use l2rw::ops::{View, Window, conv, gram};
 use l2rw::reference;
 use proptest::prelude::*;
@@ -48,6 +48,13 @@ fn cases() -> Vec<Case> {
     windows.into_iter().map(|(n, window)| Case { n, window }).collect()
 }
 
+/// Every form that a kernel has; forms that a kernel does not tell apart cost little.
+const FORMS: [Form; 3] = [
+    Form { composed_dual: false, uniform_weights: false },
+    Form { composed_dual: false, uniform_weights: true },
+    Form::SOFTWARE,
+];
+
 struct Data {
     x: Vec<f64>,
     dx: Vec<f64>,
@@ -78,13 +85,15 @@ fn record_passes(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expecte
     let tolerance = Tolerance::sums(&[w.patch_len()], 1.0);
     let twice = Tolerance::sums(&[2 * w.patch_len()], 1.0);
 
-    let z = conv::forward(&mut bench.rec, w, n, x, weights);
-    let reference = reference::conv::forward(w, n, &data.x, &data.weights);
-    expected.floats("forward", z, reference, tolerance);
+    for form in FORMS {
+        let z = conv::forward(&mut bench.rec, w, n, x, weights, form);
+        let reference = reference::conv::forward(w, n, &data.x, &data.weights);
+        expected.floats("forward", z, reference, tolerance);
+    }
 
     for tangent in [None, Some(&data.dx)] {
         let dx = tangent.map(|_| dx);
-        let duals = [DualForm::Fused, DualForm::Composed]
+        let duals = FORMS
             .map(|form| conv::dual(&mut bench.rec, w, n, x, dx, weights, weights_tangent, form));
         let tangent = tangent.map(Vec::as_slice);
         let (ref_z, ref_dz) =
@@ -95,10 +104,12 @@ fn record_passes(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expecte
         }
     }
 
-    let gradient = conv::input_gradient(&mut bench.rec, w, n, dy, weights);
-    let reference = reference::conv::input_gradient(w, n, &data.dy, &data.weights);
-    let tolerance = Tolerance::sums(&[w.kernel_h * w.kernel_w * w.out_channels], 1.0);
-    expected.floats("input gradient", gradient, reference, tolerance);
+    for form in FORMS {
+        let gradient = conv::input_gradient(&mut bench.rec, w, n, dy, weights, form);
+        let reference = reference::conv::input_gradient(w, n, &data.dy, &data.weights);
+        let tolerance = Tolerance::sums(&[w.kernel_h * w.kernel_w * w.out_channels], 1.0);
+        expected.floats("input gradient", gradient, reference, tolerance);
+    }
 }
 
 fn record_weight_gradients(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
@@ -144,12 +155,14 @@ fn record_similarities(n: usize, w: &Window, bench: &mut Bench, expected: &mut E
 
     let g = bench.floats(&data.weights);
     let g = View::whole(&bench.rec, g);
-    let out = bench.rec.transient("similarity", n);
-    let view = View::whole(&bench.rec, out);
-    conv::similarity(&mut bench.rec, w, n, x, dy, g, view);
-    let reference = reference::conv::similarity(w, n, &data.x, &data.dy, &data.weights);
-    let tolerance = Tolerance::sums(&[w.patch_len(), w.output_len()], 1.0);
-    expected.floats("similarity", out, reference, tolerance);
+    for form in FORMS {
+        let out = bench.rec.transient("similarity", n);
+        let view = View::whole(&bench.rec, out);
+        conv::similarity(&mut bench.rec, w, n, x, dy, g, form, view);
+        let reference = reference::conv::similarity(w, n, &data.x, &data.dy, &data.weights);
+        let tolerance = Tolerance::sums(&[w.patch_len(), w.output_len()], 1.0);
+        expected.floats("similarity", out, reference, tolerance);
+    }
 
     let (clean_x, clean_dy) = (values(7, m * w.input_len()), values(8, m * w.output_len()));
     let clean = gram::Clean { m, x: bench.floats(&clean_x), dy: bench.floats(&clean_dy) };
