@@ -14,6 +14,11 @@ override OUT_HEIGHT: i32;
 override OUT_WIDTH: i32;
 override PAD_TOP: i32;
 override PAD_LEFT: i32;
+// Elements SAFE_FROM .. SAFE_TO of the inputs under PIXELS pixels lie in the image whatever the pixels.
+override SAFE_FROM: i32;
+override SAFE_TO: i32;
+// Whether the pixels of a row come by PIXELS.
+override EXACT: bool;
 override SPLITS: i32;
 // Output rows of a split.
 override ROWS: i32;
@@ -87,7 +92,7 @@ fn split_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
             var d: Deltas;
             var second_d: Deltas;
             for (var p = 0; p < PIXELS; p++) {
-                if first + p < OUT_WIDTH {
+                if EXACT || first + p < OUT_WIDTH {
                     if WEIGHTED && EXAMPLE_PER_PIXEL {
                         weight = weights[first + p];
                     }
@@ -104,7 +109,7 @@ fn split_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
             var a: Inputs;
             for (var p = 0; p < i32(SPAN); p++) {
                 let column = first * S + p - PAD_LEFT;
-                var used = column >= 0 && column < WIDTH;
+                var used = (p >= SAFE_FROM && p < SAFE_TO) || (column >= 0 && column < WIDTH);
                 if WEIGHTED && EXAMPLE_PER_PIXEL && used {
                     used = weights[column] != 0.0;
                 }

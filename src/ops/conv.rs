@@ -180,6 +180,8 @@ impl Tiling {
     }
 }
 
+/// Pixels that the weight gradient takes at a time; `PIXELS` in its shader.
+const PIXELS: usize = 4;
 const FIRST_BIAS: u32 = 1 << 16;
 /// Pixels of a tile, and of one whose values come with tangents: what fits into registers.
 const TILE: usize = 8;
@@ -387,11 +389,15 @@ fn split_sums(
     let splits = (g.images * w.out_height).div_ceil(rows);
     let shader = &WEIGHT_GRADIENT_SHADERS[blocks.variant];
     let columns = blocks.columns(w);
+    let last_pixels = (w.out_width - 1) / PIXELS * PIXELS;
     let kernel = g
         .constants(Kernel::new(shader, "split_sums"))
         .size("SPLITS", splits)
         .size("ROWS", rows)
         .header("COLUMNS", columns as u32)
+        .size("SAFE_FROM", w.pad_left)
+        .size("SAFE_TO", (w.width + w.pad_left).saturating_sub(last_pixels * w.stride))
+        .constant("EXACT", w.out_width.is_multiple_of(PIXELS))
         .constant("WEIGHTED", weights.is_some())
         .constant("EXAMPLE_PER_PIXEL", g.example_per_pixel);
     let sums = rec.transient("weight gradient of splits", splits * w.weight_len());
