@@ -65,7 +65,7 @@ impl Preset {
         match self {
             Self::Quick => Size {
                 model: "resnet8-w8",
-                steps: 500,
+                steps: 400,
                 images_per_class: Some(500),
                 test_per_class: Some(200),
             },
