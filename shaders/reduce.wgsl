@@ -64,3 +64,19 @@ fn dot_rows(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
     }
     dots[example] = sum;
 }
+
+@group(0) @binding(1) var<storage, read> other: array<f32>;
+
+// dots[row] = Σ over the columns of x[row, column] · other[row, column]
+@compute @workgroup_size(WORKGROUP)
+fn dot_pairs(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let row = linear_index(id, groups);
+    if row >= ROWS {
+        return;
+    }
+    var sum = 0.0;
+    for (var i = row * COLUMNS; i < (row + 1u) * COLUMNS; i++) {
+        sum += x[i] * other[i];
+    }
+    dots[row] = sum;
+}

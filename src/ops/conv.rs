@@ -84,9 +84,7 @@ struct Geometry {
 
 impl Geometry {
     fn new(window: &Window, n: usize) -> Self {
-        let one_pixel = window.height * window.width * window.out_positions() == 1;
-        let one_tap = window.kernel_h * window.kernel_w == 1;
-        if one_pixel && one_tap && window.pad_top + window.pad_left == 0 {
+        if window.is_linear() {
             let row = Window { width: n, out_width: n, stride: 1, ..*window };
             return Self { images: 1, window: row, example_per_pixel: true };
         }

@@ -1,4 +1,4 @@
-use super::{GRID, View, Window, per_element, reduce};
+use super::{GRID, View, Window, matmul, per_element, reduce};
 use crate::gpu::{Kernel, Recorder, Shader, TensorId};
 
 /// `shaders/gram.wgsl`
@@ -34,6 +34,9 @@ pub fn similarity(
     clean: Clean,
     out: View,
 ) {
+    if w.is_linear() {
+        return linear_similarity(rec, w, n, x, dy, clean, out);
+    }
     let per_example = w.out_positions() * clean.m;
     let dots = rec.transient("Gram sums of pixels", n * per_example);
     let kernel = Kernel::new(&SHADER, "pixel_dots")
@@ -54,4 +57,19 @@ pub fn similarity(
         vec![rec.read(x), rec.read(dy), rec.read(clean.x), rec.read(clean.dy), rec.write(dots)];
     rec.dispatch(kernel, bindings, per_element(n * per_example), flops(w, n, clean.m));
     reduce::sum_segments(rec, dots, per_example, out);
+}
+
+/// The same for a layer of one pixel: two matrix products of all pairs of examples.
+fn linear_similarity(
+    rec: &mut Recorder,
+    w: &Window,
+    n: usize,
+    x: TensorId,
+    dy: TensorId,
+    clean: Clean,
+    out: View,
+) {
+    let inputs = matmul::nt(rec, n, w.in_channels, clean.m, x, clean.x);
+    let gradients = matmul::nt(rec, n, w.out_channels, clean.m, dy, clean.dy);
+    reduce::dot_pairs(rec, clean.m, inputs, gradients, out);
 }

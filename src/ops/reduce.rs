@@ -56,6 +56,20 @@ pub fn sum_rows(rec: &mut Recorder, rows: Rows, weights: Option<TensorId>, out: 
     record_sum(rec, rows, block, weights, out);
 }
 
+/// Dot product of each row of `x` `[rows, columns]` with the same row of `other`, into `out`
+/// `[rows]`.
+pub fn dot_pairs(rec: &mut Recorder, columns: usize, x: TensorId, other: TensorId, out: View) {
+    let kernel = Kernel::new(&SHADER, "dot_pairs")
+        .size("ROWS", out.len)
+        .size("COLUMNS", columns)
+        // Not used by this entry point, but an override without a value is an error.
+        .size("WIDTH", columns)
+        .size("BLOCK", 1);
+    let bindings = vec![rec.read(x), rec.read(other), out.write()];
+    let flops = 2 * (out.len * columns) as u64;
+    rec.dispatch(kernel, bindings, per_element(out.len), flops);
+}
+
 /// Sums each segment of `len` consecutive elements of `x` into `out` `[segments]`.
 pub fn sum_segments(rec: &mut Recorder, x: TensorId, len: usize, out: View) {
     let (mut x, mut len) = (x, len);

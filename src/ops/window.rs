@@ -90,6 +90,13 @@ impl Window {
         Self::same(1, 1, inputs, outputs, 1, 1)
     }
 
+    /// Whether this is a linear layer: one pixel in, one pixel out.
+    pub fn is_linear(&self) -> bool {
+        let one_pixel = self.height * self.width * self.out_positions() == 1;
+        let one_tap = self.kernel_h * self.kernel_w == 1;
+        one_pixel && one_tap && self.pad_top + self.pad_left == 0
+    }
+
     /// A window that covers the whole image: global pooling.
     pub fn global(height: usize, width: usize, channels: usize) -> Self {
         Self {

@@ -66,6 +66,18 @@ pub fn dot_rows(rows: &Rows<'_>, vector: &[f64]) -> Vec<f64> {
     dots
 }
 
+/// `⟨x[row], other[row]⟩` for every row of `[rows, columns]`.
+pub fn dot_pairs(columns: usize, x: &[f64], other: &[f64]) -> Vec<f64> {
+    check_len("other", other, x.len());
+    let mut dots = vec![0.0; x.len() / columns];
+    for row in 0..dots.len() {
+        for column in 0..columns {
+            dots[row] += x[row * columns + column] * other[row * columns + column];
+        }
+    }
+    dots
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Rows, dot_rows, sum_rows};

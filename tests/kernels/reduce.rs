@@ -62,6 +62,14 @@ fn rows_are_summed_weighted_and_multiplied_as_by_the_twins() {
         let dots = twin::dot_rows(&reference, &vector);
         expected.floats("dots", out, dots, Tolerance::sums(&[width, per_example], 1.0));
 
+        let other = values(4, matrix.len());
+        let (pairs_x, pairs_other) = (bench.floats(&matrix), bench.floats(&other));
+        let out = bench.rec.transient("dots of pairs", matrix.len() / columns);
+        let view = View::whole(&bench.rec, out);
+        reduce::dot_pairs(&mut bench.rec, columns, pairs_x, pairs_other, view);
+        let dots = twin::dot_pairs(columns, &matrix, &other);
+        expected.floats("dots of pairs", out, dots, Tolerance::sums(&[columns], 1.0));
+
         let (mut weights, mut with_nan) = (values(3, examples), matrix.clone());
         if examples > 1 {
             weights[1] = 0.0;
