@@ -57,6 +57,7 @@ fn numbers_out_of_range_are_refused_in_one_line() {
         (["--noise", "1.5"], "1.5"),
         (["--noise", "-0.1"], "-0.1"),
         (["--noise", "nan"], "NaN"),
+        (["--learning-rate", "0"], "--learning-rate"),
         (["--batch", "0"], "--batch"),
         (["--batch", "many"], "many"),
         (["--bacth", "100"], "--bacth"),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use l2rw::data::{self, Corruption, Dataset, Source};
 use l2rw::gpu::Context;
-use l2rw::nn::{Network, Normalisation, Shape, zoo};
+use l2rw::nn::{LayerKind, Network, Normalisation, Shape, zoo};
 use l2rw::plan::{Similarity, Weighting};
 use l2rw::report::{
     CurvePoint, MethodResult, ReweightingResult, StepProgress, StepView, download_bar, stats,
@@ -111,6 +111,7 @@ impl Experiment {
         };
         let shape = Shape::new(train.height, train.width, train.channels);
         let network = zoo::by_name(&model, shape, classes, norm)?;
+        let normalises = network.layers.iter().any(|l| matches!(l.kind, LayerKind::Norm { .. }));
         let steps = options.steps.unwrap_or(size.steps);
         let drops = match preset {
             // The trial that this preset follows dropped the rate late; the paper at a half.
@@ -130,7 +131,7 @@ impl Experiment {
             images_per_class,
             test_images: test.len(),
             train_images: train.len(),
-            learning_rate: 0.1,
+            learning_rate: options.learning_rate.unwrap_or(if normalises { 0.1 } else { 0.01 }),
             drops,
             similarity: options.similarity,
             seed: options.seed,

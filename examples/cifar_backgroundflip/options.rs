@@ -45,6 +45,9 @@ pub struct Options {
     /// Training steps of each method
     #[arg(long)]
     pub steps: Option<u64>,
+    /// Learning rate of the first steps [default: 0.1; 0.01 for networks without normalisation]
+    #[arg(long, allow_negative_numbers = true)]
+    pub learning_rate: Option<f32>,
     /// Training images of each class; all by default with the paper preset
     #[arg(long)]
     pub images_per_class: Option<usize>,
@@ -112,6 +115,8 @@ impl Options {
     /// Checks what does not depend on the data.
     pub fn check(&self) -> Result<()> {
         ensure!((0.0..=1.0).contains(&self.noise), "--noise {} is not between 0 and 1", self.noise);
+        let rate = self.learning_rate.unwrap_or(1.0);
+        ensure!(rate > 0.0 && rate.is_finite(), "--learning-rate {rate} is not above 0");
         ensure!(self.batch > 0, "--batch must be at least 1");
         ensure!(self.clean_batch != Some(0), "--clean-batch must be at least 1");
         ensure!(self.clean_per_class > 0, "--clean-per-class must be at least 1");
