@@ -6,20 +6,6 @@
 // Channels come in blocks of 4 or 1: In, Out, Block and the functions on them are in block_*.wgsl.
 // The weights `w` and their tangent `v` are declared in weights_*.wgsl.
 
-override IMAGES: i32;
-override HEIGHT: i32;
-override WIDTH: i32;
-override IN_BLOCKS: i32;
-override OUT_BLOCKS: i32;
-override OUT_HEIGHT: i32;
-override OUT_WIDTH: i32;
-override PAD_TOP: i32;
-override PAD_LEFT: i32;
-// Elements SAFE_FROM .. SAFE_TO of a span lie in the image whatever the tile.
-override SAFE_FROM: i32;
-override SAFE_TO: i32;
-// Whether tiles fill a row exactly.
-override EXACT: bool;
 // Whether the input has a tangent; images have none.
 override INPUT_TANGENT: bool = true;
 // Whether the forward convolution adds to what the output holds.
@@ -27,10 +13,9 @@ override ACCUMULATE: bool = false;
 // Whether the similarity is wanted for every pixel rather than for every tile.
 override PER_PIXEL: bool = false;
 
-// From the header: TILE, SPAN (pixels that a tile sees), STRIDE, KERNEL_H, KERNEL_W, FIRST (offset of
-// the first output that a tile of the transposed convolution sees, plus FIRST_BIAS).
+// From the header: TILE, SPAN (pixels that a tile sees), FIRST (offset of the first output that a
+// tile of the transposed convolution sees, plus FIRST_BIAS).
 const FIRST_OFFSET: i32 = i32(FIRST) - i32(FIRST_BIAS);
-const S: i32 = i32(STRIDE);
 
 alias OutTile = array<Out, TILE>;
 alias InTile = array<In, TILE>;

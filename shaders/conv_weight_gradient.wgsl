@@ -5,20 +5,6 @@
 // One invocation computes one kernel row for one block of input and COLUMNS blocks of output
 // channels. It walks along the output rows of its split, PIXELS pixels at a time.
 
-override IMAGES: i32;
-override HEIGHT: i32;
-override WIDTH: i32;
-override IN_BLOCKS: i32;
-override OUT_BLOCKS: i32;
-override OUT_HEIGHT: i32;
-override OUT_WIDTH: i32;
-override PAD_TOP: i32;
-override PAD_LEFT: i32;
-// Elements SAFE_FROM .. SAFE_TO of the inputs under PIXELS pixels lie in the image whatever the pixels.
-override SAFE_FROM: i32;
-override SAFE_TO: i32;
-// Whether the pixels of a row come by PIXELS.
-override EXACT: bool;
 override SPLITS: i32;
 // Output rows of a split.
 override ROWS: i32;
@@ -28,8 +14,7 @@ override WEIGHTED: bool = false;
 override EXAMPLE_PER_PIXEL: bool = false;
 
 const PIXELS: i32 = 4;
-// From the header: KERNEL_H, KERNEL_W, STRIDE, COLUMNS (1 or 2).
-const S: i32 = i32(STRIDE);
+// From the header: COLUMNS (1 or 2).
 const SPAN: u32 = 3u * STRIDE + KERNEL_W;
 
 @group(0) @binding(0) var<storage, read> x: array<In>;

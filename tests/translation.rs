@@ -129,7 +129,7 @@ fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
 /// What goes wrong in any of the four languages.
 fn failures(kernel: &Kernel, module: &naga::Module, info: &ModuleInfo) -> Vec<String> {
     let constants: PipelineConstants =
-        kernel.overrides().iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+        kernel.constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
     let entry = (ShaderStage::Compute, kernel.entry);
     let (module, info) = match process_overrides(module, info, Some(entry), &constants) {
         Ok(processed) => processed,

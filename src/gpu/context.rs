@@ -241,7 +241,7 @@ impl Context {
             module: &module,
             entry_point: Some(kernel.entry),
             compilation_options: wgpu::PipelineCompilationOptions {
-                constants: kernel.overrides(),
+                constants: &kernel.constants,
                 zero_initialize_workgroup_memory: self.checks == ShaderChecks::Checked,
             },
             cache: None,

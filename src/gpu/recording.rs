@@ -129,11 +129,6 @@ impl Kernel {
             self.header.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n"));
         header.chain(self.shader.parts.iter().map(|part| format!("{part}\n"))).collect()
     }
-
-    /// The constants that the entry point's module declares as overrides, ready for wgpu.
-    pub fn overrides(&self) -> &[(&'static str, f64)] {
-        &self.constants
-    }
 }
 
 impl fmt::Display for Kernel {

@@ -1,11 +1,13 @@
 use super::{GRID, Rows, View, Window, per_element, reduce};
 use crate::gpu::{Access, Binding, Kernel, Recorder, Shader, TensorId};
 
+const GEOMETRY: &str = include_str!("../../shaders/conv_geometry.wgsl");
+
 macro_rules! shader {
     ($name:literal, $($part:literal),+) => {
         Shader {
             name: $name,
-            parts: &[GRID, $(include_str!(concat!("../../shaders/", $part, ".wgsl"))),+],
+            parts: &[GRID, GEOMETRY, $(include_str!(concat!("../../shaders/", $part, ".wgsl"))),+],
         }
     };
 }
