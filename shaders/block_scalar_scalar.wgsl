@@ -2,15 +2,25 @@
 alias In = f32;
 alias Out = f32;
 alias Block = f32;
+alias StoredIn = f32;
+alias StoredOut = f32;
 
 const IN_LANES: i32 = 1;
 
+fn load_in(a: StoredIn) -> In {
+    return a;
+}
+
+fn load_out(a: StoredOut) -> Out {
+    return a;
+}
+
 fn weight_block(k: i32) -> Block {
-    return w[k];
+    return load_out(w[k]);
 }
 
 fn tangent_block(k: i32) -> Block {
-    return v[k];
+    return load_out(v[k]);
 }
 
 fn to_out(block: Block, a: In) -> Out {

@@ -2,15 +2,25 @@
 alias In = f32;
 alias Out = vec4<f32>;
 alias Block = vec4<f32>;
+alias StoredIn = f32;
+alias StoredOut = Stored4;
 
 const IN_LANES: i32 = 1;
 
+fn load_in(a: StoredIn) -> In {
+    return a;
+}
+
+fn load_out(a: StoredOut) -> Out {
+    return load4(a);
+}
+
 fn weight_block(k: i32) -> Block {
-    return w[k];
+    return load_out(w[k]);
 }
 
 fn tangent_block(k: i32) -> Block {
-    return v[k];
+    return load_out(v[k]);
 }
 
 fn to_out(block: Block, a: In) -> Out {

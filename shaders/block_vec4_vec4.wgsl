@@ -2,15 +2,35 @@
 alias In = vec4<f32>;
 alias Out = vec4<f32>;
 alias Block = mat4x4<f32>;
+alias StoredIn = Stored4;
+alias StoredOut = Stored4;
 
 const IN_LANES: i32 = 4;
 
+fn load_in(a: StoredIn) -> In {
+    return load4(a);
+}
+
+fn load_out(a: StoredOut) -> Out {
+    return load4(a);
+}
+
 fn weight_block(k: i32) -> Block {
-    return Block(w[k], w[k + OUT_BLOCKS], w[k + 2 * OUT_BLOCKS], w[k + 3 * OUT_BLOCKS]);
+    return Block(
+        load_out(w[k]),
+        load_out(w[k + OUT_BLOCKS]),
+        load_out(w[k + 2 * OUT_BLOCKS]),
+        load_out(w[k + 3 * OUT_BLOCKS]),
+    );
 }
 
 fn tangent_block(k: i32) -> Block {
-    return Block(v[k], v[k + OUT_BLOCKS], v[k + 2 * OUT_BLOCKS], v[k + 3 * OUT_BLOCKS]);
+    return Block(
+        load_out(v[k]),
+        load_out(v[k + OUT_BLOCKS]),
+        load_out(v[k + 2 * OUT_BLOCKS]),
+        load_out(v[k + 3 * OUT_BLOCKS]),
+    );
 }
 
 fn to_out(block: Block, a: In) -> Out {

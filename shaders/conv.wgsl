@@ -1,7 +1,7 @@
 // Convolution of IMAGES images [HEIGHT, WIDTH, IN] with weights [KERNEL_H, KERNEL_W, IN, OUT]: forward,
 // together with its tangent, reduced against an output gradient, and transposed.
 //
-// One invocation computes a tile: TILE neighbouring pixels of one row, for one block of channels.
+// One invocation computes a tile: TILE neighbouring pixels of one row, for COLUMNS blocks of channels.
 // The inputs that its pixels see are loaded once a kernel row and serve all taps of that row.
 // Channels come in blocks of 4 or 1: In, Out, Block and the functions on them are in block_*.wgsl.
 // The weights `w` and their tangent `v` are declared in weights_*.wgsl.
@@ -13,7 +13,7 @@ override ACCUMULATE: bool = false;
 // Whether the similarity is wanted for every pixel rather than for every tile.
 override PER_PIXEL: bool = false;
 
-// From the header: TILE, SPAN (pixels that a tile sees), FIRST (offset of the first output that a
+// From the header: TILE, COLUMNS (1 or 2), SPAN (pixels that a tile sees), FIRST (offset of the first output that a
 // tile of the transposed convolution sees, plus FIRST_BIAS).
 const FIRST_OFFSET: i32 = i32(FIRST) - i32(FIRST_BIAS);
 
@@ -25,10 +25,12 @@ alias OutSpan = array<Out, SPAN>;
 struct Place { image: i32, row: i32, first: i32, block: i32 }
 
 // The tile of an invocation: blocks of channels vary fastest, so that neighbours share inputs.
-fn place(i: i32, blocks: i32, height: i32, width: i32) -> Place {
+fn place(i: i32, blocks: i32, columns: u32, height: i32, width: i32) -> Place {
     let tiles = (width + i32(TILE) - 1) / i32(TILE);
-    let tile = i / blocks;
-    return Place(tile / (tiles * height), tile / tiles % height, tile % tiles * i32(TILE), i % blocks);
+    let groups = blocks / i32(columns);
+    let tile = i / groups;
+    let block = i % groups * i32(columns);
+    return Place(tile / (tiles * height), tile / tiles % height, tile % tiles * i32(TILE), block);
 }
 
 fn is_inside(i: i32, column: i32, width: i32) -> bool {
@@ -42,7 +44,7 @@ fn weight_at(ky: i32, in: i32, out: i32) -> i32 {
 
 const MAX_UNROLLED_TAPS: u32 = 5u;
 
-@group(0) @binding(0) var<storage, read> x: array<In>;
+@group(0) @binding(0) var<storage, read> x: array<StoredIn>;
 @group(0) @binding(2) var<storage, read_write> z: array<Out>;
 
 fn load_span(p: Place, input_row: i32, in: i32, span: ptr<function, InSpan>) {
@@ -51,7 +53,7 @@ fn load_span(p: Place, input_row: i32, in: i32, span: ptr<function, InSpan>) {
         let column = p.first * S + i - PAD_LEFT;
         (*span)[i] = In();
         if is_inside(i, column, WIDTH) {
-            (*span)[i] = x[(row + column) * IN_BLOCKS + in];
+            (*span)[i] = load_in(x[(row + column) * IN_BLOCKS + in]);
         }
     }
 }
@@ -63,7 +65,18 @@ fn add_tap(tile: ptr<function, OutTile>, span: ptr<function, InSpan>, kx: i32, b
     }
 }
 
-fn convolve(p: Place, tile: ptr<function, OutTile>) {
+fn add_taps(
+    tile: ptr<function, OutTile>,
+    second: ptr<function, OutTile>,
+    span: ptr<function, InSpan>,
+    kx: i32,
+    k: i32,
+) {
+    add_tap(tile, span, kx, weight_block(k));
+    if COLUMNS > 1u { add_tap(second, span, kx, weight_block(k + 1)); }
+}
+
+fn convolve(p: Place, tile: ptr<function, OutTile>, second: ptr<function, OutTile>) {
     for (var ky = 0; ky < i32(KERNEL_H); ky++) {
         let row = p.row * S + ky - PAD_TOP;
         if row < 0 || row >= HEIGHT {
@@ -75,14 +88,27 @@ fn convolve(p: Place, tile: ptr<function, OutTile>) {
             let k = weight_at(ky, in, p.block);
             let next = IN_BLOCKS * IN_LANES * OUT_BLOCKS;
             // Written out, since drivers unroll a loop of this size only below a limit.
-            add_tap(tile, &span, 0, weight_block(k));
-            if KERNEL_W > 1u { add_tap(tile, &span, 1, weight_block(k + next)); }
-            if KERNEL_W > 2u { add_tap(tile, &span, 2, weight_block(k + 2 * next)); }
-            if KERNEL_W > 3u { add_tap(tile, &span, 3, weight_block(k + 3 * next)); }
-            if KERNEL_W > 4u { add_tap(tile, &span, 4, weight_block(k + 4 * next)); }
+            add_taps(tile, second, &span, 0, k);
+            if KERNEL_W > 1u { add_taps(tile, second, &span, 1, k + next); }
+            if KERNEL_W > 2u { add_taps(tile, second, &span, 2, k + 2 * next); }
+            if KERNEL_W > 3u { add_taps(tile, second, &span, 3, k + 3 * next); }
+            if KERNEL_W > 4u { add_taps(tile, second, &span, 4, k + 4 * next); }
             for (var kx = i32(MAX_UNROLLED_TAPS); kx < i32(KERNEL_W); kx++) {
-                add_tap(tile, &span, kx, weight_block(k + kx * next));
+                add_taps(tile, second, &span, kx, k + kx * next);
             }
+        }
+    }
+}
+
+fn store_outputs(p: Place, tile: ptr<function, OutTile>) {
+    let pixel = (p.image * OUT_HEIGHT + p.row) * OUT_WIDTH + p.first;
+    for (var r = 0; r < i32(TILE); r++) {
+        if EXACT || p.first + r < OUT_WIDTH {
+            let at = (pixel + r) * OUT_BLOCKS + p.block;
+            if ACCUMULATE {
+                (*tile)[r] += z[at];
+            }
+            z[at] = (*tile)[r];
         }
     }
 }
@@ -90,56 +116,58 @@ fn convolve(p: Place, tile: ptr<function, OutTile>) {
 // z = conv(x, w), or z += conv(x, w)
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let p = place(i32(linear_index(id, groups)), OUT_BLOCKS, OUT_HEIGHT, OUT_WIDTH);
+    let p = place(i32(linear_index(id, groups)), OUT_BLOCKS, COLUMNS, OUT_HEIGHT, OUT_WIDTH);
     if p.image >= IMAGES {
         return;
     }
     var tile: OutTile;
-    convolve(p, &tile);
-    let pixel = (p.image * OUT_HEIGHT + p.row) * OUT_WIDTH + p.first;
-    for (var r = 0; r < i32(TILE); r++) {
-        if EXACT || p.first + r < OUT_WIDTH {
-            let at = (pixel + r) * OUT_BLOCKS + p.block;
-            if ACCUMULATE {
-                tile[r] += z[at];
-            }
-            z[at] = tile[r];
-        }
-    }
+    var second: OutTile;
+    convolve(p, &tile, &second);
+    store_outputs(p, &tile);
+    if COLUMNS > 1u { store_outputs(Place(p.image, p.row, p.first, p.block + 1), &second); }
 }
 
-@group(0) @binding(2) var<storage, read> gradient: array<Out>;
+@group(0) @binding(2) var<storage, read> gradient: array<StoredOut>;
 @group(0) @binding(3) var<storage, read_write> dots: array<f32>;
 
-// dots = ⟨gradient, conv(x, w)⟩ over the channels of the block and the pixels of the tile (or of
-// each pixel): with w = G the similarity in gradient form, summed over an example afterwards.
-@compute @workgroup_size(WORKGROUP)
-fn similarity(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = i32(linear_index(id, groups));
-    let p = place(i, OUT_BLOCKS, OUT_HEIGHT, OUT_WIDTH);
-    if p.image >= IMAGES {
-        return;
-    }
-    var tile: OutTile;
-    convolve(p, &tile);
+fn dot_with_gradient(p: Place, tile: ptr<function, OutTile>) -> f32 {
     let pixel = (p.image * OUT_HEIGHT + p.row) * OUT_WIDTH + p.first;
     var sum = 0.0;
     for (var r = 0; r < i32(TILE); r++) {
         if EXACT || p.first + r < OUT_WIDTH {
             let at = (pixel + r) * OUT_BLOCKS + p.block;
-            let dot = sum_out(tile[r] * gradient[at]);
+            let dot = sum_out((*tile)[r] * load_out(gradient[at]));
             if PER_PIXEL {
                 dots[at] = dot;
             }
             sum += dot;
         }
     }
+    return sum;
+}
+
+// dots = ⟨gradient, conv(x, w)⟩ over the channels of the blocks and the pixels of the tile (or of
+// each pixel and block): with w = G the similarity in gradient form, summed over an example afterwards.
+@compute @workgroup_size(WORKGROUP)
+fn similarity(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = i32(linear_index(id, groups));
+    let p = place(i, OUT_BLOCKS, COLUMNS, OUT_HEIGHT, OUT_WIDTH);
+    if p.image >= IMAGES {
+        return;
+    }
+    var tile: OutTile;
+    var second: OutTile;
+    convolve(p, &tile, &second);
+    var sum = dot_with_gradient(p, &tile);
+    if COLUMNS > 1u {
+        sum += dot_with_gradient(Place(p.image, p.row, p.first, p.block + 1), &second);
+    }
     if !PER_PIXEL {
         dots[i] = sum;
     }
 }
 
-@group(0) @binding(2) var<storage, read> dx: array<In>;
+@group(0) @binding(2) var<storage, read> dx: array<StoredIn>;
 @group(0) @binding(4) var<storage, read_write> dual_z: array<Out>;
 @group(0) @binding(5) var<storage, read_write> dz: array<Out>;
 
@@ -167,7 +195,7 @@ fn add_dual_tap(
 // dual_z = conv(x, w), dz = conv(dx, w) + conv(x, v): every input and weight is loaded once.
 @compute @workgroup_size(WORKGROUP)
 fn dual(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let p = place(i32(linear_index(id, groups)), OUT_BLOCKS, OUT_HEIGHT, OUT_WIDTH);
+    let p = place(i32(linear_index(id, groups)), OUT_BLOCKS, 1u, OUT_HEIGHT, OUT_WIDTH);
     if p.image >= IMAGES {
         return;
     }
@@ -186,7 +214,8 @@ fn dual(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
                 for (var i = 0; i < i32(SPAN); i++) {
                     let column = p.first * S + i - PAD_LEFT;
                     if is_inside(i, column, WIDTH) {
-                        dspan[i] = dx[((p.image * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + in];
+                        let at = ((p.image * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + in;
+                        dspan[i] = load_in(dx[at]);
                     }
                 }
             }
@@ -211,7 +240,7 @@ fn dual(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     }
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<Out>;
+@group(0) @binding(0) var<storage, read> dy: array<StoredOut>;
 @group(0) @binding(2) var<storage, read_write> input_gradient: array<In>;
 
 // Pixel first + r meets tap kx at the output pixel first / STRIDE + FIRST_OFFSET + t / STRIDE.
@@ -224,14 +253,35 @@ fn add_transposed_tap(tile: ptr<function, InTile>, span: ptr<function, OutSpan>,
     }
 }
 
+fn add_transposed_taps(
+    tile: ptr<function, InTile>,
+    second: ptr<function, InTile>,
+    span: ptr<function, OutSpan>,
+    kx: i32,
+    k: i32,
+) {
+    add_transposed_tap(tile, span, kx, weight_block(k));
+    if COLUMNS > 1u { add_transposed_tap(second, span, kx, weight_block(k + IN_LANES * OUT_BLOCKS)); }
+}
+
+fn store_input_gradient(p: Place, tile: ptr<function, InTile>) {
+    let pixel = (p.image * HEIGHT + p.row) * WIDTH + p.first;
+    for (var r = 0; r < i32(TILE); r++) {
+        if EXACT || p.first + r < WIDTH {
+            input_gradient[(pixel + r) * IN_BLOCKS + p.block] = (*tile)[r];
+        }
+    }
+}
+
 // input_gradient[y, x, in] = Σ dy[(y + PAD_TOP − ky) / STRIDE, (x + PAD_LEFT − kx) / STRIDE, out] · w[ky, kx, in, out]
 @compute @workgroup_size(WORKGROUP)
 fn transposed(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let p = place(i32(linear_index(id, groups)), IN_BLOCKS, HEIGHT, WIDTH);
+    let p = place(i32(linear_index(id, groups)), IN_BLOCKS, COLUMNS, HEIGHT, WIDTH);
     if p.image >= IMAGES {
         return;
     }
     var tile: InTile;
+    var second: InTile;
     for (var ky = 0; ky < i32(KERNEL_H); ky++) {
         let t = p.row + PAD_TOP - ky;
         let row = t / S;
@@ -244,25 +294,21 @@ fn transposed(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
             for (var i = 0; i < i32(SPAN); i++) {
                 if is_inside(i, first + i, OUT_WIDTH) {
                     let pixel = (p.image * OUT_HEIGHT + row) * OUT_WIDTH + first + i;
-                    span[i] = dy[pixel * OUT_BLOCKS + out];
+                    span[i] = load_out(dy[pixel * OUT_BLOCKS + out]);
                 }
             }
             let k = weight_at(ky, p.block, out);
             let next = IN_BLOCKS * IN_LANES * OUT_BLOCKS;
-            add_transposed_tap(&tile, &span, 0, weight_block(k));
-            if KERNEL_W > 1u { add_transposed_tap(&tile, &span, 1, weight_block(k + next)); }
-            if KERNEL_W > 2u { add_transposed_tap(&tile, &span, 2, weight_block(k + 2 * next)); }
-            if KERNEL_W > 3u { add_transposed_tap(&tile, &span, 3, weight_block(k + 3 * next)); }
-            if KERNEL_W > 4u { add_transposed_tap(&tile, &span, 4, weight_block(k + 4 * next)); }
+            add_transposed_taps(&tile, &second, &span, 0, k);
+            if KERNEL_W > 1u { add_transposed_taps(&tile, &second, &span, 1, k + next); }
+            if KERNEL_W > 2u { add_transposed_taps(&tile, &second, &span, 2, k + 2 * next); }
+            if KERNEL_W > 3u { add_transposed_taps(&tile, &second, &span, 3, k + 3 * next); }
+            if KERNEL_W > 4u { add_transposed_taps(&tile, &second, &span, 4, k + 4 * next); }
             for (var kx = i32(MAX_UNROLLED_TAPS); kx < i32(KERNEL_W); kx++) {
-                add_transposed_tap(&tile, &span, kx, weight_block(k + kx * next));
+                add_transposed_taps(&tile, &second, &span, kx, k + kx * next);
             }
         }
     }
-    let pixel = (p.image * HEIGHT + p.row) * WIDTH + p.first;
-    for (var r = 0; r < i32(TILE); r++) {
-        if EXACT || p.first + r < WIDTH {
-            input_gradient[(pixel + r) * IN_BLOCKS + p.block] = tile[r];
-        }
-    }
+    store_input_gradient(p, &tile);
+    if COLUMNS > 1u { store_input_gradient(Place(p.image, p.row, p.first, p.block + 1), &second); }
 }

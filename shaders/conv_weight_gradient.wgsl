@@ -17,8 +17,8 @@ const PIXELS: i32 = 4;
 // From the header: COLUMNS (1 or 2).
 const SPAN: u32 = 3u * STRIDE + KERNEL_W;
 
-@group(0) @binding(0) var<storage, read> x: array<In>;
-@group(0) @binding(1) var<storage, read> dy: array<Out>;
+@group(0) @binding(0) var<storage, read> x: array<StoredIn>;
+@group(0) @binding(1) var<storage, read> dy: array<StoredOut>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 // [SPLITS, KERNEL_H, KERNEL_W, IN, OUT]
 @group(0) @binding(3) var<storage, read_write> sums: array<Out>;
@@ -84,9 +84,9 @@ fn split_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
                     // A weight of zero keeps out even what is not finite.
                     if weight != 0.0 {
                         let at = (out_row * OUT_WIDTH + first + p) * OUT_BLOCKS + out;
-                        d[p] = weight * dy[at];
+                        d[p] = weight * load_out(dy[at]);
                         if COLUMNS == 2u {
-                            second_d[p] = weight * dy[at + 1];
+                            second_d[p] = weight * load_out(dy[at + 1]);
                         }
                     }
                 }
@@ -99,7 +99,7 @@ fn split_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
                     used = weights[column] != 0.0;
                 }
                 if used {
-                    a[p] = x[((image * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + in];
+                    a[p] = load_in(x[((image * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + in]);
                 }
             }
             add_taps(&taps, &a, &d);

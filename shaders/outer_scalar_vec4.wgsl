@@ -2,8 +2,18 @@
 alias In = f32;
 alias Out = vec4<f32>;
 alias Block = vec4<f32>;
+alias StoredIn = f32;
+alias StoredOut = Stored4;
 
 const IN_LANES: i32 = 1;
+
+fn load_in(a: StoredIn) -> In {
+    return a;
+}
+
+fn load_out(a: StoredOut) -> Out {
+    return load4(a);
+}
 
 // Σ over four pixels of output gradient times input.
 fn outer_products(d0: Out, d1: Out, d2: Out, d3: Out, a0: In, a1: In, a2: In, a3: In) -> Block {

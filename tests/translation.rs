@@ -96,8 +96,10 @@ fn other_operations() -> Recording {
 fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
     let n = 2;
     let weights = View { tensor: x, offset: 0, len: window.weight_len() };
-    for uniform_weights in [false, true] {
-        let form = Form { composed_dual: false, uniform_weights };
+    for (uniform_weights, wide_loads) in
+        [(false, false), (true, false), (false, true), (true, true)]
+    {
+        let form = Form { composed_dual: false, uniform_weights, wide_loads, two_blocks: true };
         conv::forward(rec, window, n, x, weights, form);
         conv::dual(rec, window, n, x, Some(dy), weights, weights, form);
         conv::input_gradient(rec, window, n, dy, weights, form);
@@ -105,7 +107,9 @@ fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
         let out = View::whole(rec, similarities);
         conv::similarity(rec, window, n, x, dy, weights, form, out);
     }
-    conv::per_example_gradient(rec, window, n, x, dy);
+    for form in [Form::default(), Form::SOFTWARE] {
+        conv::per_example_gradient(rec, window, n, x, dy, form);
+    }
 }
 
 fn kernels() -> Vec<Kernel> {
@@ -120,10 +124,17 @@ fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
     let source = kernel.source();
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|error| panic!("{kernel}: {}", error.emit_to_string(&source)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let capabilities =
+        if is_wide(kernel) { Capabilities::SHADER_INT64 } else { Capabilities::empty() };
+    let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|error| panic!("{kernel}: {}", error.emit_to_string(&source)));
     (module, info)
+}
+
+/// Whether a kernel has 64-bit loads, and so is for devices that offer them.
+fn is_wide(kernel: &Kernel) -> bool {
+    kernel.shader.parts.iter().any(|part| part.contains("u64"))
 }
 
 /// What goes wrong in any of the four languages.
@@ -139,7 +150,8 @@ fn failures(kernel: &Kernel, module: &naga::Module, info: &ModuleInfo) -> Vec<St
         ("SPIR-V", to_spirv(kernel.entry, &module, &info)),
         ("MSL", to_msl(kernel.entry, &module, &info)),
         ("HLSL", to_hlsl(kernel.entry, &module, &info)),
-        ("GLSL", to_glsl(kernel.entry, &module, &info)),
+        // The last one, for OpenGL ES, has no 64-bit integers.
+        ("GLSL", if is_wide(kernel) { Ok(1) } else { to_glsl(kernel.entry, &module, &info) }),
     ];
     let failed = |(language, written): (&str, Result<usize, String>)| match written {
         Ok(0) => Some(format!("{kernel}: {language}: nothing was written")),
@@ -167,7 +179,8 @@ fn to_msl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize
 }
 
 fn to_hlsl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize, String> {
-    let (options, mut text) = (hlsl::Options::default(), String::new());
+    let shader_model = hlsl::ShaderModel::V6_0;
+    let (options, mut text) = (hlsl::Options { shader_model, ..Default::default() }, String::new());
     let entry_point = Some((ShaderStage::Compute, entry.to_owned()));
     let pipeline = hlsl::PipelineOptions { entry_point };
     let translated = hlsl::Writer::new(&mut text, &options, &pipeline)

@@ -282,7 +282,8 @@ fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static>
     };
     wgpu::DeviceDescriptor {
         label: Some("l2rw"),
-        required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+        required_features: adapter.features()
+            & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_INT64),
         required_limits: limits,
         ..Default::default()
     }

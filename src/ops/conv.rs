@@ -12,14 +12,29 @@ macro_rules! shader {
     };
 }
 
-/// `shaders/conv.wgsl` for channels in blocks of 4 → 4, 1 → 4 and 1 → 1 with weights in storage
-/// bindings, then for the first two with weights in uniform bindings.
-pub static SHADERS: [Shader; 5] = [
-    shader!("conv", "weights_storage", "block_vec4_vec4", "conv"),
-    shader!("conv", "weights_storage", "block_scalar_vec4", "conv"),
+/// `shaders/conv.wgsl` for channels in blocks of 4 → 4, 1 → 4 and 1 → 1.
+pub static SHADERS: [Shader; 3] = [
+    shader!("conv", "vec4_plain", "weights_storage", "block_vec4_vec4", "conv"),
+    shader!("conv", "vec4_plain", "weights_storage", "block_scalar_vec4", "conv"),
     shader!("conv", "weights_storage", "block_scalar_scalar", "conv"),
-    shader!("conv", "weights_uniform", "block_vec4_vec4", "conv"),
-    shader!("conv", "weights_uniform", "block_scalar_vec4", "conv"),
+];
+
+/// The first two with weights in uniform bindings.
+static UNIFORM_SHADERS: [Shader; 2] = [
+    shader!("conv", "vec4_plain", "weights_uniform", "block_vec4_vec4", "conv"),
+    shader!("conv", "vec4_plain", "weights_uniform", "block_scalar_vec4", "conv"),
+];
+
+/// The first two with wide loads.
+static WIDE_SHADERS: [Shader; 2] = [
+    shader!("conv", "vec4_wide", "weights_storage", "block_vec4_vec4", "conv"),
+    shader!("conv", "vec4_wide", "weights_storage", "block_scalar_vec4", "conv"),
+];
+
+/// The first two with wide loads and weights in uniform bindings.
+static WIDE_UNIFORM_SHADERS: [Shader; 2] = [
+    shader!("conv", "vec4_wide", "weights_uniform", "block_vec4_vec4", "conv"),
+    shader!("conv", "vec4_wide", "weights_uniform", "block_scalar_vec4", "conv"),
 ];
 
 /// How convolutions are computed. Results agree to rounding; which form is faster depends on the
@@ -31,11 +46,17 @@ pub struct Form {
     pub composed_dual: bool,
     /// Weights of up to 64 KiB are read through uniform instead of storage bindings.
     pub uniform_weights: bool,
+    /// Four floats are read as two 64-bit integers, which the device must offer
+    /// (`SHADER_INT64`).
+    pub wide_loads: bool,
+    /// An invocation computes two blocks of channels instead of one where their number is even.
+    pub two_blocks: bool,
 }
 
 impl Form {
     /// What suits adapters that compute on the CPU.
-    pub const SOFTWARE: Self = Self { composed_dual: true, uniform_weights: true };
+    pub const SOFTWARE: Self =
+        Self { composed_dual: true, uniform_weights: true, wide_loads: true, two_blocks: true };
 }
 
 /// Largest uniform binding that every device offers, in bytes.
@@ -43,9 +64,15 @@ const MAX_UNIFORM: usize = 1 << 16;
 
 /// `shaders/conv_weight_gradient.wgsl` for the same blocks.
 pub static WEIGHT_GRADIENT_SHADERS: [Shader; 3] = [
-    shader!("conv_weight_gradient", "outer_vec4_vec4", "conv_weight_gradient"),
-    shader!("conv_weight_gradient", "outer_scalar_vec4", "conv_weight_gradient"),
+    shader!("conv_weight_gradient", "vec4_plain", "outer_vec4_vec4", "conv_weight_gradient"),
+    shader!("conv_weight_gradient", "vec4_plain", "outer_scalar_vec4", "conv_weight_gradient"),
     shader!("conv_weight_gradient", "outer_scalar_scalar", "conv_weight_gradient"),
+];
+
+/// The first two with wide loads.
+static WIDE_WEIGHT_GRADIENT_SHADERS: [Shader; 2] = [
+    shader!("conv_weight_gradient", "vec4_wide", "outer_vec4_vec4", "conv_weight_gradient"),
+    shader!("conv_weight_gradient", "vec4_wide", "outer_scalar_vec4", "conv_weight_gradient"),
 ];
 
 /// Channels of a register block: 4 where both counts allow it.
@@ -194,25 +221,41 @@ fn in_uniform(w: &Window, form: Form) -> bool {
     form.uniform_weights && w.out_channels.is_multiple_of(4) && 4 * w.weight_len() <= MAX_UNIFORM
 }
 
+/// Blocks of channels, of `blocks`, that one invocation computes.
+fn columns(blocks: usize, form: Form) -> usize {
+    if form.two_blocks && blocks.is_multiple_of(2) { 2 } else { 1 }
+}
+
 /// Weights bound the way that [`kernel`] reads them.
 fn bind(weights: View, w: &Window, form: Form) -> Binding {
     weights.bind(if in_uniform(w, form) { Access::Uniform } else { Access::Read })
 }
 
-fn kernel(entry: &'static str, g: &Geometry, tiling: &Tiling, form: Form) -> Kernel {
+fn kernel(
+    entry: &'static str,
+    g: &Geometry,
+    tiling: &Tiling,
+    columns: usize,
+    form: Form,
+) -> Kernel {
     let variant = Blocks::of(&g.window).variant;
-    let kernel = match in_uniform(&g.window, form) {
-        true => {
+    // Single floats have but one form.
+    let wide = form.wide_loads && variant < WIDE_SHADERS.len();
+    let kernel = match (in_uniform(&g.window, form), wide) {
+        (false, false) => Kernel::new(&SHADERS[variant], entry),
+        (false, true) => Kernel::new(&WIDE_SHADERS[variant], entry),
+        (true, wide) => {
+            let shaders = if wide { &WIDE_UNIFORM_SHADERS } else { &UNIFORM_SHADERS };
             let blocks = (g.window.weight_len() / 4) as u32;
-            Kernel::new(&SHADERS[3 + variant], entry).header("WEIGHTS", blocks)
+            Kernel::new(&shaders[variant], entry).header("WEIGHTS", blocks)
         }
-        false => Kernel::new(&SHADERS[variant], entry),
     };
-    tiling.constants(g.constants(kernel))
+    tiling.constants(g.constants(kernel)).header("COLUMNS", columns as u32)
 }
 
-fn output_grid(g: &Geometry, tiling: &Tiling) -> [u32; 3] {
-    per_element(g.images * g.window.out_height * tiling.tiles * Blocks::of(&g.window).output)
+fn output_grid(g: &Geometry, tiling: &Tiling, columns: usize) -> [u32; 3] {
+    let groups = Blocks::of(&g.window).output / columns;
+    per_element(g.images * g.window.out_height * tiling.tiles * groups)
 }
 
 /// `conv(x, weights)`: `x` `[n, h, w, in]`, `weights` `[kernel_h, kernel_w, in, out]`.
@@ -243,9 +286,10 @@ fn record_forward(
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_outputs(&g.window, TILE);
     let bindings = vec![rec.read(x), bind(weights, w, form), z];
-    let kernel =
-        kernel("forward", &g, &tiling, form).constant("ACCUMULATE", z.access == Access::ReadWrite);
-    rec.dispatch(kernel, bindings, output_grid(&g, &tiling), n as u64 * w.flops());
+    let columns = columns(Blocks::of(&g.window).output, form);
+    let kernel = kernel("forward", &g, &tiling, columns, form)
+        .constant("ACCUMULATE", z.access == Access::ReadWrite);
+    rec.dispatch(kernel, bindings, output_grid(&g, &tiling, columns), n as u64 * w.flops());
 }
 
 /// `conv(x, weights)` and its tangent `conv(dx, weights) + conv(x, weights_tangent)`. Without `dx`
@@ -282,9 +326,9 @@ pub fn dual(
         rec.write(z),
         rec.write(dz),
     ];
-    let kernel = kernel("dual", &g, &tiling, form).constant("INPUT_TANGENT", dx.is_some());
+    let kernel = kernel("dual", &g, &tiling, 1, form).constant("INPUT_TANGENT", dx.is_some());
     let convolutions = if dx.is_some() { 3 } else { 2 };
-    let grid = output_grid(&g, &tiling);
+    let grid = output_grid(&g, &tiling, 1);
     rec.dispatch(kernel, bindings, grid, convolutions * n as u64 * w.flops());
     (z, dz)
 }
@@ -303,8 +347,10 @@ pub fn input_gradient(
     let dx = rec.transient("conv input gradient", n * w.input_len());
     let bindings = vec![rec.read(dy), bind(weights, w, form), rec.write(dx)];
     let tiles = g.images * g.window.height * tiling.tiles;
-    let grid = per_element(tiles * Blocks::of(&g.window).input);
-    let kernel = kernel("transposed", &g, &tiling, form);
+    let blocks = Blocks::of(&g.window).input;
+    let columns = columns(blocks, form);
+    let grid = per_element(tiles * blocks / columns);
+    let kernel = kernel("transposed", &g, &tiling, columns, form);
     rec.dispatch(kernel, bindings, grid, n as u64 * w.flops());
     dx
 }
@@ -325,20 +371,23 @@ pub fn similarity(
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_outputs(&g.window, TILE);
     let blocks = Blocks::of(&g.window).output;
+    let columns = columns(blocks, form);
     let per_example = match g.example_per_pixel {
         true => blocks,
-        false => g.window.out_height * tiling.tiles * blocks,
+        false => g.window.out_height * tiling.tiles * blocks / columns,
     };
     let dots = rec.transient("similarity of tiles", n * per_example);
     let bindings = vec![rec.read(x), bind(clean_gradient, w, form), rec.read(dy), rec.write(dots)];
-    let kernel = kernel("similarity", &g, &tiling, form).constant("PER_PIXEL", g.example_per_pixel);
+    let kernel =
+        kernel("similarity", &g, &tiling, columns, form).constant("PER_PIXEL", g.example_per_pixel);
     let flops = n as u64 * (w.flops() + 2 * w.output_len() as u64);
-    let grid = output_grid(&g, &tiling);
+    let grid = output_grid(&g, &tiling, columns);
     rec.dispatch(kernel, bindings, grid, flops);
     reduce::sum_segments(rec, dots, per_example, out);
 }
 
 /// Gradient of the weights, weighted by example if `weights` are given, into `out`.
+#[allow(clippy::too_many_arguments)]
 pub fn weight_gradient(
     rec: &mut Recorder,
     w: &Window,
@@ -346,12 +395,13 @@ pub fn weight_gradient(
     x: TensorId,
     dy: TensorId,
     weights: Option<TensorId>,
+    form: Form,
     out: View,
 ) {
     let g = Geometry::new(w, n);
     let rows = g.images * g.window.out_height;
     let split = rows.div_ceil(splits(&g)).max(1);
-    let sums = split_sums(rec, &g, split, x, dy, weights);
+    let sums = split_sums(rec, &g, split, x, dy, weights, form);
     reduce::sum_rows(rec, Rows::all(sums, w.weight_len(), 1), None, out);
 }
 
@@ -363,9 +413,10 @@ pub fn per_example_gradient(
     n: usize,
     x: TensorId,
     dy: TensorId,
+    form: Form,
 ) -> TensorId {
     let g = Geometry { images: n, window: *w, example_per_pixel: false };
-    split_sums(rec, &g, w.out_height, x, dy, None)
+    split_sums(rec, &g, w.out_height, x, dy, None, form)
 }
 
 /// Splits that give a GPU enough invocations.
@@ -383,11 +434,16 @@ fn split_sums(
     x: TensorId,
     dy: TensorId,
     weights: Option<TensorId>,
+    form: Form,
 ) -> TensorId {
     let w = &g.window;
     let blocks = Blocks::of(w);
     let splits = (g.images * w.out_height).div_ceil(rows);
-    let shader = &WEIGHT_GRADIENT_SHADERS[blocks.variant];
+    let shader = match form.wide_loads {
+        true => WIDE_WEIGHT_GRADIENT_SHADERS.get(blocks.variant),
+        false => None,
+    };
+    let shader = shader.unwrap_or(&WEIGHT_GRADIENT_SHADERS[blocks.variant]);
     let columns = blocks.columns(w);
     let last_pixels = (w.out_width - 1) / PIXELS * PIXELS;
     let kernel = g

@@ -176,7 +176,7 @@ impl Pass<'_> {
         match delta {
             Delta::Conv { window, weight, x, dy, bias, .. } => {
                 let out = self.parameter(into, *weight);
-                ops::conv::weight_gradient(rec, window, self.n, *x, *dy, weights, out);
+                ops::conv::weight_gradient(rec, window, self.n, *x, *dy, weights, self.form, out);
                 if let Some((bias, sums)) = bias {
                     ops::bias::gradient(rec, *sums, weights, self.parameter(into, *bias));
                 }

@@ -448,7 +448,11 @@ fn check(
 }
 
 fn form(context: &Context) -> Form {
-    if context.is_software() { Form::SOFTWARE } else { Form::default() }
+    if !context.is_software() {
+        return Form::default();
+    }
+    let wide_loads = context.device.features().contains(wgpu::Features::SHADER_INT64);
+    Form { wide_loads, ..Form::SOFTWARE }
 }
 
 fn required(executable: &Executable, id: TensorId) -> Result<&wgpu::Buffer, GpuError> {

@@ -48,11 +48,11 @@ fn cases() -> Vec<Case> {
     windows.into_iter().map(|(n, window)| Case { n, window }).collect()
 }
 
-/// Every form that a kernel has; forms that a kernel does not tell apart cost little.
+/// Every choice that a form has, alone or among others; what networks take, they are tested with.
 const FORMS: [Form; 3] = [
-    Form { composed_dual: false, uniform_weights: false },
-    Form { composed_dual: false, uniform_weights: true },
-    Form::SOFTWARE,
+    Form { composed_dual: false, uniform_weights: false, wide_loads: false, two_blocks: false },
+    Form { composed_dual: false, uniform_weights: true, wide_loads: false, two_blocks: true },
+    Form { composed_dual: true, uniform_weights: false, wide_loads: true, two_blocks: true },
 ];
 
 struct Data {
@@ -117,19 +117,24 @@ fn record_weight_gradients(n: usize, w: &Window, bench: &mut Bench, expected: &m
     let (x, dy) = (bench.floats(&data.x), bench.floats(&data.dy));
     let tolerance = Tolerance::sums(&[n * w.out_positions()], 1.0);
 
-    let out = bench.rec.transient("gradient", w.weight_len());
-    let view = View::whole(&bench.rec, out);
-    conv::weight_gradient(&mut bench.rec, w, n, x, dy, None, view);
-    let reference = reference::conv::weight_gradient(w, n, &data.x, &data.dy, None);
-    expected.floats("weight gradient", out, reference, tolerance);
+    for form in [Form::default(), Form::SOFTWARE] {
+        let out = bench.rec.transient("gradient", w.weight_len());
+        let view = View::whole(&bench.rec, out);
+        conv::weight_gradient(&mut bench.rec, w, n, x, dy, None, form, view);
+        let reference = reference::conv::weight_gradient(w, n, &data.x, &data.dy, None);
+        expected.floats("weight gradient", out, reference, tolerance);
+    }
 
     let (example_weights, nan_x, nan_dy) = weighted_examples(n, w, &data);
     let [weights, x, dy] = [&example_weights, &nan_x, &nan_dy].map(|v| bench.floats(v));
-    let out = bench.rec.transient("weighted gradient", w.weight_len());
-    let view = View::whole(&bench.rec, out);
-    conv::weight_gradient(&mut bench.rec, w, n, x, dy, Some(weights), view);
-    let reference = reference::conv::weight_gradient(w, n, &nan_x, &nan_dy, Some(&example_weights));
-    expected.floats("weighted gradient", out, reference, tolerance);
+    for form in [Form::default(), Form::SOFTWARE] {
+        let out = bench.rec.transient("weighted gradient", w.weight_len());
+        let view = View::whole(&bench.rec, out);
+        conv::weight_gradient(&mut bench.rec, w, n, x, dy, Some(weights), form, view);
+        let reference =
+            reference::conv::weight_gradient(w, n, &nan_x, &nan_dy, Some(&example_weights));
+        expected.floats("weighted gradient", out, reference, tolerance);
+    }
 }
 
 /// Weights, every third of them 0, with inputs and gradients that are NaN where the weight is 0.
@@ -148,7 +153,7 @@ fn record_similarities(n: usize, w: &Window, bench: &mut Bench, expected: &mut E
     let (data, m) = (Data::new(n, w), 2);
     let (x, dy) = (bench.floats(&data.x), bench.floats(&data.dy));
 
-    let rows = conv::per_example_gradient(&mut bench.rec, w, n, x, dy);
+    let rows = conv::per_example_gradient(&mut bench.rec, w, n, x, dy, Form::SOFTWARE);
     let reference = reference::conv::per_example_gradient(w, n, &data.x, &data.dy);
     let tolerance = Tolerance::sums(&[w.out_positions()], 1.0);
     expected.floats("per-example gradient", rows, reference, tolerance);
