@@ -3,7 +3,7 @@ alias In = f32;
 alias Out = vec4<f32>;
 alias Block = vec4<f32>;
 alias StoredIn = f32;
-alias StoredOut = Stored4;
+alias StoredOut = Stored;
 
 const IN_LANES: i32 = 1;
 
@@ -12,7 +12,7 @@ fn load_in(a: StoredIn) -> In {
 }
 
 fn load_out(a: StoredOut) -> Out {
-    return load4(a);
+    return load(a);
 }
 
 fn weight_block(k: i32) -> Block {

@@ -2,17 +2,17 @@
 alias In = vec4<f32>;
 alias Out = vec4<f32>;
 alias Block = mat4x4<f32>;
-alias StoredIn = Stored4;
-alias StoredOut = Stored4;
+alias StoredIn = Stored;
+alias StoredOut = Stored;
 
 const IN_LANES: i32 = 4;
 
 fn load_in(a: StoredIn) -> In {
-    return load4(a);
+    return load(a);
 }
 
 fn load_out(a: StoredOut) -> Out {
-    return load4(a);
+    return load(a);
 }
 
 // Σ over four pixels of the outer product of output gradient and input.

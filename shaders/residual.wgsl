@@ -14,9 +14,9 @@ override OUT_BLOCKS: u32 = OUT_CHANNELS / LANES;
 // Zero channels before the input's, in blocks: the host picks Lanes so that blocks do not straddle.
 override BEFORE: u32 = (OUT_CHANNELS - IN_CHANNELS) / 2u / LANES;
 
-@group(0) @binding(0) var<storage, read> main_path: array<Lanes>;
-@group(0) @binding(1) var<storage, read> x: array<Lanes>;
-@group(0) @binding(2) var<storage, read_write> y: array<Lanes>;
+@group(0) @binding(0) var<storage, read> main_path: array<Stored>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
 // y = main_path + shortcut(x)
 @compute @workgroup_size(WORKGROUP)
@@ -26,7 +26,7 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
         return;
     }
     let block = i % OUT_BLOCKS;
-    var value = main_path[i];
+    var value = load(main_path[i]);
     if block >= BEFORE && block < BEFORE + IN_BLOCKS {
         let position = i / OUT_BLOCKS;
         let example = position / (OUT_HEIGHT * OUT_WIDTH);
@@ -37,16 +37,16 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
         var sum = Lanes();
         for (var row = first_row; row < end_row; row++) {
             for (var column = first_column; column < end_column; column++) {
-                sum += x[((example * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + block - BEFORE];
+                sum += load(x[((example * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + block - BEFORE]);
             }
         }
         value += sum / f32((end_row - first_row) * (end_column - first_column));
     }
-    y[i] = value;
+    y[i] = stored(value);
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<Lanes>;
-@group(0) @binding(1) var<storage, read_write> dx: array<Lanes>;
+@group(0) @binding(0) var<storage, read> dy: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> dx: array<Stored>;
 
 // dx = the transpose of the shortcut applied to dy
 @compute @workgroup_size(WORKGROUP)
@@ -62,5 +62,6 @@ fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
     let rows = min(STRIDE, HEIGHT - row * STRIDE);
     let columns = min(STRIDE, WIDTH - column * STRIDE);
     let at = (example * OUT_HEIGHT + row) * OUT_WIDTH + column;
-    dx[i] = dy[at * OUT_BLOCKS + BEFORE + i % IN_BLOCKS] / f32(rows * columns);
+    let value = load(dy[at * OUT_BLOCKS + BEFORE + i % IN_BLOCKS]);
+    dx[i] = stored(value / f32(rows * columns));
 }

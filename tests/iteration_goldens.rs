@@ -9,10 +9,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use device::{context, poison, upload};
-use l2rw::gpu::{DeviceTensors, Executable, Lifetime, ShaderChecks, TensorId, read_back};
+use l2rw::gpu::{DeviceTensors, Executable, Lifetime, ShaderChecks, TensorId, Tuning, read_back};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::Step;
-use l2rw::ops::conv::Form;
 use l2rw::plan::{Input, Similarity, TrainingOptions, Weighting, training};
 use safetensors::{Dtype, SafeTensors};
 
@@ -123,10 +122,10 @@ fn run(case: &str, golden: &Golden, similarity: Similarity, checks: ShaderChecks
             decay_in_clean_gradient: golden.metadata["g_decay"] == "true",
         },
         nesterov: false,
-        // Every form of the convolutions gets its turn.
-        form: match checks {
-            ShaderChecks::Trusted => Form::default(),
-            ShaderChecks::Checked => Form::SOFTWARE,
+        // Every way to write kernels gets its turn.
+        tuning: match checks {
+            ShaderChecks::Trusted => Tuning::GPU,
+            ShaderChecks::Checked => Tuning::SOFTWARE,
         },
         input: Input::Buffers,
     };

@@ -1,9 +1,8 @@
 //! Plans are data: everything here runs without a device.
 
-use l2rw::gpu::memory;
+use l2rw::gpu::{Tuning, memory};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::batch::Gather;
-use l2rw::ops::conv::Form;
 use l2rw::plan::{
     DatasetShape, Input, Plan, PlanError, Similarity, TrainingOptions, Weighting, training,
 };
@@ -14,7 +13,7 @@ fn options(weighting: Weighting, batch: usize, clean_batch: usize) -> TrainingOp
         clean_batch,
         weighting,
         nesterov: false,
-        form: Form::default(),
+        tuning: Tuning::GPU,
         input: Input::Buffers,
     }
 }

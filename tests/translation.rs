@@ -4,11 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use l2rw::gpu::{ElementType, Kernel, Recorder, Recording, TensorId};
+use l2rw::gpu::{ElementType, Kernel, Recorder, Recording, TensorId, Tuning};
 use l2rw::nn::zoo::{ResNet, lenet5, mlp, mnist_lenet};
 use l2rw::nn::{Network, Normalisation, Shape};
 use l2rw::ops::batch::Gather;
-use l2rw::ops::conv::Form;
 use l2rw::ops::{View, Window, add, conv, matmul};
 use l2rw::plan::{
     DatasetShape, Input, Similarity, TrainingOptions, Weighting, evaluation, training,
@@ -57,20 +56,22 @@ fn plans(network: &Network) -> Vec<Recording> {
     let Shape { height, width, channels } = network.input();
     let gather = Gather { height, width, channels, crop_pad: 2, flip: true };
     let dataset = DatasetShape { len: 90, images_per_piece: 50 };
-    let (scoring, _) =
-        evaluation(network, 20, dataset, &gather, Form::default()).expect("an evaluation plan");
-    let mut plans = vec![scoring];
-    for weighting in weightings() {
-        let input = Input::Datasets { train: dataset, clean: dataset, gather };
-        let options = TrainingOptions {
-            batch: 9,
-            clean_batch: 5,
-            weighting,
-            nesterov: false,
-            form: Form::default(),
-            input,
-        };
-        plans.push(training(network, &options).expect("a training plan").recording);
+    let mut plans = Vec::new();
+    for tuning in [Tuning::GPU, Tuning::SOFTWARE] {
+        let scoring = evaluation(network, 20, dataset, &gather, tuning);
+        plans.push(scoring.expect("an evaluation plan").0);
+        for weighting in weightings() {
+            let input = Input::Datasets { train: dataset, clean: dataset, gather };
+            let options = TrainingOptions {
+                batch: 9,
+                clean_batch: 5,
+                weighting,
+                nesterov: false,
+                tuning,
+                input,
+            };
+            plans.push(training(network, &options).expect("a training plan").recording);
+        }
     }
     plans
 }
@@ -96,20 +97,23 @@ fn other_operations() -> Recording {
 fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
     let n = 2;
     let weights = View { tensor: x, offset: 0, len: window.weight_len() };
-    for (uniform_weights, wide_loads) in
-        [(false, false), (true, false), (false, true), (true, true)]
-    {
-        let form = Form { composed_dual: false, uniform_weights, wide_loads, two_blocks: true };
-        conv::forward(rec, window, n, x, weights, form);
-        conv::dual(rec, window, n, x, Some(dy), weights, weights, form);
-        conv::input_gradient(rec, window, n, dy, weights, form);
+    for tuning in tunings() {
+        rec.tune(tuning);
+        conv::forward(rec, window, n, x, weights);
+        conv::dual(rec, window, n, x, Some(dy), weights, weights);
+        conv::input_gradient(rec, window, n, dy, weights);
         let similarities = rec.transient("similarities", n);
         let out = View::whole(rec, similarities);
-        conv::similarity(rec, window, n, x, dy, weights, form, out);
+        conv::similarity(rec, window, n, x, dy, weights, out);
+        conv::per_example_gradient(rec, window, n, x, dy);
     }
-    for form in [Form::default(), Form::SOFTWARE] {
-        conv::per_example_gradient(rec, window, n, x, dy, form);
-    }
+}
+
+/// Every choice, with weights in either kind of binding.
+fn tunings() -> [Tuning; 4] {
+    let [gpu, software] = [Tuning::GPU, Tuning { composed_dual: false, ..Tuning::SOFTWARE }];
+    let swapped = |tuning: Tuning| Tuning { uniform_weights: !tuning.uniform_weights, ..tuning };
+    [gpu, swapped(gpu), software, swapped(software)]
 }
 
 fn kernels() -> Vec<Kernel> {

@@ -8,6 +8,7 @@ pub mod memory;
 mod profile;
 mod readback;
 mod recording;
+mod tuning;
 
 pub use context::{Context, ShaderChecks};
 pub use error::GpuError;
@@ -18,3 +19,4 @@ pub use recording::{
     Access, Binding, Dispatch, ElementType, Kernel, Lifetime, Recorder, Recording, Shader, Tensor,
     TensorId, fold_workgroups,
 };
+pub use tuning::Tuning;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use super::GpuError;
+use super::{GpuError, Tuning};
 
 /// Index of a tensor within its [`Recording`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -296,12 +296,23 @@ pub struct Recorder {
     recording: Recording,
     stage: &'static str,
     label: String,
+    tuning: Tuning,
 }
 
 impl Recorder {
-    /// An empty recording.
+    /// An empty recording of kernels that suit a GPU.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Sets how the kernels to come are written.
+    pub fn tune(&mut self, tuning: Tuning) {
+        self.tuning = tuning;
+    }
+
+    /// How kernels are written.
+    pub fn tuning(&self) -> Tuning {
+        self.tuning
     }
 
     /// Sets the stage of the dispatches to come.

@@ -17,7 +17,7 @@ pub fn forward(rec: &mut Recorder, y: TensorId, bias: View) {
 /// Sums of an output gradient `[n, positions, channels]` over chunks of each example's positions:
 /// the first step of both the gradient and the similarity.
 pub fn position_sums(rec: &mut Recorder, dy: TensorId, positions: usize, channels: usize) -> Rows {
-    let chunk = super::norm::chunk_len(positions);
+    let chunk = super::norm::chunk_len(positions, rec.tuning());
     if chunk == 1 {
         return Rows::all(dy, channels, 1);
     }

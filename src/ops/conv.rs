@@ -1,5 +1,5 @@
 use super::{GRID, Rows, View, Window, per_element, reduce};
-use crate::gpu::{Access, Binding, Kernel, Recorder, Shader, TensorId};
+use crate::gpu::{Access, Binding, Kernel, Recorder, Shader, TensorId, Tuning};
 
 const GEOMETRY: &str = include_str!("../../shaders/conv_geometry.wgsl");
 
@@ -14,65 +14,43 @@ macro_rules! shader {
 
 /// `shaders/conv.wgsl` for channels in blocks of 4 → 4, 1 → 4 and 1 → 1.
 pub static SHADERS: [Shader; 3] = [
-    shader!("conv", "vec4_plain", "weights_storage", "block_vec4_vec4", "conv"),
-    shader!("conv", "vec4_plain", "weights_storage", "block_scalar_vec4", "conv"),
+    shader!("conv", "lanes_vec4", "weights_storage", "block_vec4_vec4", "conv"),
+    shader!("conv", "lanes_vec4", "weights_storage", "block_scalar_vec4", "conv"),
     shader!("conv", "weights_storage", "block_scalar_scalar", "conv"),
 ];
 
 /// The first two with weights in uniform bindings.
 static UNIFORM_SHADERS: [Shader; 2] = [
-    shader!("conv", "vec4_plain", "weights_uniform", "block_vec4_vec4", "conv"),
-    shader!("conv", "vec4_plain", "weights_uniform", "block_scalar_vec4", "conv"),
+    shader!("conv", "lanes_vec4", "weights_uniform", "block_vec4_vec4", "conv"),
+    shader!("conv", "lanes_vec4", "weights_uniform", "block_scalar_vec4", "conv"),
 ];
 
 /// The first two with wide loads.
 static WIDE_SHADERS: [Shader; 2] = [
-    shader!("conv", "vec4_wide", "weights_storage", "block_vec4_vec4", "conv"),
-    shader!("conv", "vec4_wide", "weights_storage", "block_scalar_vec4", "conv"),
+    shader!("conv", "lanes_wide", "weights_storage", "block_vec4_vec4", "conv"),
+    shader!("conv", "lanes_wide", "weights_storage", "block_scalar_vec4", "conv"),
 ];
 
 /// The first two with wide loads and weights in uniform bindings.
 static WIDE_UNIFORM_SHADERS: [Shader; 2] = [
-    shader!("conv", "vec4_wide", "weights_uniform", "block_vec4_vec4", "conv"),
-    shader!("conv", "vec4_wide", "weights_uniform", "block_scalar_vec4", "conv"),
+    shader!("conv", "lanes_wide", "weights_uniform", "block_vec4_vec4", "conv"),
+    shader!("conv", "lanes_wide", "weights_uniform", "block_scalar_vec4", "conv"),
 ];
-
-/// How convolutions are computed. Results agree to rounding; which form is faster depends on the
-/// adapter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Form {
-    /// A convolution with its tangent is composed of three plain ones instead of one kernel that
-    /// loads every input and weight once. Kernels wider than 3 are composed all the same.
-    pub composed_dual: bool,
-    /// Weights of up to 64 KiB are read through uniform instead of storage bindings.
-    pub uniform_weights: bool,
-    /// Four floats are read as two 64-bit integers, which the device must offer
-    /// (`SHADER_INT64`).
-    pub wide_loads: bool,
-    /// An invocation computes two blocks of channels instead of one where their number is even.
-    pub two_blocks: bool,
-}
-
-impl Form {
-    /// What suits adapters that compute on the CPU.
-    pub const SOFTWARE: Self =
-        Self { composed_dual: true, uniform_weights: true, wide_loads: true, two_blocks: true };
-}
 
 /// Largest uniform binding that every device offers, in bytes.
 const MAX_UNIFORM: usize = 1 << 16;
 
 /// `shaders/conv_weight_gradient.wgsl` for the same blocks.
 pub static WEIGHT_GRADIENT_SHADERS: [Shader; 3] = [
-    shader!("conv_weight_gradient", "vec4_plain", "outer_vec4_vec4", "conv_weight_gradient"),
-    shader!("conv_weight_gradient", "vec4_plain", "outer_scalar_vec4", "conv_weight_gradient"),
+    shader!("conv_weight_gradient", "lanes_vec4", "outer_vec4_vec4", "conv_weight_gradient"),
+    shader!("conv_weight_gradient", "lanes_vec4", "outer_scalar_vec4", "conv_weight_gradient"),
     shader!("conv_weight_gradient", "outer_scalar_scalar", "conv_weight_gradient"),
 ];
 
 /// The first two with wide loads.
 static WIDE_WEIGHT_GRADIENT_SHADERS: [Shader; 2] = [
-    shader!("conv_weight_gradient", "vec4_wide", "outer_vec4_vec4", "conv_weight_gradient"),
-    shader!("conv_weight_gradient", "vec4_wide", "outer_scalar_vec4", "conv_weight_gradient"),
+    shader!("conv_weight_gradient", "lanes_wide", "outer_vec4_vec4", "conv_weight_gradient"),
+    shader!("conv_weight_gradient", "lanes_wide", "outer_scalar_vec4", "conv_weight_gradient"),
 ];
 
 /// Channels of a register block: 4 where both counts allow it.
@@ -217,18 +195,18 @@ const DUAL_TILE: usize = 4;
 const WIDEST_DUAL_KERNEL: usize = 3;
 
 /// Whether a layer's weights go through a uniform binding.
-fn in_uniform(w: &Window, form: Form) -> bool {
-    form.uniform_weights && w.out_channels.is_multiple_of(4) && 4 * w.weight_len() <= MAX_UNIFORM
+fn in_uniform(w: &Window, tuning: Tuning) -> bool {
+    tuning.uniform_weights && w.out_channels.is_multiple_of(4) && 4 * w.weight_len() <= MAX_UNIFORM
 }
 
 /// Blocks of channels, of `blocks`, that one invocation computes.
-fn columns(blocks: usize, form: Form) -> usize {
-    if form.two_blocks && blocks.is_multiple_of(2) { 2 } else { 1 }
+fn columns(blocks: usize, tuning: Tuning) -> usize {
+    if tuning.two_blocks && blocks.is_multiple_of(2) { 2 } else { 1 }
 }
 
 /// Weights bound the way that [`kernel`] reads them.
-fn bind(weights: View, w: &Window, form: Form) -> Binding {
-    weights.bind(if in_uniform(w, form) { Access::Uniform } else { Access::Read })
+fn bind(weights: View, w: &Window, tuning: Tuning) -> Binding {
+    weights.bind(if in_uniform(w, tuning) { Access::Uniform } else { Access::Read })
 }
 
 fn kernel(
@@ -236,12 +214,12 @@ fn kernel(
     g: &Geometry,
     tiling: &Tiling,
     columns: usize,
-    form: Form,
+    tuning: Tuning,
 ) -> Kernel {
     let variant = Blocks::of(&g.window).variant;
-    // Single floats have but one form.
-    let wide = form.wide_loads && variant < WIDE_SHADERS.len();
-    let kernel = match (in_uniform(&g.window, form), wide) {
+    // Single floats are read one by one.
+    let wide = tuning.wide_loads && variant < WIDE_SHADERS.len();
+    let kernel = match (in_uniform(&g.window, tuning), wide) {
         (false, false) => Kernel::new(&SHADERS[variant], entry),
         (false, true) => Kernel::new(&WIDE_SHADERS[variant], entry),
         (true, wide) => {
@@ -259,17 +237,10 @@ fn output_grid(g: &Geometry, tiling: &Tiling, columns: usize) -> [u32; 3] {
 }
 
 /// `conv(x, weights)`: `x` `[n, h, w, in]`, `weights` `[kernel_h, kernel_w, in, out]`.
-pub fn forward(
-    rec: &mut Recorder,
-    w: &Window,
-    n: usize,
-    x: TensorId,
-    weights: View,
-    form: Form,
-) -> TensorId {
+pub fn forward(rec: &mut Recorder, w: &Window, n: usize, x: TensorId, weights: View) -> TensorId {
     let z = rec.transient("conv", n * w.output_len());
     let out = rec.write(z);
-    record_forward(rec, w, n, x, weights, form, out);
+    record_forward(rec, w, n, x, weights, out);
     z
 }
 
@@ -280,14 +251,13 @@ fn record_forward(
     n: usize,
     x: TensorId,
     weights: View,
-    form: Form,
     z: Binding,
 ) {
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_outputs(&g.window, TILE);
-    let bindings = vec![rec.read(x), bind(weights, w, form), z];
-    let columns = columns(Blocks::of(&g.window).output, form);
-    let kernel = kernel("forward", &g, &tiling, columns, form)
+    let bindings = vec![rec.read(x), bind(weights, w, rec.tuning()), z];
+    let columns = columns(Blocks::of(&g.window).output, rec.tuning());
+    let kernel = kernel("forward", &g, &tiling, columns, rec.tuning())
         .constant("ACCUMULATE", z.access == Access::ReadWrite);
     rec.dispatch(kernel, bindings, output_grid(&g, &tiling, columns), n as u64 * w.flops());
 }
@@ -303,14 +273,13 @@ pub fn dual(
     dx: Option<TensorId>,
     weights: View,
     weights_tangent: View,
-    form: Form,
 ) -> (TensorId, TensorId) {
-    if form.composed_dual || w.kernel_w > WIDEST_DUAL_KERNEL {
-        let z = forward(rec, w, n, x, weights, form);
-        let dz = forward(rec, w, n, x, weights_tangent, form);
+    if rec.tuning().composed_dual || w.kernel_w > WIDEST_DUAL_KERNEL {
+        let z = forward(rec, w, n, x, weights);
+        let dz = forward(rec, w, n, x, weights_tangent);
         if let Some(dx) = dx {
             let sum = rec.whole(dz, Access::ReadWrite);
-            record_forward(rec, w, n, dx, weights, form, sum);
+            record_forward(rec, w, n, dx, weights, sum);
         }
         return (z, dz);
     }
@@ -320,13 +289,14 @@ pub fn dual(
     let dz = rec.transient("conv tangent", n * w.output_len());
     let bindings = vec![
         rec.read(x),
-        bind(weights, w, form),
+        bind(weights, w, rec.tuning()),
         rec.read(dx.unwrap_or(x)),
-        bind(weights_tangent, w, form),
+        bind(weights_tangent, w, rec.tuning()),
         rec.write(z),
         rec.write(dz),
     ];
-    let kernel = kernel("dual", &g, &tiling, 1, form).constant("INPUT_TANGENT", dx.is_some());
+    let kernel =
+        kernel("dual", &g, &tiling, 1, rec.tuning()).constant("INPUT_TANGENT", dx.is_some());
     let convolutions = if dx.is_some() { 3 } else { 2 };
     let grid = output_grid(&g, &tiling, 1);
     rec.dispatch(kernel, bindings, grid, convolutions * n as u64 * w.flops());
@@ -340,17 +310,16 @@ pub fn input_gradient(
     n: usize,
     dy: TensorId,
     weights: View,
-    form: Form,
 ) -> TensorId {
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_inputs(&g.window, TILE);
     let dx = rec.transient("conv input gradient", n * w.input_len());
-    let bindings = vec![rec.read(dy), bind(weights, w, form), rec.write(dx)];
+    let bindings = vec![rec.read(dy), bind(weights, w, rec.tuning()), rec.write(dx)];
     let tiles = g.images * g.window.height * tiling.tiles;
     let blocks = Blocks::of(&g.window).input;
-    let columns = columns(blocks, form);
+    let columns = columns(blocks, rec.tuning());
     let grid = per_element(tiles * blocks / columns);
-    let kernel = kernel("transposed", &g, &tiling, columns, form);
+    let kernel = kernel("transposed", &g, &tiling, columns, rec.tuning());
     rec.dispatch(kernel, bindings, grid, n as u64 * w.flops());
     dx
 }
@@ -365,21 +334,21 @@ pub fn similarity(
     x: TensorId,
     dy: TensorId,
     clean_gradient: View,
-    form: Form,
     out: View,
 ) {
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_outputs(&g.window, TILE);
     let blocks = Blocks::of(&g.window).output;
-    let columns = columns(blocks, form);
+    let columns = columns(blocks, rec.tuning());
     let per_example = match g.example_per_pixel {
         true => blocks,
         false => g.window.out_height * tiling.tiles * blocks / columns,
     };
     let dots = rec.transient("similarity of tiles", n * per_example);
-    let bindings = vec![rec.read(x), bind(clean_gradient, w, form), rec.read(dy), rec.write(dots)];
-    let kernel =
-        kernel("similarity", &g, &tiling, columns, form).constant("PER_PIXEL", g.example_per_pixel);
+    let bindings =
+        vec![rec.read(x), bind(clean_gradient, w, rec.tuning()), rec.read(dy), rec.write(dots)];
+    let kernel = kernel("similarity", &g, &tiling, columns, rec.tuning())
+        .constant("PER_PIXEL", g.example_per_pixel);
     let flops = n as u64 * (w.flops() + 2 * w.output_len() as u64);
     let grid = output_grid(&g, &tiling, columns);
     rec.dispatch(kernel, bindings, grid, flops);
@@ -395,13 +364,12 @@ pub fn weight_gradient(
     x: TensorId,
     dy: TensorId,
     weights: Option<TensorId>,
-    form: Form,
     out: View,
 ) {
     let g = Geometry::new(w, n);
     let rows = g.images * g.window.out_height;
-    let split = rows.div_ceil(splits(&g)).max(1);
-    let sums = split_sums(rec, &g, split, x, dy, weights, form);
+    let split = rows.div_ceil(splits(&g, rec.tuning().split_invocations)).max(1);
+    let sums = split_sums(rec, &g, split, x, dy, weights);
     reduce::sum_rows(rec, Rows::all(sums, w.weight_len(), 1), None, out);
 }
 
@@ -413,17 +381,15 @@ pub fn per_example_gradient(
     n: usize,
     x: TensorId,
     dy: TensorId,
-    form: Form,
 ) -> TensorId {
     let g = Geometry { images: n, window: *w, example_per_pixel: false };
-    split_sums(rec, &g, w.out_height, x, dy, None, form)
+    split_sums(rec, &g, w.out_height, x, dy, None)
 }
 
-/// Splits that give a GPU enough invocations.
-fn splits(g: &Geometry) -> usize {
-    const INVOCATIONS: usize = 8192;
+/// Splits that give an adapter enough invocations.
+fn splits(g: &Geometry, invocations: usize) -> usize {
     let blocks = Blocks::of(&g.window);
-    INVOCATIONS.div_ceil(blocks.input * blocks.output * g.window.kernel_h)
+    invocations.div_ceil(blocks.input * blocks.output * g.window.kernel_h)
         * blocks.columns(&g.window)
 }
 
@@ -434,12 +400,11 @@ fn split_sums(
     x: TensorId,
     dy: TensorId,
     weights: Option<TensorId>,
-    form: Form,
 ) -> TensorId {
     let w = &g.window;
     let blocks = Blocks::of(w);
     let splits = (g.images * w.out_height).div_ceil(rows);
-    let shader = match form.wide_loads {
+    let shader = match rec.tuning().wide_loads {
         true => WIDE_WEIGHT_GRADIENT_SHADERS.get(blocks.variant),
         false => None,
     };

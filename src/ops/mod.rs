@@ -26,12 +26,13 @@ pub use reduce::Rows;
 pub use step::Step;
 pub use window::Window;
 
-use crate::gpu::{Access, Binding, Recorder, TensorId, fold_workgroups};
+use crate::gpu::{Access, Binding, Recorder, TensorId, Tuning, fold_workgroups};
 
 const GRID: &str = include_str!("../../shaders/grid.wgsl");
 const RNG: &str = include_str!("../../shaders/rng.wgsl");
 const STEP: &str = include_str!("../../shaders/step.wgsl");
 const LANES_VEC4: &str = include_str!("../../shaders/lanes_vec4.wgsl");
+const LANES_WIDE: &str = include_str!("../../shaders/lanes_wide.wgsl");
 const LANES_SCALAR: &str = include_str!("../../shaders/lanes_scalar.wgsl");
 /// `WORKGROUP` in `shaders/grid.wgsl`.
 const WORKGROUP: usize = 64;
@@ -66,6 +67,15 @@ impl View {
     /// Bound with any access.
     pub fn bind(self, access: Access) -> Binding {
         Binding { tensor: self.tensor, offset: self.offset, len: self.len, access }
+    }
+}
+
+/// Which of the shaders for channels by fours, the same with wide loads, and one by one.
+fn lanes_variant(lanes: usize, tuning: Tuning) -> usize {
+    match (lanes, tuning.wide_loads) {
+        (4, false) => 0,
+        (4, true) => 1,
+        _ => 2,
     }
 }
 

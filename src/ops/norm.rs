@@ -1,13 +1,30 @@
-use super::{GRID, LANES_SCALAR, LANES_VEC4, Rows, View, per_element, reduce};
-use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
+use super::{
+    GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, Rows, View, lanes_variant, per_element, reduce,
+};
+use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId, Tuning, fold_workgroups};
 
+const SHAPE: &str = include_str!("../../shaders/norm_shape.wgsl");
 const NORM: &str = include_str!("../../shaders/norm.wgsl");
+const COMBINE: &str = include_str!("../../shaders/norm_combine.wgsl");
 
-/// `shaders/norm.wgsl` for channels by fours, and one by one.
-pub static SHADERS: [Shader; 2] = [
-    Shader { name: "norm", parts: &[GRID, LANES_VEC4, NORM] },
-    Shader { name: "norm", parts: &[GRID, LANES_SCALAR, NORM] },
+/// `shaders/norm.wgsl` for channels by fours, the same with wide loads, and one by one.
+pub static SHADERS: [Shader; 3] = [
+    Shader { name: "norm", parts: &[GRID, LANES_VEC4, SHAPE, NORM] },
+    Shader { name: "norm", parts: &[GRID, LANES_WIDE, SHAPE, NORM] },
+    Shader { name: "norm", parts: &[GRID, LANES_SCALAR, SHAPE, NORM] },
 ];
+
+/// `shaders/norm_combine.wgsl`, where an invocation combines what shares a statistic.
+static SERIAL_SHADER: Shader = Shader {
+    name: "norm_combine",
+    parts: &[GRID, include_str!("../../shaders/combine_serial.wgsl"), SHAPE, COMBINE],
+};
+
+/// The same, where a workgroup does.
+static TREE_SHADER: Shader = Shader {
+    name: "norm_combine",
+    parts: &[GRID, include_str!("../../shaders/combine_tree.wgsl"), SHAPE, COMBINE],
+};
 
 /// What a normalisation layer normalises together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,13 +61,13 @@ pub struct Norm {
 const TILE: usize = 8;
 
 /// Positions that one invocation reduces.
-pub(super) fn chunk_len(positions: usize) -> usize {
-    positions.min(256)
+pub(super) fn chunk_len(positions: usize, tuning: Tuning) -> usize {
+    positions.min(tuning.chunk)
 }
 
 impl Norm {
-    fn chunks(&self) -> usize {
-        self.positions.div_ceil(chunk_len(self.positions))
+    fn chunks(&self, tuning: Tuning) -> usize {
+        self.positions.div_ceil(chunk_len(self.positions, tuning))
     }
 
     /// Statistics stored: one for each channel, and each example that has its own.
@@ -65,39 +82,50 @@ impl Norm {
         self.n * self.positions * self.channels
     }
 
-    fn partials(&self) -> usize {
-        self.n * self.chunks() * self.channels
+    fn partials(&self, tuning: Tuning) -> usize {
+        self.n * self.chunks(tuning) * self.channels
     }
 
     fn lanes(&self) -> usize {
         if self.channels.is_multiple_of(4) { 4 } else { 1 }
     }
 
-    fn chunk_grid(&self) -> [u32; 3] {
-        per_element(self.partials() / self.lanes())
+    fn chunk_grid(&self, tuning: Tuning) -> [u32; 3] {
+        per_element(self.partials(tuning) / self.lanes())
     }
 
     fn tile_grid(&self) -> [u32; 3] {
         per_element(self.n * self.positions.div_ceil(TILE) * self.channels / self.lanes())
     }
 
-    fn kernel(&self, entry: &'static str) -> Kernel {
+    fn kernel(&self, entry: &'static str, tuning: Tuning) -> Kernel {
+        self.constants(&SHADERS[lanes_variant(self.lanes(), tuning)], entry, tuning)
+            .header("TILE", TILE as u32)
+            .constant("RELU", self.relu)
+    }
+
+    /// A kernel that combines what shares a statistic, and its grid.
+    fn combination(&self, entry: &'static str, tuning: Tuning) -> (Kernel, [u32; 3]) {
+        let (shader, grid) = match tuning.trees {
+            true => (&TREE_SHADER, fold_workgroups(self.statistics())),
+            false => (&SERIAL_SHADER, per_element(self.statistics())),
+        };
+        (self.constants(shader, entry, tuning).constant("EPSILON", self.epsilon), grid)
+    }
+
+    fn constants(&self, shader: &'static Shader, entry: &'static str, tuning: Tuning) -> Kernel {
         let (per_example, group) = match self.kind {
             NormKind::Batch => (false, 1),
             NormKind::Group { groups } => (true, self.channels / groups),
         };
-        let shader = &SHADERS[usize::from(self.lanes() == 1)];
         Kernel::new(shader, entry)
-            .header("TILE", TILE as u32)
             .size("POSITIONS", self.positions)
             .size("CHANNELS", self.channels)
-            .size("CHUNK", chunk_len(self.positions))
-            .size("CHUNKS", self.chunks())
+            .size("CHUNK", chunk_len(self.positions, tuning))
+            .size("CHUNKS", self.chunks(tuning))
             .constant("PER_EXAMPLE", per_example)
             .size("GROUP", group)
-            .constant("EPSILON", self.epsilon)
             .constant("HAS_SCALE", self.has_scale)
-            .constant("RELU", self.relu)
     }
 }
 
@@ -119,21 +147,27 @@ pub fn statistics(
     x: TensorId,
     running: Option<Running>,
 ) -> TensorId {
-    let chunks = rec.transient("chunk moments", 2 * norm.partials());
+    let chunks = rec.transient("chunk moments", 2 * norm.partials(rec.tuning()));
     let bindings = vec![rec.read(x), rec.write(chunks)];
-    let grid = norm.chunk_grid();
-    rec.dispatch(norm.kernel("moments_of_chunks"), bindings, grid, 4 * norm.len() as u64);
+    let grid = norm.chunk_grid(rec.tuning());
+    rec.dispatch(
+        norm.kernel("moments_of_chunks", rec.tuning()),
+        bindings,
+        grid,
+        4 * norm.len() as u64,
+    );
 
     let moments = rec.transient("moments", 2 * norm.statistics());
     let mut bindings = vec![rec.read(chunks), rec.write(moments)];
-    let kernel = match running {
+    let (kernel, grid) = match running {
         Some(running) => {
             bindings.push(running.statistics.bind(Access::ReadWrite));
-            norm.kernel("combine_moments_and_run").constant("MOMENTUM", running.momentum)
+            let (kernel, grid) = norm.combination("combine_moments_and_run", rec.tuning());
+            (kernel.constant("MOMENTUM", running.momentum), grid)
         }
-        None => norm.kernel("combine_moments"),
+        None => norm.combination("combine_moments", rec.tuning()),
     };
-    rec.dispatch(kernel, bindings, per_element(norm.statistics()), 8 * norm.partials() as u64);
+    rec.dispatch(kernel, bindings, grid, 4 * rec.len(chunks) as u64);
     moments
 }
 
@@ -141,8 +175,8 @@ pub fn statistics(
 pub fn running_statistics(rec: &mut Recorder, norm: &Norm, running: View) -> TensorId {
     let moments = rec.transient("moments", 2 * norm.channels);
     let bindings = vec![running.read(), rec.write(moments)];
-    let grid = per_element(norm.channels);
-    rec.dispatch(norm.kernel("running_moments"), bindings, grid, 2 * norm.channels as u64);
+    let (kernel, grid) = norm.combination("running_moments", rec.tuning());
+    rec.dispatch(kernel, bindings, grid, 2 * norm.channels as u64);
     moments
 }
 
@@ -156,7 +190,12 @@ pub fn forward(
 ) -> TensorId {
     let y = rec.transient("norm", norm.len());
     let bindings = vec![rec.read(x), rec.read(moments), affine.read(), rec.write(y)];
-    rec.dispatch(norm.kernel("forward"), bindings, norm.tile_grid(), 4 * norm.len() as u64);
+    rec.dispatch(
+        norm.kernel("forward", rec.tuning()),
+        bindings,
+        norm.tile_grid(),
+        4 * norm.len() as u64,
+    );
     y
 }
 
@@ -171,10 +210,10 @@ pub fn tangent(
     affine: View,
     affine_tangent: View,
 ) -> TensorId {
-    let sums = rec.transient("chunk tangent sums", 2 * norm.partials());
+    let sums = rec.transient("chunk tangent sums", 2 * norm.partials(rec.tuning()));
     let bindings = vec![rec.read(x), rec.read(moments), rec.read(dx), rec.write(sums)];
-    let grid = norm.chunk_grid();
-    rec.dispatch(norm.kernel("tangent_sums"), bindings, grid, 5 * norm.len() as u64);
+    let grid = norm.chunk_grid(rec.tuning());
+    rec.dispatch(norm.kernel("tangent_sums", rec.tuning()), bindings, grid, 5 * norm.len() as u64);
     let means = combine_sums(rec, norm, sums, affine, false);
 
     let dy = rec.transient("norm tangent", norm.len());
@@ -187,7 +226,12 @@ pub fn tangent(
         affine_tangent.read(),
         rec.write(dy),
     ];
-    rec.dispatch(norm.kernel("tangent"), bindings, norm.tile_grid(), 10 * norm.len() as u64);
+    rec.dispatch(
+        norm.kernel("tangent", rec.tuning()),
+        bindings,
+        norm.tile_grid(),
+        10 * norm.len() as u64,
+    );
     dy
 }
 
@@ -196,6 +240,8 @@ pub fn tangent(
 pub struct GradientSums {
     sums: TensorId,
     norm: Norm,
+    /// Rows of `sums` that belong to one example.
+    chunks: usize,
 }
 
 impl GradientSums {
@@ -203,7 +249,7 @@ impl GradientSums {
     fn rows(&self) -> Rows {
         let c = self.norm.channels;
         let (first, width) = if self.norm.has_scale { (0, 2 * c) } else { (c, c) };
-        Rows { matrix: self.sums, columns: 2 * c, first, width, per_example: self.norm.chunks() }
+        Rows { matrix: self.sums, columns: 2 * c, first, width, per_example: self.chunks }
     }
 }
 
@@ -216,12 +262,12 @@ pub fn gradient_sums(
     affine: View,
     dy: TensorId,
 ) -> GradientSums {
-    let sums = rec.transient("chunk gradient sums", 2 * norm.partials());
+    let sums = rec.transient("chunk gradient sums", 2 * norm.partials(rec.tuning()));
     let bindings =
         vec![rec.read(x), rec.read(moments), affine.read(), rec.read(dy), rec.write(sums)];
-    let grid = norm.chunk_grid();
-    rec.dispatch(norm.kernel("backward_sums"), bindings, grid, 6 * norm.len() as u64);
-    GradientSums { sums, norm: *norm }
+    let grid = norm.chunk_grid(rec.tuning());
+    rec.dispatch(norm.kernel("backward_sums", rec.tuning()), bindings, grid, 6 * norm.len() as u64);
+    GradientSums { sums, norm: *norm, chunks: norm.chunks(rec.tuning()) }
 }
 
 /// Gradient of the input, through the statistics, plus `addend` if given.
@@ -247,7 +293,7 @@ pub fn backward(
         rec.read(addend.unwrap_or(dy)),
         rec.write(dx),
     ];
-    let kernel = norm.kernel("backward").constant("HAS_ADDEND", addend.is_some());
+    let kernel = norm.kernel("backward", rec.tuning()).constant("HAS_ADDEND", addend.is_some());
     rec.dispatch(kernel, bindings, norm.tile_grid(), 8 * norm.len() as u64);
     dx
 }
@@ -277,7 +323,7 @@ fn combine_sums(
 ) -> TensorId {
     let means = rec.transient("means", 2 * norm.statistics());
     let bindings = vec![rec.read(sums), affine.read(), rec.write(means)];
-    let kernel = norm.kernel("combine_sums").constant("SCALED", scaled);
-    rec.dispatch(kernel, bindings, per_element(norm.statistics()), 4 * norm.partials() as u64);
+    let (kernel, grid) = norm.combination("combine_sums", rec.tuning());
+    rec.dispatch(kernel.constant("SCALED", scaled), bindings, grid, 2 * rec.len(sums) as u64);
     means
 }

@@ -1,11 +1,12 @@
-use super::{GRID, LANES_SCALAR, LANES_VEC4, per_element};
-use crate::gpu::{Kernel, Recorder, Shader, TensorId};
+use super::{GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, lanes_variant, per_element};
+use crate::gpu::{Kernel, Recorder, Shader, TensorId, Tuning};
 
 const RESIDUAL: &str = include_str!("../../shaders/residual.wgsl");
 
-/// `shaders/residual.wgsl` for channels by fours, and one by one.
-pub static SHADERS: [Shader; 2] = [
+/// `shaders/residual.wgsl` for channels by fours, the same with wide loads, and one by one.
+pub static SHADERS: [Shader; 3] = [
     Shader { name: "residual", parts: &[GRID, LANES_VEC4, RESIDUAL] },
+    Shader { name: "residual", parts: &[GRID, LANES_WIDE, RESIDUAL] },
     Shader { name: "residual", parts: &[GRID, LANES_SCALAR, RESIDUAL] },
 ];
 
@@ -48,8 +49,8 @@ impl Shortcut {
         if fours.into_iter().all(|count| count.is_multiple_of(4)) { 4 } else { 1 }
     }
 
-    fn kernel(&self, entry: &'static str) -> Kernel {
-        Kernel::new(&SHADERS[usize::from(self.lanes() == 1)], entry)
+    fn kernel(&self, entry: &'static str, tuning: Tuning) -> Kernel {
+        Kernel::new(&SHADERS[lanes_variant(self.lanes(), tuning)], entry)
             .size("HEIGHT", self.height)
             .size("WIDTH", self.width)
             .size("IN_CHANNELS", self.in_channels)
@@ -72,7 +73,7 @@ pub fn forward(
     let y = rec.transient("residual", len);
     let bindings = vec![rec.read(main), rec.read(x), rec.write(y)];
     let flops = (len + n * s.input_len()) as u64;
-    rec.dispatch(s.kernel("forward"), bindings, per_element(len / s.lanes()), flops);
+    rec.dispatch(s.kernel("forward", rec.tuning()), bindings, per_element(len / s.lanes()), flops);
     y
 }
 
@@ -81,6 +82,11 @@ pub fn backward(rec: &mut Recorder, s: &Shortcut, n: usize, dy: TensorId) -> Ten
     let len = n * s.input_len();
     let dx = rec.transient("shortcut gradient", len);
     let bindings = vec![rec.read(dy), rec.write(dx)];
-    rec.dispatch(s.kernel("backward"), bindings, per_element(len / s.lanes()), len as u64);
+    rec.dispatch(
+        s.kernel("backward", rec.tuning()),
+        bindings,
+        per_element(len / s.lanes()),
+        len as u64,
+    );
     dx
 }

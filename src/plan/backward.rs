@@ -108,7 +108,7 @@ impl Pass<'_> {
             LayerKind::Conv { window, weight, bias } => {
                 if further {
                     let weights = self.parameter(self.parameters, *weight);
-                    let dx = ops::conv::input_gradient(rec, window, n, dy, weights, self.form);
+                    let dx = ops::conv::input_gradient(rec, window, n, dy, weights);
                     flow.add(rec, from, dx);
                 }
                 let (window, weight) = (*window, *weight);
@@ -176,7 +176,7 @@ impl Pass<'_> {
         match delta {
             Delta::Conv { window, weight, x, dy, bias, .. } => {
                 let out = self.parameter(into, *weight);
-                ops::conv::weight_gradient(rec, window, self.n, *x, *dy, weights, self.form, out);
+                ops::conv::weight_gradient(rec, window, self.n, *x, *dy, weights, out);
                 if let Some((bias, sums)) = bias {
                     ops::bias::gradient(rec, *sums, weights, self.parameter(into, *bias));
                 }
@@ -215,7 +215,7 @@ impl Pass<'_> {
                     }
                     _ => {
                         let g = self.parameter(clean_gradient, *weight);
-                        ops::conv::similarity(rec, window, self.n, *x, *dy, g, self.form, rows());
+                        ops::conv::similarity(rec, window, self.n, *x, *dy, g, rows());
                     }
                 }
                 if let Some((bias, sums)) = bias {

@@ -1,10 +1,9 @@
 use super::forward::{Pass, Statistics};
 use super::training::{dataset_tensors, running_tensor, step_tensor};
 use super::{BatchOutputs, DatasetShape, PlanError};
-use crate::gpu::{ElementType, Recorder, Recording};
+use crate::gpu::{ElementType, Recorder, Recording, Tuning};
 use crate::nn::{Network, Shape};
 use crate::ops::batch::{self, Gather, Stream};
-use crate::ops::conv::Form;
 use crate::ops::softmax_cross_entropy as loss;
 
 /// Plans the scoring of `batch` consecutive examples of a data set, from the step's
@@ -20,7 +19,7 @@ pub fn evaluation(
     batch: usize,
     dataset: DatasetShape,
     gather: &Gather,
-    form: Form,
+    tuning: Tuning,
 ) -> Result<(Recording, BatchOutputs), PlanError> {
     let images = Shape::new(gather.height, gather.width, gather.channels);
     if images != network.input() {
@@ -30,6 +29,7 @@ pub fn evaluation(
         return Err(PlanError::Batch { which: "evaluation", batch, available: dataset.len });
     }
     let mut rec = Recorder::new();
+    rec.tune(tuning);
     let step = step_tensor(&mut rec);
     let parameters = rec.external("parameters", ElementType::F32, network.parameters_len);
     let running = running_tensor(&mut rec, network);
@@ -41,7 +41,7 @@ pub fn evaluation(
 
     rec.stage("forward");
     let statistics = running.map_or(Statistics::Batch, Statistics::Running);
-    let pass = Pass { network, n: batch, parameters, step, statistics, stream: 0, form };
+    let pass = Pass { network, n: batch, parameters, step, statistics, stream: 0 };
     let activations = pass.forward(&mut rec, drawn.images);
     rec.label("loss");
     let scores = activations.scores();

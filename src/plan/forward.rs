@@ -2,7 +2,6 @@
 
 use crate::gpu::{Recorder, TensorId};
 use crate::nn::{LayerKind, Network, Normalisation, ParameterId, Shape};
-use crate::ops::conv::Form;
 use crate::ops::{self, View, norm::Norm, residual::Shortcut};
 
 /// The flat vectors that a pass reads, and the ones that change from pass to pass.
@@ -17,7 +16,6 @@ pub(super) struct Pass<'a> {
     pub statistics: Statistics,
     /// Tells the dropout masks of passes apart.
     pub stream: u32,
-    pub form: Form,
 }
 
 /// Where BatchNorm takes its statistics from.
@@ -151,11 +149,10 @@ impl Pass<'_> {
             LayerKind::Conv { window, weight, bias } => {
                 let weights = self.parameter(self.parameters, *weight);
                 let (z, dz) = match direction {
-                    None => (ops::conv::forward(rec, window, n, x, weights, self.form), None),
+                    None => (ops::conv::forward(rec, window, n, x, weights), None),
                     Some(g) => {
                         let tangent = self.parameter(g, *weight);
-                        let (z, dz) =
-                            ops::conv::dual(rec, window, n, x, dx, weights, tangent, self.form);
+                        let (z, dz) = ops::conv::dual(rec, window, n, x, dx, weights, tangent);
                         (z, Some(dz))
                     }
                 };

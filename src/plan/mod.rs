@@ -10,9 +10,8 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::gpu::{GpuError, Recording, TensorId};
+use crate::gpu::{GpuError, Recording, TensorId, Tuning};
 use crate::ops::batch::Gather;
-use crate::ops::conv::Form;
 
 pub use evaluation::evaluation;
 pub use training::training;
@@ -78,9 +77,9 @@ pub struct TrainingOptions {
     pub weighting: Weighting,
     /// Nesterov's momentum instead of the heavy ball.
     pub nesterov: bool,
-    /// How convolutions are computed. With uniform weights the buffers of `parameters` and
+    /// How kernels are written. With uniform weights the buffers of `parameters` and
     /// `clean_gradient` need the usage `UNIFORM` as well.
-    pub form: Form,
+    pub tuning: Tuning,
     /// Where the batches come from.
     pub input: Input,
 }

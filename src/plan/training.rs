@@ -82,6 +82,7 @@ struct Scored {
 impl<'a> Planner<'a> {
     fn new(network: &'a Network, options: &'a TrainingOptions) -> Self {
         let mut rec = Recorder::new();
+        rec.tune(options.tuning);
         let step = step_tensor(&mut rec);
         let len = network.parameters_len;
         let mut vector = |label| rec.external(label, ElementType::F32, len);
@@ -275,7 +276,6 @@ impl<'a> Planner<'a> {
             step: self.step,
             statistics,
             stream,
-            form: self.options.form,
         }
     }
 

@@ -1,9 +1,8 @@
 use super::{ImageSet, Schedule, TrainError};
-use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorId};
+use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorId, Tuning};
 use crate::nn::Network;
 use crate::ops::Step;
 use crate::ops::batch::Gather;
-use crate::ops::conv::Form;
 use crate::plan::{self, Input, Plan, TrainingOptions, Weighting};
 
 /// Options of a training run.
@@ -177,7 +176,7 @@ impl Trainer {
                 clean_batch: options.clean_batch,
                 weighting: options.weighting,
                 nesterov: options.nesterov,
-                form: form(context),
+                tuning: Tuning::of(context),
                 input: Input::Datasets { train: train_shape, clean: clean_shape, gather },
             },
         )?;
@@ -341,7 +340,7 @@ impl Trainer {
         };
         let shape = set.device_shape(&self.context);
         let (recording, outputs) =
-            plan::evaluation(&self.network, batch, shape, &gather, form(&self.context))?;
+            plan::evaluation(&self.network, batch, shape, &gather, Tuning::of(&self.context))?;
         let mut tensors = self.tensors.clone();
         let step = uniform_buffer(&self.context)?;
         tensors.insert("step", step.clone());
@@ -445,14 +444,6 @@ fn check(
         });
     }
     Ok(())
-}
-
-fn form(context: &Context) -> Form {
-    if !context.is_software() {
-        return Form::default();
-    }
-    let wide_loads = context.device.features().contains(wgpu::Features::SHADER_INT64);
-    Form { wide_loads, ..Form::SOFTWARE }
 }
 
 fn required(executable: &Executable, id: TensorId) -> Result<&wgpu::Buffer, GpuError> {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use l2rw::gpu::{
     Context, DeviceTensors, ElementType, Executable, Lifetime, Recorder, ShaderChecks, TensorId,
-    read_back,
+    Tuning, read_back,
 };
 
 /// The device, opened once: software adapters leak memory with every new one.
@@ -23,6 +23,13 @@ pub fn context(checks: ShaderChecks) -> &'static Context {
         [trusted, checked]
     });
     &contexts[usize::from(checks == ShaderChecks::Checked)]
+}
+
+/// A tuning as far as the device of [`context`] offers it.
+pub fn offered(tuning: Tuning) -> Tuning {
+    let features = context(ShaderChecks::Trusted).device.features();
+    let wide_loads = tuning.wide_loads && features.contains(wgpu::Features::SHADER_INT64);
+    Tuning { wide_loads, ..tuning }
 }
 
 /// A recording under construction together with the content of its external tensors.

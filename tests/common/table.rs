@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 
-use l2rw::gpu::{ShaderChecks, TensorId};
+use l2rw::gpu::{ShaderChecks, TensorId, Tuning};
 
-use super::device::Bench;
+use super::device::{Bench, offered};
 
 /// Half the distance between neighbouring `f32` around 1: the error of one rounding.
 const ROUNDING: f64 = f32::EPSILON as f64 / 2.0;
@@ -109,19 +109,25 @@ impl Expected {
     }
 }
 
-/// Records and runs every case in both modes and reports all that fail.
+/// Records and runs every case in both modes and both tunings, of each combination every other case,
+/// and reports all that fail.
 #[track_caller]
 pub fn assert_table<Case: Debug>(
     cases: &[Case],
     record: impl Fn(&Case, &mut Bench, &mut Expected),
 ) {
     let mut failures = Vec::new();
-    for case in cases {
-        for checks in [ShaderChecks::Trusted, ShaderChecks::Checked] {
+    for (index, case) in cases.iter().enumerate() {
+        let mut tunings = [Tuning::GPU, Tuning::SOFTWARE].map(offered);
+        tunings.rotate_left(index % 2);
+        for (checks, tuning) in
+            [ShaderChecks::Trusted, ShaderChecks::Checked].into_iter().zip(tunings)
+        {
             let (mut bench, mut expected) = (Bench::new(), Expected::default());
+            bench.rec.tune(tuning);
             record(case, &mut bench, &mut expected);
             let differences = expected.differences(bench, checks);
-            failures.extend(differences.iter().map(|d| format!("{case:?}\n    {d}")));
+            failures.extend(differences.iter().map(|d| format!("{case:?} {tuning:?}\n    {d}")));
         }
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));

@@ -1,11 +1,10 @@
-use l2rw::gpu::ShaderChecks;
-use l2rw::ops::conv::Form;
+use l2rw::gpu::{ShaderChecks, Tuning};
 use l2rw::ops::{View, Window, conv, gram};
 use l2rw::reference;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
-use super::device::Bench;
+use super::device::{Bench, offered};
 use super::table::{Expected, Tolerance, assert_table};
 use super::values::values;
 
@@ -48,13 +47,6 @@ fn cases() -> Vec<Case> {
     windows.into_iter().map(|(n, window)| Case { n, window }).collect()
 }
 
-/// Every choice that a form has, alone or among others; what networks take, they are tested with.
-const FORMS: [Form; 3] = [
-    Form { composed_dual: false, uniform_weights: false, wide_loads: false, two_blocks: false },
-    Form { composed_dual: false, uniform_weights: true, wide_loads: false, two_blocks: true },
-    Form { composed_dual: true, uniform_weights: false, wide_loads: true, two_blocks: true },
-];
-
 struct Data {
     x: Vec<f64>,
     dx: Vec<f64>,
@@ -85,31 +77,24 @@ fn record_passes(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expecte
     let tolerance = Tolerance::sums(&[w.patch_len()], 1.0);
     let twice = Tolerance::sums(&[2 * w.patch_len()], 1.0);
 
-    for form in FORMS {
-        let z = conv::forward(&mut bench.rec, w, n, x, weights, form);
-        let reference = reference::conv::forward(w, n, &data.x, &data.weights);
-        expected.floats("forward", z, reference, tolerance);
-    }
+    let z = conv::forward(&mut bench.rec, w, n, x, weights);
+    let reference = reference::conv::forward(w, n, &data.x, &data.weights);
+    expected.floats("forward", z, reference, tolerance);
 
     for tangent in [None, Some(&data.dx)] {
         let dx = tangent.map(|_| dx);
-        let duals = FORMS
-            .map(|form| conv::dual(&mut bench.rec, w, n, x, dx, weights, weights_tangent, form));
+        let (z, dz) = conv::dual(&mut bench.rec, w, n, x, dx, weights, weights_tangent);
         let tangent = tangent.map(Vec::as_slice);
         let (ref_z, ref_dz) =
             reference::conv::dual(w, n, &data.x, tangent, &data.weights, &data.weights_tangent);
-        for (z, dz) in duals {
-            expected.floats("dual value", z, ref_z.clone(), tolerance);
-            expected.floats("dual tangent", dz, ref_dz.clone(), twice);
-        }
+        expected.floats("dual value", z, ref_z, tolerance);
+        expected.floats("dual tangent", dz, ref_dz, twice);
     }
 
-    for form in FORMS {
-        let gradient = conv::input_gradient(&mut bench.rec, w, n, dy, weights, form);
-        let reference = reference::conv::input_gradient(w, n, &data.dy, &data.weights);
-        let tolerance = Tolerance::sums(&[w.kernel_h * w.kernel_w * w.out_channels], 1.0);
-        expected.floats("input gradient", gradient, reference, tolerance);
-    }
+    let gradient = conv::input_gradient(&mut bench.rec, w, n, dy, weights);
+    let reference = reference::conv::input_gradient(w, n, &data.dy, &data.weights);
+    let tolerance = Tolerance::sums(&[w.kernel_h * w.kernel_w * w.out_channels], 1.0);
+    expected.floats("input gradient", gradient, reference, tolerance);
 }
 
 fn record_weight_gradients(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
@@ -117,24 +102,19 @@ fn record_weight_gradients(n: usize, w: &Window, bench: &mut Bench, expected: &m
     let (x, dy) = (bench.floats(&data.x), bench.floats(&data.dy));
     let tolerance = Tolerance::sums(&[n * w.out_positions()], 1.0);
 
-    for form in [Form::default(), Form::SOFTWARE] {
-        let out = bench.rec.transient("gradient", w.weight_len());
-        let view = View::whole(&bench.rec, out);
-        conv::weight_gradient(&mut bench.rec, w, n, x, dy, None, form, view);
-        let reference = reference::conv::weight_gradient(w, n, &data.x, &data.dy, None);
-        expected.floats("weight gradient", out, reference, tolerance);
-    }
+    let out = bench.rec.transient("gradient", w.weight_len());
+    let view = View::whole(&bench.rec, out);
+    conv::weight_gradient(&mut bench.rec, w, n, x, dy, None, view);
+    let reference = reference::conv::weight_gradient(w, n, &data.x, &data.dy, None);
+    expected.floats("weight gradient", out, reference, tolerance);
 
     let (example_weights, nan_x, nan_dy) = weighted_examples(n, w, &data);
     let [weights, x, dy] = [&example_weights, &nan_x, &nan_dy].map(|v| bench.floats(v));
-    for form in [Form::default(), Form::SOFTWARE] {
-        let out = bench.rec.transient("weighted gradient", w.weight_len());
-        let view = View::whole(&bench.rec, out);
-        conv::weight_gradient(&mut bench.rec, w, n, x, dy, Some(weights), form, view);
-        let reference =
-            reference::conv::weight_gradient(w, n, &nan_x, &nan_dy, Some(&example_weights));
-        expected.floats("weighted gradient", out, reference, tolerance);
-    }
+    let out = bench.rec.transient("weighted gradient", w.weight_len());
+    let view = View::whole(&bench.rec, out);
+    conv::weight_gradient(&mut bench.rec, w, n, x, dy, Some(weights), view);
+    let reference = reference::conv::weight_gradient(w, n, &nan_x, &nan_dy, Some(&example_weights));
+    expected.floats("weighted gradient", out, reference, tolerance);
 }
 
 /// Weights, every third of them 0, with inputs and gradients that are NaN where the weight is 0.
@@ -153,21 +133,19 @@ fn record_similarities(n: usize, w: &Window, bench: &mut Bench, expected: &mut E
     let (data, m) = (Data::new(n, w), 2);
     let (x, dy) = (bench.floats(&data.x), bench.floats(&data.dy));
 
-    let rows = conv::per_example_gradient(&mut bench.rec, w, n, x, dy, Form::SOFTWARE);
+    let rows = conv::per_example_gradient(&mut bench.rec, w, n, x, dy);
     let reference = reference::conv::per_example_gradient(w, n, &data.x, &data.dy);
     let tolerance = Tolerance::sums(&[w.out_positions()], 1.0);
     expected.floats("per-example gradient", rows, reference, tolerance);
 
     let g = bench.floats(&data.weights);
     let g = View::whole(&bench.rec, g);
-    for form in FORMS {
-        let out = bench.rec.transient("similarity", n);
-        let view = View::whole(&bench.rec, out);
-        conv::similarity(&mut bench.rec, w, n, x, dy, g, form, view);
-        let reference = reference::conv::similarity(w, n, &data.x, &data.dy, &data.weights);
-        let tolerance = Tolerance::sums(&[w.patch_len(), w.output_len()], 1.0);
-        expected.floats("similarity", out, reference, tolerance);
-    }
+    let out = bench.rec.transient("similarity", n);
+    let view = View::whole(&bench.rec, out);
+    conv::similarity(&mut bench.rec, w, n, x, dy, g, view);
+    let reference = reference::conv::similarity(w, n, &data.x, &data.dy, &data.weights);
+    let tolerance = Tolerance::sums(&[w.patch_len(), w.output_len()], 1.0);
+    expected.floats("similarity", out, reference, tolerance);
 
     let (clean_x, clean_dy) = (values(7, m * w.input_len()), values(8, m * w.output_len()));
     let clean = gram::Clean { m, x: bench.floats(&clean_x), dy: bench.floats(&clean_dy) };
@@ -222,6 +200,18 @@ fn weight_gradients_over_many_splits_equal_the_twin() {
 }
 
 prop_compose! {
+    /// Any choice of kernels that the device offers.
+    fn any_tuning()(
+        (composed_dual, uniform_weights, two_blocks, wide_loads, trees) in any::<(bool, bool, bool, bool, bool)>(),
+        (split_invocations, chunk) in (1_usize..5000, 1_usize..40),
+    ) -> Tuning {
+        let all = Tuning { wide_loads: true, ..Tuning::SOFTWARE };
+        let wide_loads = wide_loads && offered(all).wide_loads;
+        Tuning { composed_dual, uniform_weights, wide_loads, two_blocks, split_invocations, chunk, trees }
+    }
+}
+
+prop_compose! {
     fn any_window()(
         (height, width) in (1_usize..9, 1_usize..12),
         in_channels in prop::sample::select(vec![1_usize, 2, 3, 4, 8]),
@@ -243,16 +233,20 @@ fn convolutions_over_any_window_equal_the_twins() {
     // Every shrinking step compiles pipelines anew.
     let config =
         Config { cases: 24, max_shrink_iters: 50, failure_persistence: None, ..Config::default() };
-    let compared = TestRunner::new(config).run(&(1_usize..4, any_window()), |(n, window)| {
-        let (mut bench, mut expected) = (Bench::new(), Expected::default());
-        record_passes(n, &window, &mut bench, &mut expected);
-        record_weight_gradients(n, &window, &mut bench, &mut expected);
-        let differences = expected.differences(bench, ShaderChecks::Trusted);
-        if differences.is_empty() {
-            Ok(())
-        } else {
-            Err(TestCaseError::fail(differences.join("\n")))
-        }
-    });
+    let compared = TestRunner::new(config).run(
+        &(1_usize..4, any_window(), any_tuning()),
+        |(n, window, tuning)| {
+            let (mut bench, mut expected) = (Bench::new(), Expected::default());
+            bench.rec.tune(tuning);
+            record_passes(n, &window, &mut bench, &mut expected);
+            record_weight_gradients(n, &window, &mut bench, &mut expected);
+            let differences = expected.differences(bench, ShaderChecks::Trusted);
+            if differences.is_empty() {
+                Ok(())
+            } else {
+                Err(TestCaseError::fail(differences.join("\n")))
+            }
+        },
+    );
     compared.unwrap_or_else(|error| panic!("{error}"));
 }
