@@ -1,7 +1,7 @@
 // Matrix products c [ROWS, COLUMNS·LANES] of row-major factors, either of which may be transposed.
 //
-// One invocation computes a tile: TILE neighbouring rows by WIDE blocks of LANES columns. Lanes,
-// Block and the functions on them are in matmul_vec4.wgsl and matmul_scalar.wgsl.
+// One invocation computes a tile: TILE neighbouring rows by WIDE blocks of LANES columns. Block and
+// the functions on it are in matmul_vec4.wgsl and matmul_scalar.wgsl.
 
 override ROWS: i32;
 // Terms of each sum: in blocks of LANES for nn and nt, one by one for tn.
@@ -11,13 +11,15 @@ override COLUMNS: i32;
 // Whether tiles fill the rows exactly.
 override EXACT: bool;
 
+const W: i32 = i32(LANES);
+
 // From the header: TILE, WIDE (1 or 2; divides COLUMNS).
 alias Tile = array<Lanes, TILE * WIDE>;
 alias Inputs = array<Lanes, TILE>;
 
-@group(0) @binding(0) var<storage, read> a: array<Lanes>;
-@group(0) @binding(1) var<storage, read> b: array<Lanes>;
-@group(0) @binding(2) var<storage, read_write> c: array<Lanes>;
+@group(0) @binding(0) var<storage, read> a: array<Stored>;
+@group(0) @binding(1) var<storage, read> b: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> c: array<Stored>;
 
 struct Place { row: i32, column: i32 }
 
@@ -31,8 +33,8 @@ fn store(p: Place, tile: ptr<function, Tile>) {
     for (var r = 0; r < i32(TILE); r++) {
         if EXACT || p.row + r < ROWS {
             let at = (p.row + r) * COLUMNS + p.column;
-            c[at] = (*tile)[r];
-            if WIDE > 1u { c[at + 1] = (*tile)[i32(TILE) + r]; }
+            c[at] = stored((*tile)[r]);
+            if WIDE > 1u { c[at + 1] = stored((*tile)[i32(TILE) + r]); }
         }
     }
 }
@@ -41,7 +43,7 @@ fn load_rows(p: Place, k: i32, rows: ptr<function, Inputs>) {
     for (var r = 0; r < i32(TILE); r++) {
         (*rows)[r] = Lanes();
         if EXACT || p.row + r < ROWS {
-            (*rows)[r] = a[(p.row + r) * DEPTH + k];
+            (*rows)[r] = load(a[(p.row + r) * DEPTH + k]);
         }
     }
 }
@@ -61,7 +63,7 @@ fn add_nt(tile: ptr<function, Tile>, rows: ptr<function, Inputs>, wide: i32, blo
 
 fn add_tn(tile: ptr<function, Tile>, rows: ptr<function, Inputs>, wide: i32, row: Lanes) {
     for (var r = 0; r < i32(TILE); r++) {
-        (*tile)[wide * i32(TILE) + r] += lane((*rows)[r / LANES], r % LANES) * row;
+        (*tile)[wide * i32(TILE) + r] += lane((*rows)[r / W], r % W) * row;
     }
 }
 
@@ -76,7 +78,7 @@ fn nn(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) gro
     for (var k = 0; k < DEPTH; k++) {
         var rows: Inputs;
         load_rows(p, k, &rows);
-        let at = k * LANES * COLUMNS + p.column;
+        let at = k * W * COLUMNS + p.column;
         add_nn(&tile, &rows, 0, block_at(at, COLUMNS));
         if WIDE > 1u { add_nn(&tile, &rows, 1, block_at(at + 1, COLUMNS)); }
     }
@@ -94,9 +96,9 @@ fn nt(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) gro
     for (var k = 0; k < DEPTH; k++) {
         var rows: Inputs;
         load_rows(p, k, &rows);
-        let at = p.column * LANES * DEPTH + k;
+        let at = p.column * W * DEPTH + k;
         add_nt(&tile, &rows, 0, block_at(at, DEPTH));
-        if WIDE > 1u { add_nt(&tile, &rows, 1, block_at(at + LANES * DEPTH, DEPTH)); }
+        if WIDE > 1u { add_nt(&tile, &rows, 1, block_at(at + W * DEPTH, DEPTH)); }
     }
     store(p, &tile);
 }
@@ -111,14 +113,14 @@ fn tn(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) gro
     var tile: Tile;
     for (var k = 0; k < DEPTH; k++) {
         var rows: Inputs;
-        for (var i = 0; i < i32(TILE) / LANES; i++) {
-            if EXACT || p.row + i * LANES < ROWS {
-                rows[i] = a[(k * ROWS + p.row) / LANES + i];
+        for (var i = 0; i < i32(TILE) / W; i++) {
+            if EXACT || p.row + i * W < ROWS {
+                rows[i] = load(a[(k * ROWS + p.row) / W + i]);
             }
         }
         let at = k * COLUMNS + p.column;
-        add_tn(&tile, &rows, 0, b[at]);
-        if WIDE > 1u { add_tn(&tile, &rows, 1, b[at + 1]); }
+        add_tn(&tile, &rows, 0, load(b[at]));
+        if WIDE > 1u { add_tn(&tile, &rows, 1, load(b[at + 1])); }
     }
     store(p, &tile);
 }

@@ -1,8 +1,5 @@
 // Register blocks of 1 by 1: for any size.
-alias Lanes = f32;
 alias Block = f32;
-
-const LANES: i32 = 1;
 
 fn block_at(i: i32, pitch: i32) -> Block {
     return b[i];

@@ -87,8 +87,11 @@ fn other_operations() -> Recording {
         convolution(&mut rec, &Window::same(4, 6, in_channels, out_channels, 3, 2), a, b);
     }
     for (m, k, n) in [(12, 8, 8), (12, 9, 4), (12, 6, 5)] {
-        for product in [matmul::nn, matmul::nt, matmul::tn] {
-            product(&mut rec, m, k, n, a, b);
+        for tuning in [Tuning::GPU, Tuning::SOFTWARE] {
+            rec.tune(tuning);
+            for product in [matmul::nn, matmul::nt, matmul::tn] {
+                product(&mut rec, m, k, n, a, b);
+            }
         }
     }
     rec.finish().expect("a valid recording")

@@ -1,25 +1,17 @@
-use super::{GRID, per_element};
+use super::{GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, lanes_variant, per_element};
 use crate::gpu::{Kernel, Recorder, Shader, TensorId};
 
-/// `shaders/matmul.wgsl` for sizes that are multiples of 4.
-pub static VEC4: Shader = Shader {
-    name: "matmul",
-    parts: &[
-        GRID,
-        include_str!("../../shaders/matmul_vec4.wgsl"),
-        include_str!("../../shaders/matmul.wgsl"),
-    ],
-};
+const VEC4: &str = include_str!("../../shaders/matmul_vec4.wgsl");
+const SCALAR: &str = include_str!("../../shaders/matmul_scalar.wgsl");
+const MATMUL: &str = include_str!("../../shaders/matmul.wgsl");
 
-/// `shaders/matmul.wgsl` for other sizes.
-pub static SCALAR: Shader = Shader {
-    name: "matmul",
-    parts: &[
-        GRID,
-        include_str!("../../shaders/matmul_scalar.wgsl"),
-        include_str!("../../shaders/matmul.wgsl"),
-    ],
-};
+/// `shaders/matmul.wgsl` for sizes that are multiples of 4, the same with wide loads, and for other
+/// sizes.
+pub static SHADERS: [Shader; 3] = [
+    Shader { name: "matmul", parts: &[GRID, LANES_VEC4, VEC4, MATMUL] },
+    Shader { name: "matmul", parts: &[GRID, LANES_WIDE, VEC4, MATMUL] },
+    Shader { name: "matmul", parts: &[GRID, LANES_SCALAR, SCALAR, MATMUL] },
+];
 
 /// Rows of a register tile.
 const TILE: usize = 8;
@@ -59,7 +51,7 @@ fn product(
     let tile = TILE.min(m.next_multiple_of(lanes));
     let columns = n / lanes;
     let wide = if columns.is_multiple_of(2) { 2 } else { 1 };
-    let shader = if lanes == 4 { &VEC4 } else { &SCALAR };
+    let shader = &SHADERS[lanes_variant(lanes, rec.tuning())];
     let kernel = Kernel::new(shader, entry)
         .size("ROWS", m)
         .size("DEPTH", depth)
