@@ -177,8 +177,9 @@ impl ResNet {
 }
 
 /// A network by name: `mlp`, `lenet5`, `mnist_lenet`, `caffe_lenet`, `resnet<depth>`,
-/// `wrn-<depth>-<factor>`, residual networks with the suffixes `-w<width>` (channels of the first stage) and `-gn<groups>`
-/// (GroupNorm instead of `norm`), e.g. `resnet8-w8`, `resnet20-gn8`, `wrn-28-10`.
+/// `wrn-<depth>-<factor>`, residual networks with the suffixes `-w<width>` (channels of the first
+/// stage) and `-gn<groups>` (GroupNorm instead of `norm`), e.g. `resnet8-w8`, `resnet20-gn8`,
+/// `wrn-28-10`.
 ///
 /// # Errors
 /// When the name is unknown, or the network does not suit the input.
@@ -198,13 +199,12 @@ pub fn by_name(
 }
 
 fn residual_by_name(name: &str, norm: Normalisation) -> Result<ResNet, BuildError> {
-    let unknown = || {
-        BuildError {
+    let unknown = || BuildError {
         layer: name.into(),
         reason: "no network has this name; choose mlp, lenet5, mnist_lenet, caffe_lenet, \
-                 resnet<depth> or wrn-<depth>-<factor>, with -w<width> or -gn<groups> behind the last two"
+                 resnet<depth> or wrn-<depth>-<factor>, with -w<width> or -gn<groups> behind \
+                 the last two"
             .into(),
-    }
     };
     let number = |text: &str| text.parse::<usize>().map_err(|_| unknown());
     let (wide, rest) = match (name.strip_prefix("resnet"), name.strip_prefix("wrn-")) {
