@@ -6,6 +6,7 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::module::avg_pool2d;
+use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor};
 
 /// Either network, so that one training step serves both.
@@ -136,8 +137,7 @@ fn shortcut(x: Tensor<4>, stride: usize, [n, width, h, w]: [usize; 4]) -> Tensor
     if stride == 1 {
         return x;
     }
-    let size = [stride, stride];
-    let pooled = avg_pool2d(x, size, size, [0, 0], true, false);
+    let pooled = avg_pool2d(x, AvgPoolOptions::new([stride, stride]));
     let channels = pooled.dims()[1];
     let before = (width - channels) / 2;
     let zeros = |count| Tensor::<4>::zeros([n, count, h, w], &pooled.device());
