@@ -22,8 +22,11 @@ pub struct Row {
     pub gflop_growth: Option<f64>,
 }
 
-/// What varies, and the model, n and m of each point.
-const SERIES: [(&str, &[(&str, usize, usize)]); 4] = [
+/// Model, n and m.
+type Point = (&'static str, usize, usize);
+
+/// What varies, and the points of the series.
+const SERIES: [(&str, &[Point]); 4] = [
     ("n", &[("resnet8", 25, 50), ("resnet8", 50, 50), ("resnet8", 100, 50), ("resnet8", 200, 50)]),
     (
         "m",

@@ -14,6 +14,9 @@ use crate::support::{
     time_step, trainer,
 };
 
+/// Enough: a stage is the sum over many dispatches, and every round takes three steps.
+const MOST_ROUNDS: usize = 3;
+
 /// An L2RW step by the network's own route, n = m.
 #[derive(Serialize)]
 pub struct Model {
@@ -60,7 +63,7 @@ pub fn measure(context: &Context, networks: &[Network], rounds: usize) -> Result
     let mut models = Vec::new();
     for network in networks {
         bar.set_message(format!("stages of {}", network.name));
-        models.push(model(context, network, rounds)?);
+        models.push(model(context, network, rounds.min(MOST_ROUNDS))?);
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -70,13 +73,18 @@ pub fn measure(context: &Context, networks: &[Network], rounds: usize) -> Result
 
 fn model(context: &Context, network: &Network, rounds: usize) -> Result<Model> {
     let mut trainer = trainer(context, network, BATCH, BATCH, l2rw(None))?;
+    // The first step compiles.
     time_step(&mut trainer)?;
-    let before = context.submissions();
+    let (mut host, mut encode, mut submit) = (Vec::new(), Vec::new(), Vec::new());
+    let mut submissions = 0;
     for _ in 0..rounds {
-        time_step(&mut trainer)?;
+        let before = context.submissions();
+        host.push(host_seconds(context, &mut trainer)?);
+        submissions += context.submissions() - before;
+        let (encoding, submitting) = encode_and_submit(context, &trainer)?;
+        encode.push(encoding);
+        submit.push(submitting);
     }
-    let submissions_per_step = (context.submissions() - before) as f64 / rounds as f64;
-    let (host_s, encode_s, submit_s) = host_times(context, &mut trainer, rounds)?;
     let recording = &trainer.plan().recording;
     let seconds = dispatch_seconds(context, trainer.executable(), rounds)?;
     let seconds: Vec<f64> = seconds.into_iter().map(|spread| spread.median).collect();
@@ -87,40 +95,36 @@ fn model(context: &Context, network: &Network, rounds: usize) -> Result<Model> {
         similarity: trainer.plan().similarity.map(similarity_name),
         stages: stages(recording, &seconds),
         dispatches: seconds.len(),
-        submissions_per_step,
-        encode_s,
-        submit_s,
-        host_s,
+        submissions_per_step: submissions as f64 / rounds as f64,
+        encode_s: Spread::of(encode)?,
+        submit_s: Spread::of(submit)?,
+        host_s: Spread::of(host)?,
         memory: memory(&trainer),
     })
 }
 
-/// Seconds of a whole step on the host, of encoding alone, and of submitting alone. The queue is
-/// empty at the start of each.
-fn host_times(
-    context: &Context,
-    trainer: &mut Trainer,
-    rounds: usize,
-) -> Result<(Spread, Spread, Spread)> {
-    let (mut steps, mut encodes, mut submits) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        let start = Instant::now();
-        trainer.step()?;
-        steps.push(start.elapsed().as_secs_f64());
-        trainer.take_report(true)?;
-        context.device.poll(wgpu::PollType::wait_indefinitely())?;
+/// Seconds until a step returns, its results not awaited. The queue is empty before and after.
+fn host_seconds(context: &Context, trainer: &mut Trainer) -> Result<f64> {
+    let start = Instant::now();
+    trainer.step()?;
+    let seconds = start.elapsed().as_secs_f64();
+    trainer.take_report(true)?;
+    context.device.poll(wgpu::PollType::wait_indefinitely())?;
+    Ok(seconds)
+}
 
-        let start = Instant::now();
-        let mut encoder = context.device.create_command_encoder(&Default::default());
-        trainer.executable().encode(&mut encoder.begin_compute_pass(&Default::default()));
-        let commands = encoder.finish();
-        encodes.push(start.elapsed().as_secs_f64());
-        let start = Instant::now();
-        context.queue.submit([commands]);
-        submits.push(start.elapsed().as_secs_f64());
-        context.device.poll(wgpu::PollType::wait_indefinitely())?;
-    }
-    Ok((Spread::of(steps)?, Spread::of(encodes)?, Spread::of(submits)?))
+/// Seconds of encoding the iteration, and of submitting it. The queue is empty before and after.
+fn encode_and_submit(context: &Context, trainer: &Trainer) -> Result<(f64, f64)> {
+    let start = Instant::now();
+    let mut encoder = context.device.create_command_encoder(&Default::default());
+    trainer.executable().encode(&mut encoder.begin_compute_pass(&Default::default()));
+    let commands = encoder.finish();
+    let encoding = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    context.queue.submit([commands]);
+    let submitting = start.elapsed().as_secs_f64();
+    context.device.poll(wgpu::PollType::wait_indefinitely())?;
+    Ok((encoding, submitting))
 }
 
 fn stages(recording: &Recording, seconds: &[f64]) -> Vec<Stage> {

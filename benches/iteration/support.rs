@@ -161,11 +161,15 @@ pub fn executable(context: &Context, recording: Recording) -> Result<Executable>
     Ok(Executable::new(context, recording, &tensors)?)
 }
 
-/// A line on the terminal that says what is being measured; tables go to standard output.
+/// A line on the terminal, or in the log, that says what is being measured; tables go to standard
+/// output.
 pub fn progress(steps: usize, what: &str) -> ProgressBar {
     let bar = ProgressBar::new(steps as u64).with_message(what.to_owned());
     let style = ProgressStyle::with_template("{msg:<32} {bar:30} {pos}/{len} {elapsed}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    if bar.is_hidden() {
+        eprintln!("measuring {what}");
+    }
     bar.tick();
     bar
 }
