@@ -16,7 +16,8 @@ help:
 	@echo "make demo    noisy labels against plain training and against learned weights, in minutes;"
 	@echo "             the data is synthetic, ARGS=\"--data DIR\" takes your own; pictures in out/demo"
 	@echo "make test    build, formatting, lints, documentation and all tests"
-	@echo "make bench   time of an L2RW step against a plain one; also written to target/bench.json"
+	@echo "make bench   L2RW steps against plain ones, stages, memory, start, kernels against the"
+	@echo "             adapter's peaks; also written to target/bench.json; ARGS=\"--help\" lists more"
 	@echo
 	@echo "All of them run on a GPU, or on Mesa's software driver, which they install on Linux"
 	@echo "where there is no Vulkan driver (apt, dnf and pacman)."

@@ -44,6 +44,17 @@ fn units(plan: &Plan, network: &Network) -> f64 {
 }
 
 #[test]
+fn the_lenet_of_caffes_example_has_its_431080_parameters() {
+    let network = zoo::by_name("caffe_lenet", Shape::new(28, 28, 1), 10, Normalisation::batch());
+    let network = network.unwrap();
+    let convolutions = 25 * 20 + 20 + 25 * 20 * 50 + 50;
+    assert_eq!(network.parameter_count(), convolutions + 800 * 500 + 500 + 5000 + 10);
+    assert_eq!(network.parameter_count(), 431_080);
+    assert_eq!(network.name, "caffe_lenet");
+    assert!(!network.mixes_examples());
+}
+
+#[test]
 fn the_default_route_is_tangent_where_examples_mix_and_per_layer_where_not() {
     let mixing = plan(&resnet(Normalisation::batch()), l2rw(None), 4, 4);
     let separate = plan(&resnet(Normalisation::group(4)), l2rw(None), 4, 4);

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use l2rw::gpu::{ElementType, Kernel, Recorder, Recording, TensorId, Tuning};
-use l2rw::nn::zoo::{ResNet, lenet5, mlp, mnist_lenet};
+use l2rw::nn::zoo::{ResNet, caffe_lenet, lenet5, mlp, mnist_lenet};
 use l2rw::nn::{Network, Normalisation, Shape};
 use l2rw::ops::batch::Gather;
 use l2rw::ops::{View, Window, add, conv, matmul};
@@ -28,6 +28,7 @@ fn networks() -> Vec<Network> {
         mlp(image, &[12, 7], 4),
         lenet5(Shape::new(13, 14, 1), 3),
         mnist_lenet(Shape::new(8, 9, 1), 2),
+        caffe_lenet(Shape::new(16, 17, 1), 3),
         resnet(Normalisation::batch(), [8, 16, 32]),
         resnet(Normalisation::batch_paper(), [8, 16, 32]),
         resnet(Normalisation::group(4), [8, 16, 32]),

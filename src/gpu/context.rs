@@ -114,6 +114,7 @@ impl Context {
     /// Makes a buffer and fills it.
     ///
     /// # Errors
+    /// [`GpuError::TensorTooLarge`] when no buffer of the device holds it,
     /// [`GpuError::OutOfMemory`] when the device has no room for it.
     pub fn upload(
         &self,
@@ -121,8 +122,9 @@ impl Context {
         content: &[u8],
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer, GpuError> {
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let size = content.len().next_multiple_of(4).max(4) as u64;
+        check_buffer_size(&self.device.limits(), label, size)?;
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size,
@@ -248,6 +250,20 @@ impl Context {
         });
         Pipeline { pipeline, layout }
     }
+}
+
+/// Refuses a tensor that no buffer of the device holds.
+pub(super) fn check_buffer_size(
+    limits: &wgpu::Limits,
+    tensor: &str,
+    bytes: u64,
+) -> Result<(), GpuError> {
+    let limit = limits.max_buffer_size;
+    if bytes > limit {
+        let (tensor, limit_name) = (tensor.to_owned(), "max_buffer_size");
+        return Err(GpuError::TensorTooLarge { tensor, bytes, limit, limit_name });
+    }
+    Ok(())
 }
 
 async fn fastest_adapter(instance: &wgpu::Instance) -> Result<wgpu::Adapter, GpuError> {

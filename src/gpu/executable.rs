@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use super::context::check_buffer_size;
 use super::{Access, Context, Dispatch, GpuError, Lifetime, Recording, TensorId, memory};
 
 /// Buffers that the caller supplies for the external tensors of a recording, by label.
@@ -151,6 +152,12 @@ fn check_limits(limits: &wgpu::Limits, recording: &Recording) -> Result<(), GpuE
                 return Err(GpuError::DispatchTooLarge { dispatch, what, needed, limit });
             }
         }
+    }
+    // Bound in parts, a tensor may fit every binding and still no buffer.
+    let owned =
+        |tensor: &&super::Tensor| matches!(tensor.lifetime, Lifetime::Transient | Lifetime::Output);
+    for tensor in recording.tensors.iter().filter(owned) {
+        check_buffer_size(limits, &tensor.label, tensor.bytes())?;
     }
     Ok(())
 }

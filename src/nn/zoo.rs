@@ -60,6 +60,26 @@ pub fn lenet5(input: Shape, classes: usize) -> Result<Network, BuildError> {
     b.build()
 }
 
+/// The LeNet of Caffe's MNIST example, which later frameworks took over: two 5×5 convolutions of 20
+/// and 50 channels without padding, each followed by 2×2 max pooling; then 500 hidden units, the
+/// only ones with a ReLU.
+///
+/// # Errors
+/// When the input is smaller than 16×16 or there are fewer than two classes.
+pub fn caffe_lenet(input: Shape, classes: usize) -> Result<Network, BuildError> {
+    let mut b = Network::builder("caffe_lenet", input);
+    b.weight_init(Init::HeFanIn);
+    let mut x = b.input();
+    for (index, filters) in (1..).zip([20, 50]) {
+        x = b.conv(&format!("conv{index}"), x, filters, 5, 1, Padding::Valid, true);
+        x = b.max_pool(&format!("pool{index}"), x, 2, 2, Padding::Valid);
+    }
+    x = b.linear("fc1", x, 500);
+    x = b.relu("relu", x);
+    b.linear("fc2", x, classes);
+    b.build()
+}
+
 /// Options of a residual network.
 #[derive(Clone, Debug)]
 pub struct ResNet {
@@ -156,9 +176,10 @@ impl ResNet {
     }
 }
 
-/// A network by name: `mlp`, `lenet5`, `mnist_lenet`, `resnet<depth>`, `wrn-<depth>-<factor>`,
-/// residual networks with the suffixes `-w<width>` (channels of the first stage) and `-gn<groups>`
-/// (GroupNorm instead of `norm`), e.g. `resnet8-w8`, `resnet20-gn8`, `wrn-28-10`.
+/// A network by name: `mlp`, `lenet5`, `mnist_lenet`, `caffe_lenet`, `resnet<depth>`,
+/// `wrn-<depth>-<factor>`, residual networks with the suffixes `-w<width>` (channels of the first
+/// stage) and `-gn<groups>` (GroupNorm instead of `norm`), e.g. `resnet8-w8`, `resnet20-gn8`,
+/// `wrn-28-10`.
 ///
 /// # Errors
 /// When the name is unknown, or the network does not suit the input.
@@ -172,6 +193,7 @@ pub fn by_name(
         "mlp" => mlp(input, &[256, 128], classes),
         "lenet5" => lenet5(input, classes),
         "mnist_lenet" => mnist_lenet(input, classes),
+        "caffe_lenet" => caffe_lenet(input, classes),
         _ => residual_by_name(name, norm)?.build(name, input, classes),
     }
 }
@@ -179,8 +201,9 @@ pub fn by_name(
 fn residual_by_name(name: &str, norm: Normalisation) -> Result<ResNet, BuildError> {
     let unknown = || BuildError {
         layer: name.into(),
-        reason: "no network has this name; choose mlp, lenet5, mnist_lenet, resnet<depth> or \
-                 wrn-<depth>-<factor>, with -w<width> or -gn<groups> behind the last two"
+        reason: "no network has this name; choose mlp, lenet5, mnist_lenet, caffe_lenet, \
+                 resnet<depth> or wrn-<depth>-<factor>, with -w<width> or -gn<groups> behind \
+                 the last two"
             .into(),
     };
     let number = |text: &str| text.parse::<usize>().map_err(|_| unknown());

@@ -251,6 +251,12 @@ impl Trainer {
         Ok(crate::gpu::profile(&self.context, &self.executable)?)
     }
 
+    /// The iteration bound to the device: encodes without submitting. Each run of it takes the last
+    /// step again.
+    pub fn executable(&self) -> &Executable {
+        &self.executable
+    }
+
     /// Device memory of the iteration's activations in bytes.
     pub fn activation_bytes(&self) -> u64 {
         self.executable.allocated_bytes()
