@@ -9,8 +9,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use l2rw::gpu::Context;
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
-use l2rw::plan::{Similarity, Weighting};
+use l2rw::plan::Similarity;
 use l2rw::train::{ImageSet, Trainer, TrainerOptions};
+use l2rw::weighting::{L2rw, Uniform, Weighting};
 use serde::Serialize;
 
 /// One line of the result.
@@ -43,7 +44,7 @@ fn trainer(
     context: &Context,
     network: &Network,
     m: usize,
-    weighting: Weighting,
+    weighting: impl Into<Weighting>,
 ) -> Result<Trainer> {
     let shape = network.input();
     let count = 1000;
@@ -86,11 +87,8 @@ fn measure(context: &Context, network: &Network, m: usize) -> Result<Vec<Row>> {
     if !network.mixes_examples() {
         routes.push(Similarity::PerLayer);
     }
-    let l2rw = |similarity| Weighting::L2rw {
-        similarity: Some(similarity),
-        decay_in_clean_gradient: false,
-    };
-    let mut trainers = vec![trainer(context, network, m, Weighting::Uniform)?];
+    let l2rw = |similarity| L2rw { similarity: Some(similarity), ..L2rw::default() };
+    let mut trainers = vec![trainer(context, network, m, Uniform)?];
     for &route in &routes {
         trainers.push(trainer(context, network, m, l2rw(route))?);
     }
@@ -162,8 +160,7 @@ fn main() -> Result<()> {
     let wanted = wanted.iter().map(|name| by_name(name)).collect::<Result<Vec<_>>>()?;
     for network in if wanted.is_empty() { networks()? } else { wanted } {
         if std::env::args().any(|argument| argument == "--profile") {
-            let default = Weighting::L2rw { similarity: None, decay_in_clean_gradient: false };
-            print_profile(&mut trainer(&context, &network, 100, default)?)?;
+            print_profile(&mut trainer(&context, &network, 100, L2rw::default())?)?;
             continue;
         }
         for m in [100, 10] {

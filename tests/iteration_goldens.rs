@@ -13,7 +13,8 @@ use l2rw::gpu::{DeviceTensors, Executable, Lifetime, ShaderChecks, TensorId, rea
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::Step;
 use l2rw::ops::conv::Form;
-use l2rw::plan::{Input, Similarity, TrainingOptions, Weighting, training};
+use l2rw::plan::{Input, Similarity, TrainingOptions, training};
+use l2rw::weighting::{L2rw, Weighting};
 use safetensors::{Dtype, SafeTensors};
 
 /// A golden file.
@@ -118,10 +119,11 @@ fn run(case: &str, golden: &Golden, similarity: Similarity, checks: ShaderChecks
     let options = TrainingOptions {
         batch: n,
         clean_batch: m,
-        weighting: Weighting::L2rw {
+        weighting: Weighting::from(L2rw {
             similarity: Some(similarity),
             decay_in_clean_gradient: golden.metadata["g_decay"] == "true",
-        },
+            last_layers: None,
+        }),
         nesterov: false,
         // Every form of the convolutions gets its turn.
         form: match checks {

@@ -4,15 +4,14 @@ use l2rw::gpu::memory;
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::batch::Gather;
 use l2rw::ops::conv::Form;
-use l2rw::plan::{
-    DatasetShape, Input, Plan, PlanError, Similarity, TrainingOptions, Weighting, training,
-};
+use l2rw::plan::{DatasetShape, Input, Plan, PlanError, Similarity, TrainingOptions, training};
+use l2rw::weighting::{L2rw, Uniform, Weighting};
 
-fn options(weighting: Weighting, batch: usize, clean_batch: usize) -> TrainingOptions {
+fn options(weighting: impl Into<Weighting>, batch: usize, clean_batch: usize) -> TrainingOptions {
     TrainingOptions {
         batch,
         clean_batch,
-        weighting,
+        weighting: weighting.into(),
         nesterov: false,
         form: Form::default(),
         input: Input::Buffers,
@@ -20,7 +19,7 @@ fn options(weighting: Weighting, batch: usize, clean_batch: usize) -> TrainingOp
 }
 
 fn l2rw(similarity: Option<Similarity>) -> Weighting {
-    Weighting::L2rw { similarity, decay_in_clean_gradient: false }
+    L2rw { similarity, ..L2rw::default() }.into()
 }
 
 fn resnet(norm: Normalisation) -> Network {
@@ -31,7 +30,7 @@ fn lenet() -> Network {
     zoo::mnist_lenet(Shape::new(28, 28, 1), 10).unwrap()
 }
 
-fn plan(network: &Network, weighting: Weighting, n: usize, m: usize) -> Plan {
+fn plan(network: &Network, weighting: impl Into<Weighting>, n: usize, m: usize) -> Plan {
     training(network, &options(weighting, n, m)).unwrap()
 }
 
@@ -65,7 +64,7 @@ fn operations_are_those_that_counting_forward_passes_gives() {
     let (n, m) = (100.0, 10.0);
     // The first layer has no input gradient and no input tangent: a little less than counted.
     for (network, weighting, counted) in [
-        (resnet(Normalisation::batch()), Weighting::Uniform, 3.0 * n),
+        (resnet(Normalisation::batch()), Weighting::from(Uniform), 3.0 * n),
         (resnet(Normalisation::batch()), l2rw(Some(Similarity::Tangent)), 5.0 * n + 3.0 * m),
         (resnet(Normalisation::group(4)), l2rw(Some(Similarity::PerLayer)), 4.0 * n + 3.0 * m),
         (lenet(), l2rw(Some(Similarity::PerLayer)), 4.0 * n + 3.0 * m),

@@ -8,10 +8,10 @@ use std::collections::HashSet;
 use device::context;
 use l2rw::gpu::ShaderChecks;
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
-use l2rw::plan::Weighting;
 use l2rw::train::{ImageSet, StepReport, TrainError, Trainer, TrainerOptions};
+use l2rw::weighting::{L2rw, Uniform, Weighting};
 
-const L2RW: Weighting = Weighting::L2rw { similarity: None, decay_in_clean_gradient: false };
+const L2RW: L2rw = L2rw { similarity: None, decay_in_clean_gradient: false, last_layers: None };
 
 fn network() -> Network {
     let net = zoo::ResNet::cifar(8, Normalisation::batch()).unwrap().with_widths([4, 8, 8]);
@@ -34,7 +34,7 @@ fn images(len: usize) -> (Vec<u8>, Vec<u32>) {
     (images, labels)
 }
 
-fn trainer(network: &Network, weighting: Weighting, seed: u32) -> Trainer {
+fn trainer(network: &Network, weighting: impl Into<Weighting>, seed: u32) -> Trainer {
     let (pixels, labels) = images(60);
     let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
     let options = TrainerOptions {
@@ -71,13 +71,14 @@ fn a_step_is_one_submission() {
     let network = network();
     let (pixels, labels) = images(60);
     let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
-    for weighting in [Weighting::Uniform, L2RW] {
+    for weighting in [Weighting::from(Uniform), L2RW.into()] {
+        let name = weighting.name();
         let options =
             TrainerOptions { batch: 12, clean_batch: 8, ..TrainerOptions::cifar(weighting) };
         let mut trainer = Trainer::new(&own, &network, set, Some(set), &options).unwrap();
         let before = own.submissions();
         let reports = run(&mut trainer, 7);
-        assert_eq!(own.submissions() - before, 7, "{weighting:?}");
+        assert_eq!(own.submissions() - before, 7, "{name}");
         assert_eq!(reports.len(), 7);
     }
 }
@@ -105,7 +106,7 @@ fn reports_come_in_order_and_none_is_lost() {
 #[test]
 fn a_pass_over_the_set_draws_every_example_once_and_the_next_in_another_order() {
     let network = network();
-    let reports = run(&mut trainer(&network, Weighting::Uniform, 1), 10);
+    let reports = run(&mut trainer(&network, Uniform, 1), 10);
     let passes: Vec<Vec<u32>> = reports
         .chunks(5)
         .map(|pass| pass.iter().flat_map(|r| r.indices.clone()).collect())

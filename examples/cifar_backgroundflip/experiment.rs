@@ -8,13 +8,14 @@ use anyhow::Result;
 use l2rw::data::{self, Corruption, Dataset, Source};
 use l2rw::gpu::Context;
 use l2rw::nn::{LayerKind, Network, Normalisation, Shape, zoo};
-use l2rw::plan::{Similarity, Weighting};
+use l2rw::plan::Similarity;
 use l2rw::report::{
     CurvePoint, MethodResult, ReweightingResult, StepProgress, StepView, download_bar, stats,
 };
 use l2rw::train::{
     Evaluation, ImageSet, Schedule, StepReport, Trainer, TrainerOptions, WeightLedger,
 };
+use l2rw::weighting::{L2rw, Uniform, Weighting};
 use serde::Serialize;
 
 use crate::options::{Method, Options, Preset, Route};
@@ -153,11 +154,12 @@ impl Experiment {
             Route::PerLayer => Similarity::PerLayer,
         });
         let weighting = match method {
-            Method::Baseline => Weighting::Uniform,
-            Method::L2rw => Weighting::L2rw {
+            Method::Baseline => Weighting::from(Uniform),
+            Method::L2rw => Weighting::from(L2rw {
                 similarity,
                 decay_in_clean_gradient: config.preset == Preset::Paper,
-            },
+                last_layers: None,
+            }),
         };
         let channels = self.train.channels;
         TrainerOptions {

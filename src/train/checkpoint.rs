@@ -99,7 +99,7 @@ impl Trainer {
         Ok(())
     }
 
-    fn read_vector(&self, name: &str) -> Result<Vec<u32>, TrainError> {
+    pub(crate) fn read_vector(&self, name: &str) -> Result<Vec<u32>, TrainError> {
         match self.vector(name) {
             Some(buffer) => Ok(read_back(self.context(), buffer, buffer.size())?),
             None => Ok(Vec::new()),
