@@ -57,6 +57,7 @@ methods! {
     smote
     reed
     s_model
+    meta_weight_net
 }
 
 /// A way to weight training examples.

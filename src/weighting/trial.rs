@@ -494,7 +494,7 @@ fn every_method_survives_degenerate_input() {
             ("a class is absent", &without_class_2, &clean[..], (4, 0.05, 0.4, 4)),
             ("only one class", &one_class, &clean[..], (4, 0.05, 0.4, 3)),
             ("all losses equal", &all_equal, &all_equal[..], (8, 0.0, 0.4, 3)),
-            ("all losses zero", &all_right, &all_right[..], (8, 0.05, 1.0, 3)),
+            ("all losses zero", &all_right, &all_right[..], (8, 0.05, 4.0, 3)),
             ("a batch of 1", &train, &clean[..], (1, 0.05, 0.4, 5)),
             ("m = 1", &train, &clean[..1], (4, 0.05, 0.4, 3)),
         ] {
