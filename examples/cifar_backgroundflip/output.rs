@@ -6,7 +6,8 @@ use anyhow::Result;
 use l2rw::gpu::Context;
 use l2rw::report::{self, MethodResult, Results, plots, table};
 
-use crate::experiment::{Experiment, Run};
+use crate::experiment::Experiment;
+use crate::run::Run;
 
 /// Writes everything into `out` and prints the table.
 pub fn write(experiment: &Experiment, context: &Context, runs: &[Run], out: &Path) -> Result<()> {
@@ -25,7 +26,10 @@ pub fn write(experiment: &Experiment, context: &Context, runs: &[Run], out: &Pat
     let matrices: Vec<(&str, &[Vec<u32>])> =
         results.methods.iter().map(|m| (m.name.as_str(), m.confusion.as_slice())).collect();
     plots::confusion(&out.join("confusion.png"), &matrices, &names)?;
-    if let Some(run) = runs.iter().find(|run| run.result.reweighting.is_some()) {
+    // L2RW's weights if it is among the methods, else those of the first method with weights.
+    let weighted = || runs.iter().filter(|run| run.result.reweighting.is_some());
+    let l2rw = weighted().find(|run| run.result.name == "l2rw");
+    if let Some(run) = l2rw.or_else(|| weighted().next()) {
         write_weights(experiment, run, out)?;
     }
     let dataset = match names.len() {
