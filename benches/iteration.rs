@@ -11,7 +11,7 @@ use l2rw::gpu::Context;
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::plan::Similarity;
 use l2rw::train::{ImageSet, Trainer, TrainerOptions};
-use l2rw::weighting::{L2rw, Uniform, Weighting};
+use l2rw::weighting::{L2rw, MetaWeightNet, Uniform, Weighting};
 use serde::Serialize;
 
 /// One line of the result.
@@ -25,6 +25,10 @@ struct Row {
     l2rw_s: f64,
     ratio: f64,
     counted_ratio: f64,
+    mwn_s: f64,
+    /// Of a step of Meta-Weight-Net to one of L2RW by the same route.
+    mwn_ratio: f64,
+    mwn_counted_ratio: f64,
 }
 
 /// Timed rounds: each runs every variant once. Medians are reported.
@@ -82,6 +86,15 @@ fn counted_ratio(similarity: Similarity, n: usize, m: usize) -> f64 {
     }
 }
 
+/// Forward passes of a Meta-Weight-Net step over those of an L2RW step.
+fn counted_mwn_ratio(similarity: Similarity, n: usize, m: usize) -> f64 {
+    let (n, m) = (n as f64, m as f64);
+    match similarity {
+        Similarity::Tangent => (7.0 * n + 3.0 * m) / (5.0 * n + 3.0 * m),
+        Similarity::PerLayer => (5.0 * n + 3.0 * m) / (4.0 * n + 3.0 * m),
+    }
+}
+
 fn measure(context: &Context, network: &Network, m: usize) -> Result<Vec<Row>> {
     let mut routes = vec![Similarity::Tangent];
     if !network.mixes_examples() {
@@ -91,6 +104,8 @@ fn measure(context: &Context, network: &Network, m: usize) -> Result<Vec<Row>> {
     let mut trainers = vec![trainer(context, network, m, Uniform)?];
     for &route in &routes {
         trainers.push(trainer(context, network, m, l2rw(route))?);
+        let mwn = MetaWeightNet { similarity: Some(route), ..MetaWeightNet::default() };
+        trainers.push(trainer(context, network, m, mwn)?);
     }
     let mut times = vec![Vec::new(); trainers.len()];
     for round in 0..=ROUNDS {
@@ -102,20 +117,24 @@ fn measure(context: &Context, network: &Network, m: usize) -> Result<Vec<Row>> {
             }
         }
     }
-    let mut medians = times.into_iter().map(median);
-    let plain_s = medians.next().context("plain training was timed")?;
+    let medians: Vec<f64> = times.into_iter().map(median).collect();
+    let (plain_s, learned) = medians.split_first().context("plain training was timed")?;
+    let plain_s = *plain_s;
     let n = trainers[0].options().batch;
-    let row = |(similarity, l2rw_s): (Similarity, f64)| Row {
+    let row = |(similarity, times): (Similarity, &[f64])| Row {
         model: network.name.clone(),
         n,
         m,
         similarity: if similarity == Similarity::Tangent { "tangent" } else { "per-layer" },
         plain_s,
-        l2rw_s,
-        ratio: l2rw_s / plain_s,
+        l2rw_s: times[0],
+        ratio: times[0] / plain_s,
         counted_ratio: counted_ratio(similarity, n, m),
+        mwn_s: times[1],
+        mwn_ratio: times[1] / times[0],
+        mwn_counted_ratio: counted_mwn_ratio(similarity, n, m),
     };
-    Ok(routes.into_iter().zip(medians).map(row).collect())
+    Ok(routes.into_iter().zip(learned.chunks_exact(2)).map(row).collect())
 }
 
 /// Prints where the time of a step goes: by kernel and, with the most expensive first, by layer.
@@ -153,8 +172,19 @@ fn main() -> Result<()> {
     let context = Context::new(None)?;
     println!("adapter: {}", context.describe());
     println!(
-        "{:<18} {:>4} {:>4} {:<10} {:>10} {:>10} {:>7} {:>8} {:>9}",
-        "model", "n", "m", "similarity", "plain s", "L2RW s", "ratio", "counted", "measured/"
+        "{:<18} {:>4} {:>4} {:<10} {:>10} {:>10} {:>7} {:>8} {:>9} {:>10} {:>9} {:>8}",
+        "model",
+        "n",
+        "m",
+        "similarity",
+        "plain s",
+        "L2RW s",
+        "ratio",
+        "counted",
+        "measured/",
+        "MWN s",
+        "MWN/L2RW",
+        "counted"
     );
     let mut rows = Vec::new();
     let wanted = wanted.iter().map(|name| by_name(name)).collect::<Result<Vec<_>>>()?;
@@ -166,7 +196,8 @@ fn main() -> Result<()> {
         for m in [100, 10] {
             for row in measure(&context, &network, m)? {
                 println!(
-                    "{:<18} {:>4} {:>4} {:<10} {:>10.4} {:>10.4} {:>7.2} {:>8.2} {:>9.2}",
+                    "{:<18} {:>4} {:>4} {:<10} {:>10.4} {:>10.4} {:>7.2} {:>8.2} {:>9.2} \
+                     {:>10.4} {:>9.2} {:>8.2}",
                     row.model,
                     row.n,
                     row.m,
@@ -175,7 +206,10 @@ fn main() -> Result<()> {
                     row.l2rw_s,
                     row.ratio,
                     row.counted_ratio,
-                    row.ratio / row.counted_ratio
+                    row.ratio / row.counted_ratio,
+                    row.mwn_s,
+                    row.mwn_ratio,
+                    row.mwn_counted_ratio
                 );
                 rows.push(row);
             }

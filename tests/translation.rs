@@ -13,7 +13,7 @@ use l2rw::ops::{View, Window, add, conv, matmul};
 use l2rw::plan::{
     DatasetShape, Facts, Input, Similarity, TrainingOptions, evaluation, training_on,
 };
-use l2rw::weighting::{L2rw, Setup, Weighting, variants};
+use l2rw::weighting::{L2rw, Mentor, Setup, Weighting, variants};
 use naga::ShaderStage;
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, glsl, hlsl, msl, spv};
@@ -55,6 +55,7 @@ fn weightings(classes: usize) -> Vec<Weighting> {
         steps: 100,
         label_correct: Some(vec![0.5; classes]),
         confusion: Some(vec![1.0; classes * classes]),
+        mentor: Some(Mentor::untrained(1)),
         ..Setup::default()
     };
     let methods =

@@ -9,10 +9,11 @@ use l2rw::nn::{LayerKind, Network, Normalisation, Shape, zoo};
 use l2rw::plan::Similarity;
 use l2rw::report::download_bar;
 use l2rw::train::{ImageSet, Recipe, Schedule, Trainer, TrainerOptions};
-use l2rw::weighting::{self, Setup};
+use l2rw::weighting::{self, Mentor, Setup};
 use serde::Serialize;
 
 use crate::options::{Options, Preset, Route};
+use crate::run::Plain;
 
 /// Everything that decides the outcome.
 #[derive(Clone, Debug, Serialize)]
@@ -162,12 +163,12 @@ impl Experiment {
         counts.into_iter().map(|(right, all)| if all > 0.0 { right / all } else { 0.0 }).collect()
     }
 
-    /// Options of one method's trainer. `confusion` is what S-Model+Conf starts from; without it,
-    /// as if every label were as likely.
+    /// Options of one method's trainer. `plain` is what S-Model+Conf and the data-driven MentorNet
+    /// start from; without it, they start from nothing.
     pub fn trainer_options(
         &self,
         recipe: &Recipe,
-        confusion: Option<Vec<f64>>,
+        plain: Option<&Plain>,
     ) -> Result<TrainerOptions> {
         let config = &self.config;
         let classes = self.train.classes();
@@ -179,7 +180,11 @@ impl Experiment {
             decay_in_clean_gradient: config.preset == Preset::Paper,
             steps: config.steps,
             label_correct: Some(self.label_correct()),
-            confusion: Some(confusion.unwrap_or_else(|| vec![1.0; classes * classes])),
+            confusion: Some(match plain {
+                Some(plain) => plain.confusion.clone(),
+                None => vec![1.0; classes * classes],
+            }),
+            mentor: Some(self.mentor(recipe, plain)),
         };
         let weighting = weighting::by_name(&recipe.method, &setup)?;
         let channels = self.train.channels;
@@ -198,14 +203,22 @@ impl Experiment {
         })
     }
 
+    /// MentorNet's network, trained where it is asked for.
+    fn mentor(&self, recipe: &Recipe, plain: Option<&Plain>) -> Mentor {
+        let seed = self.config.seed.into();
+        let samples = plain.filter(|_| recipe.method == "mentornet-dd").map(|plain| &plain.samples);
+        let trained = samples.and_then(|samples| Mentor::fit(samples, 30_000, seed));
+        trained.unwrap_or_else(|| Mentor::untrained(seed))
+    }
+
     /// A trainer for one method, with everything on the device.
     pub fn trainer(
         &self,
         context: &Context,
         recipe: &Recipe,
-        confusion: Option<Vec<f64>>,
+        plain: Option<&Plain>,
     ) -> Result<Trainer> {
-        let options = self.trainer_options(recipe, confusion)?;
+        let options = self.trainer_options(recipe, plain)?;
         let clean = ImageSet::from(&self.clean);
         let train = if recipe.clean_only { clean } else { (&self.train).into() };
         Ok(Trainer::new(context, &self.network, train, Some(clean), &options)?)

@@ -72,18 +72,17 @@ fn compare(options: &Options) -> Result<()> {
     prepare_out_dir(&options.out)?;
     let stop = stop_on_ctrl_c()?;
     let mut runs = Vec::new();
-    let mut confusion = None;
+    let mut plain = None;
     for recipe in options.recipes() {
         let checkpoint = options.out.join(format!("{recipe}.safetensors"));
-        if recipe.method == "s-model-conf" && confusion.is_none() {
-            println!("{recipe} starts from plain training's confusion matrix: training that first");
-            let first = options.out.join("s-model-conf-start.safetensors");
+        if ["s-model-conf", "mentornet-dd"].contains(&recipe.method.as_str()) && plain.is_none() {
+            println!("{recipe} starts from a plain run: training that first");
+            let first = options.out.join("plain.safetensors");
             let baseline = "baseline".parse().map_err(anyhow::Error::msg)?;
-            confusion = run(&experiment, &context, &baseline, None, &first, &stop)?.label_confusion;
+            plain = run(&experiment, &context, &baseline, None, &first, &stop)?.plain;
         }
-        let counts = confusion.clone();
-        let run = run(&experiment, &context, &recipe, counts, &checkpoint, &stop)?;
-        confusion = confusion.or_else(|| run.label_confusion.clone());
+        let run = run(&experiment, &context, &recipe, plain.as_ref(), &checkpoint, &stop)?;
+        plain = plain.or_else(|| run.plain.clone());
         runs.push(run);
         if stop.load(Ordering::Relaxed) {
             println!("stopped; writing what there is");

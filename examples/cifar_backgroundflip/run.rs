@@ -9,6 +9,8 @@ use l2rw::gpu::Context;
 use l2rw::report::{CurvePoint, MethodResult, ReweightingResult, StepProgress, StepView, stats};
 use l2rw::train::{EarlyStopping, Evaluation, Recipe, StepReport, Trainer, WeightLedger};
 
+use l2rw::weighting::{Mentor, MentorSample};
+
 use crate::experiment::Experiment;
 
 /// One finished run.
@@ -16,11 +18,23 @@ pub struct Run {
     pub result: MethodResult,
     /// What each example weighed over the whole run.
     pub ledger: WeightLedger,
-    /// Of plain training: counts of training examples by predicted class and label as given.
-    pub label_confusion: Option<Vec<f64>>,
+    /// Of plain training: what other methods start from.
+    pub plain: Option<Plain>,
     /// Of methods that learn a function from loss to weight: its parameters, a net after the other.
     pub weight_function: Option<Vec<f32>>,
 }
+
+/// What a plain training run tells methods that need one beforehand.
+#[derive(Clone)]
+pub struct Plain {
+    /// Counts of training examples by predicted class (row) and label as given.
+    pub confusion: Vec<f64>,
+    /// Losses of the examples of which an oracle says whether their labels are right.
+    pub samples: Vec<MentorSample>,
+}
+
+/// Every tenth training example is one whose label the oracle of the data-driven MentorNet knows.
+const KNOWN: u32 = 10;
 
 /// Sums over the steps since the last point of the curve.
 #[derive(Default)]
@@ -52,6 +66,9 @@ struct Running<'a> {
     zero_weight_steps: u64,
     curve: Vec<CurvePoint>,
     clean_accuracy: f64,
+    /// Of plain training: places and losses of each batch.
+    batches: Vec<(Vec<u32>, Vec<f64>)>,
+    keeps_batches: bool,
     /// Steps whose reports have come in.
     recorded: u64,
     busy: Duration,
@@ -71,26 +88,28 @@ impl Judges {
     }
 }
 
-/// Trains one method. `confusion` is for S-Model+Conf; `stop` ends the run after the current step.
+/// Trains one method. `plain` is for methods that start from a plain run; `stop` ends the run after the current step.
 pub fn run(
     experiment: &Experiment,
     context: &Context,
     recipe: &Recipe,
-    confusion: Option<Vec<f64>>,
+    plain: Option<&Plain>,
     checkpoint: &Path,
     stop: &AtomicBool,
 ) -> Result<Run> {
     let config = &experiment.config;
-    let mut trainer = experiment.trainer(context, recipe, confusion)?;
+    let mut trainer = experiment.trainer(context, recipe, plain)?;
     let steps = if recipe.clean_only { config.clean_only_steps } else { config.steps };
     let mut running = Running::new(experiment, recipe, steps);
     let mut early = recipe.early_stopping.then(EarlyStopping::new);
     let mut predictions = running.train(&mut trainer, early.as_mut(), checkpoint, stop)?;
     let mut steps_done = trainer.steps();
     let interrupted = steps_done < steps;
-    let plain = recipe.method == "baseline" && !recipe.clean_only;
-    let label_confusion = match plain {
-        true => Some(label_confusion(experiment, &trainer)?),
+    let plain = match running.keeps_batches {
+        true => Some(Plain {
+            confusion: label_confusion(experiment, &trainer)?,
+            samples: running.samples(),
+        }),
         false => None,
     };
     let weight_function = trainer.weighting_state("theta")?;
@@ -114,7 +133,7 @@ pub fn run(
     }
     let mut result = running.result(steps_done, &predictions)?;
     result.interrupted = interrupted;
-    Ok(Run { result, ledger: running.ledger, label_confusion, weight_function })
+    Ok(Run { result, ledger: running.ledger, plain, weight_function })
 }
 
 /// Counts of training examples by predicted class (row) and label as given.
@@ -149,6 +168,8 @@ impl<'a> Running<'a> {
             zero_weight_steps: 0,
             curve: Vec::new(),
             clean_accuracy: f64::NAN,
+            batches: Vec::new(),
+            keeps_batches: recipe.method == "baseline" && !recipe.clean_only,
             recorded: 0,
             busy: Duration::ZERO,
         }
@@ -203,6 +224,10 @@ impl<'a> Running<'a> {
         let pairs = report.indices.iter().zip(&report.predictions);
         window.correct += pairs.filter(|pair| right(*pair)).count() as u64;
         self.ledger.record(&report.indices, &report.weights);
+        if self.keeps_batches {
+            let losses = report.losses.iter().map(|loss| f64::from(*loss)).collect();
+            self.batches.push((report.indices.clone(), losses));
+        }
         let uniform = 1.0 / report.weights.len() as f32;
         self.reweights |= report.weights.iter().any(|w| (w - uniform).abs() > 1e-6);
         if report.is_zero_weight() {
@@ -222,6 +247,26 @@ impl<'a> Running<'a> {
             self.late.0 += share;
             self.late.1 += 1;
         }
+    }
+
+    /// What the oracle knows of the batches so far.
+    fn samples(&self) -> Vec<MentorSample> {
+        let losses = self.batches.iter().map(|(_, losses)| losses.as_slice());
+        let percentiles = Mentor::percentiles(losses);
+        let mut samples = Vec::new();
+        for (step, ((indices, losses), percentile)) in
+            self.batches.iter().zip(percentiles).enumerate()
+        {
+            let progress = step as f64 / self.steps as f64;
+            let known = indices.iter().zip(losses).filter(|(index, _)| *index % KNOWN == 0);
+            samples.extend(known.map(|(index, loss)| MentorSample {
+                loss: *loss,
+                percentile,
+                progress,
+                right: !self.corrupted[*index as usize],
+            }));
+        }
+        samples
     }
 
     fn evaluate(

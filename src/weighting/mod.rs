@@ -58,6 +58,7 @@ methods! {
     reed
     s_model
     meta_weight_net
+    mentornet
 }
 
 /// A way to weight training examples.
@@ -173,6 +174,8 @@ pub struct Setup {
     /// Counts of training examples by predicted class (row) and label as given, `[classes,
     /// classes]`, of a network trained plainly: what S-Model+Conf starts from.
     pub confusion: Option<Vec<f64>>,
+    /// A trained network, for data-driven MentorNet.
+    pub mentor: Option<Mentor>,
 }
 
 /// A method with its published options, by name.

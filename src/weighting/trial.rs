@@ -133,6 +133,7 @@ pub fn setup(classes: usize) -> Setup {
         steps: 20,
         label_correct: Some(correct.collect()),
         confusion: Some(confusion.collect()),
+        mentor: Some(super::Mentor::untrained(7)),
         ..Setup::default()
     }
 }
