@@ -422,10 +422,11 @@ impl<'a> Iteration<'a> {
 
     /// Lets only the last `count` layers with weights take part in G and in the similarities.
     pub fn last_layers(&mut self, count: usize) {
-        let weighted = |layer: &crate::nn::Layer| matches!(layer.kind, LayerKind::Conv { .. });
-        let layers = self.network.layers.iter().enumerate().rev();
-        let chosen = layers.filter(|(_, layer)| weighted(layer)).take(count.max(1));
-        self.first_layer = chosen.last().map_or(0, |(index, _)| index);
+        let layers = self.network.layers.iter().enumerate();
+        let weighted = layers.filter(|(_, layer)| matches!(layer.kind, LayerKind::Conv { .. }));
+        let indices: Vec<usize> = weighted.map(|(index, _)| index).collect();
+        let left_out = indices.len().saturating_sub(count.max(1));
+        self.first_layer = if left_out == 0 { 0 } else { indices[left_out] };
     }
 
     fn exchange(&mut self, tensor: TensorId) {
