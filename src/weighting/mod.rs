@@ -59,6 +59,7 @@ methods! {
     s_model
     meta_weight_net
     mentornet
+    mentornet_pd
 }
 
 /// A way to weight training examples.
