@@ -42,6 +42,8 @@ test: ensure-rust ensure-driver
 	sh scripts/test-ensure-driver.sh
 	@echo "== formatting"
 	cargo fmt --check
+	@# cargo fmt finds no modules that a macro declares, as the weighting methods.
+	rustfmt --check --edition 2024 src/weighting/*.rs
 	@echo "== build"
 	cargo build --release --all-targets
 	@echo "== lints"

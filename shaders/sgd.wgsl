@@ -33,3 +33,15 @@ fn decay_clean_gradient(@builtin(global_invocation_id) id: vec3<u32>, @builtin(n
         clean_gradient[i] += step.weight_decay * mask[i] * parameters_read[i];
     }
 }
+
+@group(0) @binding(2) var<storage, read> gradient_read: array<f32>;
+@group(0) @binding(3) var<storage, read_write> stepped: array<f32>;
+
+// θ̂ = θ − η·g
+@compute @workgroup_size(WORKGROUP)
+fn virtual_step(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = linear_index(id, groups);
+    if i < arrayLength(&stepped) {
+        stepped[i] = parameters_read[i] - step.learning_rate * gradient_read[i];
+    }
+}

@@ -7,6 +7,7 @@
 //!
 //! - [`nn`]: networks as data, a builder, the model zoo
 //! - [`train`]: data sets on the device, one submission a step, results read back late
+//! - [`weighting`]: ways to weight examples, the published ones and yours
 //! - [`plan`]: an iteration as a list of dispatches that prints itself
 //! - [`ops`] and [`reference`](mod@reference): the kernels' host half and their twins in f64
 //! - [`gpu`]: devices, recordings, memory, read-back
@@ -22,6 +23,11 @@ pub mod reference;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod train;
+pub mod weighting;
+
+// The tests' device is shared with the tests outside, which say `l2rw`.
+#[cfg(test)]
+extern crate self as l2rw;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

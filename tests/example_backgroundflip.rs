@@ -66,6 +66,8 @@ fn numbers_out_of_range_are_refused_in_one_line() {
         (["--model", "resnet9"], "9"),
         (["--batch", "100000"], "100000"),
         (["--data", "/nowhere"], "/nowhere"),
+        (["--methods", "l2rw,nonesuch"], "nonesuch"),
+        (["--methods", "baseline+now"], "+now"),
     ] {
         let message = refused(&[arguments[0], arguments[1]], &out);
         assert!(message.contains(expected), "{arguments:?}: {message}");

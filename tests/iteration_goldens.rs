@@ -1,4 +1,4 @@
-//! One whole L2RW iteration on the GPU against double-backward PyTorch in float64.
+//! One whole iteration of L2RW and of Meta-Weight-Net on the GPU against double-backward PyTorch in float64.
 
 #[path = "common/device.rs"]
 mod device;
@@ -12,7 +12,8 @@ use device::{context, poison, upload};
 use l2rw::gpu::{DeviceTensors, Executable, Lifetime, ShaderChecks, TensorId, Tuning, read_back};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::Step;
-use l2rw::plan::{Input, Similarity, TrainingOptions, Weighting, training};
+use l2rw::plan::{Input, Plan, Similarity, TrainingOptions, training};
+use l2rw::weighting::{L2rw, MetaOptimizer, MetaWeightNet, Weighting};
 use safetensors::{Dtype, SafeTensors};
 
 /// A golden file.
@@ -70,7 +71,7 @@ fn network(case: &str, golden: &Golden) -> Network {
         options.build(case, Shape::new(12, 12, 3), 10)
     };
     let network = match case {
-        "mnist_lenet" => zoo::mnist_lenet(Shape::new(28, 28, 1), 10),
+        _ if case.contains("mnist_lenet") => zoo::mnist_lenet(Shape::new(28, 28, 1), 10),
         "lenet5" => zoo::lenet5(Shape::new(28, 28, 1), 10),
         _ if case.contains("groupnorm") => resnet(Normalisation::group(2)),
         _ if case.contains("noscale") => {
@@ -110,6 +111,52 @@ struct Outcome {
     tensors: HashMap<String, Vec<f64>>,
 }
 
+/// What the case says of its method.
+fn weighting(golden: &Golden, similarity: Similarity) -> Weighting {
+    let Some(optimizer) = golden.metadata.get("meta/optimizer") else {
+        let decay_in_clean_gradient = golden.metadata["g_decay"] == "true";
+        let similarity = Some(similarity);
+        return L2rw { similarity, decay_in_clean_gradient, last_layers: None }.into();
+    };
+    let (rate, decay) = (golden.number("meta/rate"), golden.number("meta/decay"));
+    let momentum = golden.number("meta/momentum");
+    let optimizer = match optimizer.as_str() {
+        "adam" => MetaOptimizer::Adam { rate, decay },
+        _ => MetaOptimizer::Nesterov { rate, momentum, decay },
+    };
+    Weighting::from(MetaWeightNet {
+        hidden: golden.size("meta/hidden"),
+        by_sum: golden.metadata["meta/by_sum"] == "true",
+        per_class: golden.metadata["meta/per_class"] == "true",
+        optimizer,
+        similarity: Some(similarity),
+    })
+}
+
+/// State of the weight function before the step, by the formulas of the goldens' README.
+fn meta_state(golden: &Golden, name: &str, initial: &[u32]) -> Vec<u32> {
+    let hidden = golden.metadata.get("meta/hidden").map_or(1, |h| h.parse().unwrap());
+    let net = 3 * hidden + 1;
+    let adam = golden.metadata.get("meta/optimizer").is_some_and(|name| name == "adam");
+    let hashed = |tag: u32, count: usize| (0..count as u32).map(move |i| values::uniform(tag, i));
+    let count = initial.len();
+    match name {
+        "theta" => bits(hashed(300, count).enumerate().map(|(at, value)| {
+            if (2 * hidden..3 * hidden + 1).contains(&(at % net)) {
+                value as f32 * 0.3
+            } else {
+                value as f32
+            }
+        })),
+        "moments" if adam => {
+            let first = hashed(301, count / 2).map(|value| value as f32 * 1e-3);
+            let second = hashed(302, count / 2).map(|value| value.abs() as f32 * 1e-5);
+            bits(first.chain(second))
+        }
+        _ => initial.to_vec(),
+    }
+}
+
 /// Runs one iteration and reads every result back.
 fn run(case: &str, golden: &Golden, similarity: Similarity, checks: ShaderChecks) -> Outcome {
     let network = network(case, golden);
@@ -117,10 +164,7 @@ fn run(case: &str, golden: &Golden, similarity: Similarity, checks: ShaderChecks
     let options = TrainingOptions {
         batch: n,
         clean_batch: m,
-        weighting: Weighting::L2rw {
-            similarity: Some(similarity),
-            decay_in_clean_gradient: golden.metadata["g_decay"] == "true",
-        },
+        weighting: weighting(golden, similarity),
         nesterov: false,
         // Every way to write kernels gets its turn.
         tuning: match checks {
@@ -131,7 +175,7 @@ fn run(case: &str, golden: &Golden, similarity: Similarity, checks: ShaderChecks
     };
     let plan = training(&network, &options).unwrap();
     let context = context(checks);
-    let externals = externals(&network, golden, n, m);
+    let externals = externals(&network, golden, n, m, &plan);
     let executable = Executable::new(context, plan.recording.clone(), &externals).unwrap();
     poison(context, &executable);
     let mut encoder = context.device.create_command_encoder(&Default::default());
@@ -149,7 +193,14 @@ fn run(case: &str, golden: &Golden, similarity: Similarity, checks: ShaderChecks
     read("w", plan.weights);
     read("train_losses", plan.train.losses);
     read("clean_losses", plan.clean.unwrap().losses);
-    for name in ["parameters", "velocity", "clean_gradient", "running"] {
+    for name in [
+        "parameters",
+        "velocity",
+        "clean_gradient",
+        "running",
+        "weighting/theta",
+        "weighting/moments",
+    ] {
         if let Some(id) = plan.recording.find(name) {
             read(name, id);
         }
@@ -157,10 +208,11 @@ fn run(case: &str, golden: &Golden, similarity: Similarity, checks: ShaderChecks
     Outcome { network, tensors }
 }
 
-fn externals(network: &Network, golden: &Golden, n: usize, m: usize) -> DeviceTensors {
+fn externals(network: &Network, golden: &Golden, n: usize, m: usize, plan: &Plan) -> DeviceTensors {
     let context = context(ShaderChecks::Trusted);
     let (parameters, velocity) = initial_state(network);
     let step = Step {
+        number: golden.metadata.get("meta/step").map_or(0, |step| step.parse().unwrap()),
         learning_rate: golden.number("learning_rate") as f32,
         momentum: golden.number("momentum") as f32,
         weight_decay: golden.number("weight_decay") as f32,
@@ -191,6 +243,10 @@ fn externals(network: &Network, golden: &Golden, n: usize, m: usize) -> DeviceTe
     storage("clean/images", &images("clean_image_tag", m));
     storage("train/labels", &golden.labels("train_labels"));
     storage("clean/labels", &golden.labels("clean_labels"));
+    for state in &plan.state {
+        let words = meta_state(golden, &state.name, &state.initial);
+        storage(&format!("weighting/{}", state.name), &words);
+    }
     externals
 }
 
@@ -204,6 +260,22 @@ fn relative_error(name: &str, found: &[f64], expected: &[f64]) -> f64 {
     if largest == 0.0 { error } else { error / largest }
 }
 
+/// What went into the first moments of the weight function.
+fn meta_gradient(golden: &Golden, outcome: &Outcome, count: usize) -> Vec<f64> {
+    let float = |word: &u32| f64::from(f32::from_bits(*word));
+    let before: Vec<f64> =
+        meta_state(golden, "moments", &vec![0; 2 * count]).iter().map(float).collect();
+    let theta: Vec<f64> = meta_state(golden, "theta", &vec![0; count]).iter().map(float).collect();
+    let decay = golden.number("meta/decay");
+    let (kept, added) = match golden.metadata["meta/optimizer"].as_str() {
+        "adam" => (0.9, 0.1),
+        _ => (golden.number("meta/momentum"), 1.0),
+    };
+    let after = &outcome.tensors["weighting/moments"];
+    let gradient = |k: usize| (after[k] - kept * before[k]) / added - decay * theta[k];
+    (0..count).map(gradient).collect()
+}
+
 #[derive(Debug)]
 struct Case {
     name: &'static str,
@@ -213,12 +285,22 @@ struct Case {
 /// Both routes where both are exact.
 fn cases() -> Vec<Case> {
     use Similarity::{PerLayer, Tangent};
-    let exact_both = ["mnist_lenet", "lenet5", "resnet8_groupnorm", "resnet8_groupnorm_zero"];
+    let exact_both = [
+        "mnist_lenet",
+        "lenet5",
+        "resnet8_groupnorm",
+        "resnet8_groupnorm_zero",
+        "mwn_groupnorm_raw_nesterov",
+        "mwn_groupnorm_class_sum_adam",
+        "mwn_mnist_lenet_raw_adam",
+    ];
     let tangent_only = [
         "resnet8_batchnorm",
         "resnet8_batchnorm_noscale",
         "resnet8_batchnorm_zero",
         "resnet8_batchnorm_gdecay",
+        "mwn_batchnorm_raw_adam",
+        "mwn_batchnorm_sum_nesterov",
     ];
     let both = exact_both
         .into_iter()
@@ -241,6 +323,19 @@ fn check(case: &Case, checks: ShaderChecks) -> Vec<String> {
         [("u", 1e-5), ("w", 2e-5), ("train_losses", 1e-5), ("clean_losses", 1e-5)]
     {
         compare(name, &outcome.tensors[name], &golden.tensor(name).unwrap(), tolerance);
+    }
+    for name in ["theta", "moments"] {
+        if let (Some(found), Some(expected)) =
+            (outcome.tensors.get(&format!("weighting/{name}")), golden.tensor(name))
+        {
+            // Nesterov's momentum has no second moments: the golden's are zero.
+            compare(name, found, &expected, 1e-4);
+        }
+    }
+    if let (Some(expected), Some(theta)) =
+        (golden.tensor("meta_gradient"), outcome.tensors.get("weighting/theta"))
+    {
+        compare("meta gradient", &meta_gradient(&golden, &outcome, theta.len()), &expected, 1e-4);
     }
     for parameter in &outcome.network.parameters {
         let vectors =

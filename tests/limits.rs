@@ -5,10 +5,9 @@ use l2rw::gpu::{
 };
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::{Rows, View, reduce};
-use l2rw::plan::Weighting;
 use l2rw::train::{ImageSet, StepReport, TrainError, Trainer, TrainerOptions};
+use l2rw::weighting::L2rw;
 
-const L2RW: Weighting = Weighting::L2rw { similarity: None, decay_in_clean_gradient: false };
 const SHAPE: Shape = Shape { height: 8, width: 8, channels: 3 };
 const EXAMPLES: usize = 6000;
 
@@ -30,7 +29,8 @@ fn trainer(context: &Context, network: &Network, batch: usize) -> Result<Trainer
     let pixels: Vec<u8> = (0..EXAMPLES * SHAPE.len()).map(|i| (i * i / 7 + i / 3) as u8).collect();
     let labels: Vec<u32> = (0..EXAMPLES as u32).map(|i| i % 4).collect();
     let set = ImageSet { images: &pixels, labels: &labels, shape: SHAPE };
-    let options = TrainerOptions { batch, clean_batch: 8, ..TrainerOptions::cifar(L2RW) };
+    let options =
+        TrainerOptions { batch, clean_batch: 8, ..TrainerOptions::cifar(L2rw::default()) };
     Trainer::new(context, network, set, Some(set), &options)
 }
 

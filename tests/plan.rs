@@ -4,14 +4,18 @@ use l2rw::gpu::{Tuning, memory};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::batch::Gather;
 use l2rw::plan::{
-    DatasetShape, Input, Plan, PlanError, Similarity, TrainingOptions, Weighting, training,
+    DatasetShape, Facts, Input, Plan, PlanError, Similarity, TrainingOptions, training, training_on,
+};
+use l2rw::weighting::{
+    AdaBoost, Focal, Ghm, L2rw, LabelWeights, MetaWeightNet, Reed, Resampling, SModel, Smote,
+    Uniform, Weighting,
 };
 
-fn options(weighting: Weighting, batch: usize, clean_batch: usize) -> TrainingOptions {
+fn options(weighting: impl Into<Weighting>, batch: usize, clean_batch: usize) -> TrainingOptions {
     TrainingOptions {
         batch,
         clean_batch,
-        weighting,
+        weighting: weighting.into(),
         nesterov: false,
         tuning: Tuning::GPU,
         input: Input::Buffers,
@@ -19,7 +23,7 @@ fn options(weighting: Weighting, batch: usize, clean_batch: usize) -> TrainingOp
 }
 
 fn l2rw(similarity: Option<Similarity>) -> Weighting {
-    Weighting::L2rw { similarity, decay_in_clean_gradient: false }
+    L2rw { similarity, ..L2rw::default() }.into()
 }
 
 fn resnet(norm: Normalisation) -> Network {
@@ -30,7 +34,7 @@ fn lenet() -> Network {
     zoo::mnist_lenet(Shape::new(28, 28, 1), 10).unwrap()
 }
 
-fn plan(network: &Network, weighting: Weighting, n: usize, m: usize) -> Plan {
+fn plan(network: &Network, weighting: impl Into<Weighting>, n: usize, m: usize) -> Plan {
     training(network, &options(weighting, n, m)).unwrap()
 }
 
@@ -75,7 +79,7 @@ fn operations_are_those_that_counting_forward_passes_gives() {
     let (n, m) = (100.0, 10.0);
     // The first layer has no input gradient and no input tangent: a little less than counted.
     for (network, weighting, counted) in [
-        (resnet(Normalisation::batch()), Weighting::Uniform, 3.0 * n),
+        (resnet(Normalisation::batch()), Weighting::from(Uniform), 3.0 * n),
         (resnet(Normalisation::batch()), l2rw(Some(Similarity::Tangent)), 5.0 * n + 3.0 * m),
         (resnet(Normalisation::group(4)), l2rw(Some(Similarity::PerLayer)), 4.0 * n + 3.0 * m),
         (lenet(), l2rw(Some(Similarity::PerLayer)), 4.0 * n + 3.0 * m),
@@ -83,6 +87,74 @@ fn operations_are_those_that_counting_forward_passes_gives() {
         let plan = plan(&network, weighting, n as usize, m as usize);
         let ratio = units(&plan, &network) / counted;
         assert!((0.9..=1.0).contains(&ratio), "{}: {ratio}", network.name);
+    }
+}
+
+#[test]
+fn meta_weight_net_takes_one_more_backward_pass_than_l2rw_and_the_same_tangents() {
+    let (n, m) = (100.0, 100.0);
+    for (network, counted) in [
+        (resnet(Normalisation::batch()), 7.0 * n + 3.0 * m),
+        (resnet(Normalisation::group(4)), 5.0 * n + 3.0 * m),
+    ] {
+        let plan = plan(&network, MetaWeightNet::default(), n as usize, m as usize);
+        let ratio = units(&plan, &network) / counted;
+        assert!((0.9..=1.0).contains(&ratio), "{}: {ratio}", network.name);
+    }
+}
+
+#[test]
+fn the_last_layers_alone_cost_less_and_are_marked_as_an_approximation() {
+    let network = resnet(Normalisation::batch());
+    let (n, m) = (100.0, 100.0);
+    let last = |count| L2rw { last_layers: Some(count), ..L2rw::default() };
+    let one = plan(&network, last(1), n as usize, m as usize);
+    assert!(!one.exact);
+    // Forward passes of both batches and plain training's backward pass.
+    let ratio = units(&one, &network) / (3.0 * n + m);
+    assert!((0.9..=1.0).contains(&ratio), "{ratio}");
+    let all = plan(&network, last(1000), n as usize, m as usize);
+    assert!(all.exact);
+    let exact = plan(&network, L2rw::default(), n as usize, m as usize);
+    assert_eq!(units(&all, &network), units(&exact, &network));
+}
+
+#[test]
+fn what_a_method_needs_and_does_not_get_is_said_by_name() {
+    let network = lenet();
+    let gather = Gather { height: 28, width: 28, channels: 1, crop_pad: 0, flip: false };
+    let set = DatasetShape { len: 50, images_per_piece: 50 };
+    let input = Input::Datasets { train: set, clean: set, gather };
+    let refused = |weighting: Weighting, input: &Input, facts: &Facts<'_>| {
+        let options = TrainingOptions { input: input.clone(), ..options(weighting, 4, 4) };
+        training_on(&network, &options, facts).unwrap_err().to_string()
+    };
+    let unknown = Facts::default();
+    let message = refused(LabelWeights::Proportion.into(), &input, &unknown);
+    assert!(message.contains("proportion") && message.contains("labels"), "{message}");
+    let message = refused(AdaBoost.into(), &Input::Buffers, &unknown);
+    assert!(message.contains("adaboost") && message.contains("data set"), "{message}");
+    let labels: Vec<u32> = (0..50).map(|i| u32::from(i > 0)).collect();
+    let facts = Facts { labels: &labels, classes: 10, ..Facts::default() };
+    let message = refused(Resampling::Over.into(), &Input::Buffers, &facts);
+    assert!(message.contains("over-sampling") && message.contains("buffers"), "{message}");
+    let message = refused(Resampling::Under.into(), &input, &facts);
+    assert!(message.contains("between 1 and 2"), "one example of each class is left: {message}");
+    let message = refused(Smote { neighbours: 5 }.into(), &input, &facts);
+    assert!(message.contains("smote") && message.contains("images"), "{message}");
+    for (weighting, expected) in [
+        (Weighting::from(LabelWeights::Weighted(vec![0.5; 3])), "10 classes"),
+        (Weighting::from(LabelWeights::Weighted(vec![1.5; 10])), "1.5"),
+        (Weighting::from(Focal { gamma: -1.0, beta: None }), "-1"),
+        (Weighting::from(Focal { gamma: 0.0, beta: Some(1.0) }), "β"),
+        (Weighting::from(Reed { beta: 1.5, hard: true }), "1.5"),
+        (Weighting::from(SModel::Diagonal(1.0)), "ε"),
+        (Weighting::from(SModel::Confusion(vec![1.0; 9])), "10 classes"),
+        (Weighting::from(Ghm { bins: 0, momentum: 0.0 }), "regions"),
+        (Weighting::from(MetaWeightNet { hidden: 0, ..MetaWeightNet::default() }), "hidden"),
+    ] {
+        let message = refused(weighting, &input, &facts);
+        assert!(message.contains(expected), "{message}");
     }
 }
 

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use image::RgbImage;
-use l2rw::report::plots::{MAX_SUSPECTS, Suspect, confusion, curves, suspects, weights};
+use l2rw::report::plots::{
+    MAX_SUSPECTS, Suspect, WeightFunction, confusion, curves, suspects, weight_function, weights,
+};
 use l2rw::report::{CurvePoint, MethodResult, ReportError};
 
 const VERMILLION: [u8; 3] = [213, 94, 0];
@@ -176,6 +178,22 @@ fn suspects_come_grey_large_or_not_at_all() {
     let picture = drawn(|path| suspects(path, &[suspect(&large, None, 1.0)], 500, 400, 4));
     let shown = count(&picture, [90; 3]);
     assert!(image(224 * 179).contains(&shown), "{shown}");
+}
+
+#[test]
+fn weight_functions_survive_any_input() {
+    let function = |name: &str, points: Vec<(f64, f64)>| {
+        let name = name.to_owned();
+        WeightFunction { name, points }
+    };
+    drawn(|path| weight_function(path, &[]));
+    let falling = (0..50).map(|i| (f64::from(i) * 0.1, 1.0 / f64::from(1 + i))).collect();
+    let one = drawn(|path| weight_function(path, &[function("mwn", falling)]));
+    let none = drawn(|path| weight_function(path, &[function("mwn", vec![(f64::NAN, 1.0)])]));
+    assert_ne!(one, none);
+    let many: Vec<_> =
+        (0..100).map(|i| function(&format!("class {i}"), vec![(0.0, 0.0)])).collect();
+    drawn(|path| weight_function(path, &many));
 }
 
 #[test]

@@ -8,10 +8,10 @@ use std::collections::HashSet;
 use device::context;
 use l2rw::gpu::ShaderChecks;
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
-use l2rw::plan::Weighting;
-use l2rw::train::{ImageSet, StepReport, TrainError, Trainer, TrainerOptions};
+use l2rw::train::{EarlyStopping, ImageSet, StepReport, TrainError, Trainer, TrainerOptions};
+use l2rw::weighting::{L2rw, Mentor, MetaWeightNet, Setup, Uniform, Weighting, by_name, variants};
 
-const L2RW: Weighting = Weighting::L2rw { similarity: None, decay_in_clean_gradient: false };
+const L2RW: L2rw = L2rw { similarity: None, decay_in_clean_gradient: false, last_layers: None };
 
 fn network() -> Network {
     let net = zoo::ResNet::cifar(8, Normalisation::batch()).unwrap().with_widths([4, 8, 8]);
@@ -34,7 +34,7 @@ fn images(len: usize) -> (Vec<u8>, Vec<u32>) {
     (images, labels)
 }
 
-fn trainer(network: &Network, weighting: Weighting, seed: u32) -> Trainer {
+fn trainer(network: &Network, weighting: impl Into<Weighting>, seed: u32) -> Trainer {
     let (pixels, labels) = images(60);
     let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
     let options = TrainerOptions {
@@ -71,13 +71,14 @@ fn a_step_is_one_submission() {
     let network = network();
     let (pixels, labels) = images(60);
     let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
-    for weighting in [Weighting::Uniform, L2RW] {
+    for weighting in [Weighting::from(Uniform), L2RW.into()] {
+        let name = weighting.name();
         let options =
             TrainerOptions { batch: 12, clean_batch: 8, ..TrainerOptions::cifar(weighting) };
         let mut trainer = Trainer::new(&own, &network, set, Some(set), &options).unwrap();
         let before = own.submissions();
         let reports = run(&mut trainer, 7);
-        assert_eq!(own.submissions() - before, 7, "{weighting:?}");
+        assert_eq!(own.submissions() - before, 7, "{name}");
         assert_eq!(reports.len(), 7);
     }
 }
@@ -105,7 +106,7 @@ fn reports_come_in_order_and_none_is_lost() {
 #[test]
 fn a_pass_over_the_set_draws_every_example_once_and_the_next_in_another_order() {
     let network = network();
-    let reports = run(&mut trainer(&network, Weighting::Uniform, 1), 10);
+    let reports = run(&mut trainer(&network, Uniform, 1), 10);
     let passes: Vec<Vec<u32>> = reports
         .chunks(5)
         .map(|pass| pass.iter().flat_map(|r| r.indices.clone()).collect())
@@ -160,6 +161,102 @@ fn a_checkpoint_continues_as_if_training_had_never_stopped() {
     second.load(&path).unwrap();
     assert_eq!(second.steps(), 7);
     assert_eq!(run(&mut second, 4), expected);
+}
+
+#[test]
+fn a_checkpoint_holds_what_the_weighting_method_learned() {
+    let network = network();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let mut first = trainer(&network, MetaWeightNet::default(), 9);
+    let initial = first.weighting_state("theta").unwrap().unwrap();
+    run(&mut first, 3);
+    first.save(&path).unwrap();
+    let learned = first.weighting_state("theta").unwrap().unwrap();
+    assert_eq!(learned.len(), 301);
+    assert_ne!(initial, learned);
+    let expected = run(&mut first, 3);
+
+    let mut second = trainer(&network, MetaWeightNet::default(), 9);
+    second.load(&path).unwrap();
+    assert_eq!(second.weighting_state("theta").unwrap().unwrap(), learned);
+    assert_eq!(run(&mut second, 3), expected);
+
+    // Of plain training there is no such state, and its checkpoints lack it.
+    let mut plain = trainer(&network, Uniform, 9);
+    assert_eq!(plain.weighting_state("theta").unwrap(), None);
+    plain.load(&path).unwrap();
+    plain.save(&path).unwrap();
+    let message = second.load(&path).unwrap_err().to_string();
+    assert!(message.contains("weighting/theta"), "{message}");
+}
+
+#[test]
+fn early_stopping_goes_back_to_the_step_that_was_best_on_the_clean_set() {
+    let network = network();
+    let mut trainer = trainer(&network, Uniform, 5);
+    let mut early = EarlyStopping::new();
+    early.restore(&mut trainer).unwrap();
+    let labels = [0, 1, 2, 3];
+    let mut observe = |trainer: &Trainer, predictions: [u32; 4], loss: f32| {
+        early.observe(trainer, &predictions, &[loss; 4], &labels).unwrap()
+    };
+    run(&mut trainer, 2);
+    assert!(observe(&trainer, [0, 0, 2, 0], 1.0));
+    run(&mut trainer, 1);
+    assert!(observe(&trainer, [0, 1, 2, 0], 3.0), "accuracy counts before the loss");
+    run(&mut trainer, 1);
+    assert!(observe(&trainer, [0, 1, 0, 3], 2.0), "of equal accuracies the lower loss");
+    let best = trainer.snapshot().unwrap();
+    run(&mut trainer, 2);
+    assert!(!observe(&trainer, [0, 1, 0, 3], 2.0));
+    assert!(!observe(&trainer, [0, 1, 0, 0], 0.1));
+    assert_ne!(trainer.snapshot().unwrap(), best);
+    assert_eq!(early.best_step(), Some(4));
+    early.restore(&mut trainer).unwrap();
+    assert_eq!(trainer.snapshot().unwrap(), best);
+}
+
+#[test]
+fn a_snapshot_carries_a_network_into_another_trainer_of_the_same_network_only() {
+    let network = network();
+    let mut first = trainer(&network, L2RW, 5);
+    run(&mut first, 3);
+    let snapshot = first.snapshot().unwrap();
+    let mut second = trainer(&network, Uniform, 6);
+    second.restore(&snapshot).unwrap();
+    assert_eq!(second.snapshot().unwrap(), snapshot);
+    let other = zoo::ResNet::cifar(8, Normalisation::batch()).unwrap().with_widths([4, 8, 12]);
+    let other = other.build("other", Shape::new(8, 8, 3), 4).unwrap();
+    let message = trainer(&other, Uniform, 9).restore(&snapshot).unwrap_err().to_string();
+    assert!(message.contains("parameters"), "{message}");
+}
+
+#[test]
+fn every_method_takes_one_submission_a_step() {
+    let shared = context(ShaderChecks::Trusted);
+    let (device, queue) = (shared.device.clone(), shared.queue.clone());
+    let checks = ShaderChecks::Trusted;
+    let own = l2rw::gpu::Context::from_device(device, queue, shared.adapter.clone(), checks);
+    let network = zoo::mlp(Shape::new(8, 8, 3), &[6], 4).unwrap();
+    let (pixels, labels) = images(60);
+    let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+    let setup = Setup {
+        steps: 3,
+        label_correct: Some(vec![0.5; 4]),
+        confusion: Some(vec![1.0; 16]),
+        mentor: Some(Mentor::untrained(1)),
+        ..Setup::default()
+    };
+    for variant in variants() {
+        let weighting = by_name(variant.name, &setup).unwrap();
+        let options =
+            TrainerOptions { batch: 12, clean_batch: 8, ..TrainerOptions::cifar(weighting) };
+        let mut trainer = Trainer::new(&own, &network, set, Some(set), &options).unwrap();
+        let before = own.submissions();
+        run(&mut trainer, 3);
+        assert_eq!(own.submissions() - before, 3, "{}", variant.name);
+    }
 }
 
 #[test]

@@ -10,8 +10,9 @@ use l2rw::nn::{Network, Normalisation, Shape};
 use l2rw::ops::batch::Gather;
 use l2rw::ops::{View, Window, add, conv, matmul};
 use l2rw::plan::{
-    DatasetShape, Input, Similarity, TrainingOptions, Weighting, evaluation, training,
+    DatasetShape, Facts, Input, Similarity, TrainingOptions, evaluation, training_on,
 };
+use l2rw::weighting::{L2rw, Mentor, Setup, Weighting, variants};
 use naga::ShaderStage;
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, glsl, hlsl, msl, spv};
@@ -40,17 +41,26 @@ fn networks() -> Vec<Network> {
     .into()
 }
 
-fn weightings() -> Vec<Weighting> {
-    let l2rw = |similarity, decay_in_clean_gradient| Weighting::L2rw {
-        similarity: Some(similarity),
-        decay_in_clean_gradient,
+/// Every method, and every route of the one with routes.
+fn weightings(classes: usize) -> Vec<Weighting> {
+    let l2rw = |similarity, decay_in_clean_gradient| {
+        L2rw { similarity: Some(similarity), decay_in_clean_gradient, last_layers: None }.into()
     };
-    vec![
-        Weighting::Uniform,
+    let routes = [
         l2rw(Similarity::Tangent, true),
         l2rw(Similarity::PerLayer, true),
         l2rw(Similarity::PerLayer, false),
-    ]
+    ];
+    let setup = Setup {
+        steps: 100,
+        label_correct: Some(vec![0.5; classes]),
+        confusion: Some(vec![1.0; classes * classes]),
+        mentor: Some(Mentor::untrained(1)),
+        ..Setup::default()
+    };
+    let methods =
+        variants().map(|v| (v.make)(&setup).unwrap_or_else(|e| panic!("{}: {e}", v.name)));
+    methods.chain(routes).collect()
 }
 
 fn plans(network: &Network) -> Vec<Recording> {
@@ -58,10 +68,14 @@ fn plans(network: &Network) -> Vec<Recording> {
     let gather = Gather { height, width, channels, crop_pad: 2, flip: true };
     let dataset = DatasetShape { len: 90, images_per_piece: 50 };
     let mut plans = Vec::new();
+    let labels: Vec<u32> = (0..90).map(|i| i % network.classes() as u32).collect();
+    let images = vec![7; 90 * network.input().len()];
+    let classes = network.classes();
+    let facts = Facts { labels: &labels, images: &images, classes, seed: 1 };
     for tuning in [Tuning::GPU, Tuning::SOFTWARE] {
         let scoring = evaluation(network, 20, dataset, &gather, tuning);
         plans.push(scoring.expect("an evaluation plan").0);
-        for weighting in weightings() {
+        for weighting in weightings(classes) {
             let input = Input::Datasets { train: dataset, clean: dataset, gather };
             let options = TrainingOptions {
                 batch: 9,
@@ -71,7 +85,7 @@ fn plans(network: &Network) -> Vec<Recording> {
                 tuning,
                 input,
             };
-            plans.push(training(network, &options).expect("a training plan").recording);
+            plans.push(training_on(network, &options, &facts).expect("a training plan").recording);
         }
     }
     plans

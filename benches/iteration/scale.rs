@@ -3,7 +3,8 @@
 use anyhow::Result;
 use l2rw::gpu::{Context, Tuning};
 use l2rw::nn::Network;
-use l2rw::plan::{self, Input, TrainingOptions, Weighting};
+use l2rw::plan::{self, Input, TrainingOptions};
+use l2rw::weighting::Uniform;
 use serde::Serialize;
 
 use crate::models;
@@ -67,7 +68,7 @@ fn plain_gflop(network: &Network, n: usize) -> Result<f64> {
     let options = TrainingOptions {
         batch: n,
         clean_batch: 1,
-        weighting: Weighting::Uniform,
+        weighting: Uniform.into(),
         nesterov: false,
         tuning: Tuning::default(),
         input: Input::Buffers,

@@ -6,8 +6,9 @@ use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use l2rw::gpu::{Context, DeviceTensors, Executable, Recording, TensorId};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
-use l2rw::plan::{Similarity, Weighting};
+use l2rw::plan::Similarity;
 use l2rw::train::{ImageSet, Trainer, TrainerOptions};
+use l2rw::weighting::{L2rw, Weighting};
 use serde::Serialize;
 
 /// n and the larger m of the measurements, as in the paper.
@@ -21,8 +22,8 @@ pub fn by_name(name: &str) -> Result<Network> {
 }
 
 /// L2RW by a route of choice, or by the network's own.
-pub fn l2rw(similarity: impl Into<Option<Similarity>>) -> Weighting {
-    Weighting::L2rw { similarity: similarity.into(), decay_in_clean_gradient: false }
+pub fn l2rw(similarity: impl Into<Option<Similarity>>) -> L2rw {
+    L2rw { similarity: similarity.into(), ..L2rw::default() }
 }
 
 /// A trainer on made-up images, clean ones included.
@@ -31,7 +32,7 @@ pub fn trainer(
     network: &Network,
     n: usize,
     m: usize,
-    weighting: Weighting,
+    weighting: impl Into<Weighting>,
 ) -> Result<Trainer> {
     let shape = network.input();
     let count = 1000.max(n).max(m);

@@ -4,6 +4,7 @@
 mod experiment;
 mod options;
 mod output;
+mod run;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use l2rw::report::prepare_out_dir;
 
 use experiment::Experiment;
 use options::{Options, Preset};
+use run::run;
 
 fn main() -> ExitCode {
     env_logger::init();
@@ -28,7 +30,7 @@ fn main() -> ExitCode {
             return fail(line.trim_start_matches("error: "));
         }
     };
-    match run(&options) {
+    match compare(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("{error:#}")),
     }
@@ -40,7 +42,7 @@ fn fail(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn run(options: &Options) -> Result<()> {
+fn compare(options: &Options) -> Result<()> {
     options.check()?;
     let context = Context::new(options.adapter.as_deref())?;
     let preset = preset(options, &context);
@@ -62,17 +64,26 @@ fn run(options: &Options) -> Result<()> {
         config.batch
     );
     if options.print_plan {
-        for &method in &options.methods {
-            print!("{}", experiment.trainer(&context, method)?.plan());
+        for recipe in options.recipes() {
+            print!("{}", experiment.trainer(&context, &recipe, None)?.plan());
         }
         return Ok(());
     }
     prepare_out_dir(&options.out)?;
     let stop = stop_on_ctrl_c()?;
     let mut runs = Vec::new();
-    for &method in &options.methods {
-        let checkpoint = options.out.join(format!("{}.safetensors", method.name()));
-        runs.push(experiment::run(&experiment, &context, method, &checkpoint, &stop)?);
+    let mut plain = None;
+    for recipe in options.recipes() {
+        let checkpoint = options.out.join(format!("{recipe}.safetensors"));
+        if ["s-model-conf", "mentornet-dd"].contains(&recipe.method.as_str()) && plain.is_none() {
+            println!("{recipe} starts from a plain run: training that first");
+            let first = options.out.join("plain.safetensors");
+            let baseline = "baseline".parse().map_err(anyhow::Error::msg)?;
+            plain = run(&experiment, &context, &baseline, None, &first, &stop)?.plain;
+        }
+        let run = run(&experiment, &context, &recipe, plain.as_ref(), &checkpoint, &stop)?;
+        plain = plain.or_else(|| run.plain.clone());
+        runs.push(run);
         if stop.load(Ordering::Relaxed) {
             println!("stopped; writing what there is");
             break;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
+use l2rw::train::Recipe;
 use serde::Serialize;
 
 /// Trains on images of which many carry the label of one background class, with and without
@@ -54,9 +55,10 @@ pub struct Options {
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u32,
-    /// Methods to compare
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["baseline", "l2rw"])]
-    pub methods: Vec<Method>,
+    /// Methods to compare, each with +es (early stopping) or +ft (fine-tuning), both on the trusted
+    /// images, if wanted; `all` for every method and the combinations of the paper
+    #[arg(long, value_delimiter = ',', default_values = ["baseline", "l2rw"], value_parser = choice)]
+    methods: Vec<Choice>,
     /// Route to the weights [default: the exact and cheaper one for the network]
     #[arg(long, value_enum)]
     pub similarity: Option<Route>,
@@ -81,24 +83,15 @@ pub enum Preset {
     Paper,
 }
 
-/// A way to train.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// All examples weigh the same.
-    Baseline,
-    /// Learning to reweight.
-    L2rw,
+/// A recipe, or all of them.
+#[derive(Clone, Debug)]
+pub enum Choice {
+    All,
+    One(Recipe),
 }
 
-impl Method {
-    /// Name in tables and files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Baseline => "baseline",
-            Self::L2rw => "l2rw",
-        }
-    }
+fn choice(text: &str) -> Result<Choice, String> {
+    if text == "all" { Ok(Choice::All) } else { text.parse().map(Choice::One) }
 }
 
 /// A route to the weights.
@@ -112,6 +105,23 @@ pub enum Route {
 }
 
 impl Options {
+    /// The methods to compare, each once.
+    pub fn recipes(&self) -> Vec<Recipe> {
+        let mut recipes: Vec<Recipe> = Vec::new();
+        for choice in &self.methods {
+            let chosen = match choice {
+                Choice::All => Recipe::all(),
+                Choice::One(recipe) => vec![recipe.clone()],
+            };
+            for recipe in chosen {
+                if !recipes.contains(&recipe) {
+                    recipes.push(recipe);
+                }
+            }
+        }
+        recipes
+    }
+
     /// Checks what does not depend on the data.
     pub fn check(&self) -> Result<()> {
         ensure!((0.0..=1.0).contains(&self.noise), "--noise {} is not between 0 and 1", self.noise);

@@ -5,8 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 use l2rw::gpu::Context;
 use l2rw::report::{self, MethodResult, Results, plots, table};
+use l2rw::weighting::MetaWeightNet;
 
-use crate::experiment::{Experiment, Run};
+use crate::experiment::Experiment;
+use crate::run::Run;
 
 /// Writes everything into `out` and prints the table.
 pub fn write(experiment: &Experiment, context: &Context, runs: &[Run], out: &Path) -> Result<()> {
@@ -25,8 +27,16 @@ pub fn write(experiment: &Experiment, context: &Context, runs: &[Run], out: &Pat
     let matrices: Vec<(&str, &[Vec<u32>])> =
         results.methods.iter().map(|m| (m.name.as_str(), m.confusion.as_slice())).collect();
     plots::confusion(&out.join("confusion.png"), &matrices, &names)?;
-    if let Some(run) = runs.iter().find(|run| run.result.reweighting.is_some()) {
+    // L2RW's weights if it is among the methods, else those of the first method with weights.
+    let weighted = || runs.iter().filter(|run| run.result.reweighting.is_some());
+    let l2rw = weighted().find(|run| run.result.name == "l2rw");
+    if let Some(run) = l2rw.or_else(|| weighted().next()) {
         write_weights(experiment, run, out)?;
+    }
+    let functions: Vec<plots::WeightFunction> =
+        runs.iter().flat_map(|run| weight_functions(run, &names)).collect();
+    if !functions.is_empty() {
+        plots::weight_function(&out.join("weight_function.png"), &functions)?;
     }
     let dataset = match names.len() {
         10 => Some(report::Dataset::Cifar10),
@@ -37,6 +47,23 @@ pub fn write(experiment: &Experiment, context: &Context, runs: &[Run], out: &Pat
     println!("{}", table::render(&results, dataset.map(|d| (report::Setting::BackgroundFlip, d))));
     println!("wrote results, pictures and checkpoints into {}", out.display());
     Ok(())
+}
+
+/// What a run learned of the weight of a loss: a curve, or one for each class.
+fn weight_functions(run: &Run, names: &[&str]) -> Vec<plots::WeightFunction> {
+    let Some(theta) = &run.weight_function else { return Vec::new() };
+    let theta: Vec<f64> = theta.iter().map(|v| f64::from(*v)).collect();
+    let name = &run.result.name;
+    let one_a_class = name.starts_with("mwn-class");
+    let nets = if one_a_class { names.len() } else { 1 };
+    let nets = theta.chunks(theta.len() / nets).enumerate();
+    nets.map(|(class, net)| {
+        let losses = (0..=200).map(|i| f64::from(i) * 0.05);
+        let points = losses.map(|loss| (loss, MetaWeightNet::value(net, loss))).collect();
+        let name = if one_a_class { format!("{name}: {}", names[class]) } else { name.clone() };
+        plots::WeightFunction { name, points }
+    })
+    .collect()
 }
 
 /// The distribution of mean weights, and the images that weighed least.

@@ -31,10 +31,10 @@ mod error;
 mod folder;
 mod idx;
 mod open;
-pub mod sampling;
 mod split;
 mod synthetic;
 
+pub use crate::reference::rng as sampling;
 pub use corruption::{Corruption, apply, asymmetric_map, long_tail};
 pub use dataset::{Dataset, Source};
 pub use download::{default_cache_dir, fetch_cifar10};

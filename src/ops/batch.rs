@@ -92,6 +92,31 @@ pub fn draw(
     let draw = kernel("draw", data, n, gather, stream).size("END_IMAGE", data.len);
     rec.dispatch(draw, bindings, per_element(n), 0);
 
+    let drawn = Drawn { indices, labels };
+    let images = self::gather(rec, step, data, drawn, gather, stream);
+    Batch { images, labels, indices: Some(indices) }
+}
+
+/// Which examples make a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawn {
+    /// Place of each example in the data set, `[n]` u32.
+    pub indices: TensorId,
+    /// `[n]` u32
+    pub labels: TensorId,
+}
+
+/// The images of a batch, cropped, mirrored and normalised: `[n, h, w, c]`.
+pub fn gather(
+    rec: &mut Recorder,
+    step: TensorId,
+    data: &DeviceDataset,
+    drawn: Drawn,
+    gather: &Gather,
+    stream: Stream,
+) -> TensorId {
+    let n = rec.len(drawn.indices);
+    let uniform = rec.whole(step, Access::Uniform);
     let len = n * gather.height * gather.width * gather.channels;
     let images = rec.transient("images", len);
     for (piece, &tensor) in data.pieces.iter().enumerate() {
@@ -100,12 +125,12 @@ pub fn draw(
         // Later pieces leave alone what earlier ones wrote.
         let access = if piece == 0 { Access::Write } else { Access::ReadWrite };
         let out = Binding { tensor: images, offset: 0, len, access };
-        let bindings =
-            vec![uniform, rec.read(tensor), rec.read(indices), rec.read(data.normalisation), out];
+        let normalisation = rec.read(data.normalisation);
+        let bindings = vec![uniform, rec.read(tensor), rec.read(drawn.indices), normalisation, out];
         let gather = kernel("gather", data, n, gather, stream)
             .size("FIRST_IMAGE", first)
             .size("END_IMAGE", end);
         rec.dispatch(gather, bindings, per_element(len), len as u64);
     }
-    Batch { images, labels, indices: Some(indices) }
+    images
 }

@@ -15,6 +15,7 @@ pub mod pool;
 pub mod reduce;
 pub mod relu;
 pub mod residual;
+pub mod sample;
 pub mod sgd;
 pub mod softmax_cross_entropy;
 mod step;
@@ -28,9 +29,9 @@ pub use window::Window;
 
 use crate::gpu::{Access, Binding, Recorder, TensorId, Tuning, fold_workgroups};
 
-const GRID: &str = include_str!("../../shaders/grid.wgsl");
-const RNG: &str = include_str!("../../shaders/rng.wgsl");
-const STEP: &str = include_str!("../../shaders/step.wgsl");
+pub(crate) const GRID: &str = include_str!("../../shaders/grid.wgsl");
+pub(crate) const RNG: &str = include_str!("../../shaders/rng.wgsl");
+pub(crate) const STEP: &str = include_str!("../../shaders/step.wgsl");
 const LANES_VEC4: &str = include_str!("../../shaders/lanes_vec4.wgsl");
 const LANES_WIDE: &str = include_str!("../../shaders/lanes_wide.wgsl");
 const LANES_SCALAR: &str = include_str!("../../shaders/lanes_scalar.wgsl");
@@ -80,6 +81,6 @@ fn lanes_variant(lanes: usize, tuning: Tuning) -> usize {
 }
 
 /// The grid for one invocation an element.
-fn per_element(elements: usize) -> [u32; 3] {
+pub(crate) fn per_element(elements: usize) -> [u32; 3] {
     fold_workgroups(elements.div_ceil(WORKGROUP))
 }

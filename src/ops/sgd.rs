@@ -53,3 +53,21 @@ pub fn decay_clean_gradient(
     let kernel = Kernel::new(&SHADER, "decay_clean_gradient");
     rec.dispatch(kernel, bindings, per_element(len), 3 * len as u64);
 }
+
+/// `stepped` ← θ − η·g: the plain step, without momentum or decay, that meta-learning looks ahead by.
+pub fn virtual_step(
+    rec: &mut Recorder,
+    step: TensorId,
+    parameters: TensorId,
+    gradient: TensorId,
+    stepped: TensorId,
+) {
+    let len = rec.len(parameters);
+    let bindings = vec![
+        rec.whole(step, Access::Uniform),
+        rec.read(parameters),
+        rec.read(gradient),
+        rec.write(stepped),
+    ];
+    rec.dispatch(Kernel::new(&SHADER, "virtual_step"), bindings, per_element(len), 2 * len as u64);
+}

@@ -22,13 +22,22 @@ pub struct Losses {
     pub predictions: TensorId,
 }
 
+impl Losses {
+    /// Tensors for the losses of `n` examples.
+    pub fn transient(rec: &mut Recorder, n: usize, classes: usize) -> Self {
+        Self {
+            residual: rec.transient("residual", n * classes),
+            losses: rec.transient("losses", n),
+            predictions: rec.transient_of("predictions", ElementType::U32, n),
+        }
+    }
+}
+
 /// Losses of `scores` `[n, classes]` against `labels` `[n]`. The loss of a label outside the classes
 /// is NaN.
 pub fn forward(rec: &mut Recorder, classes: usize, scores: TensorId, labels: TensorId) -> Losses {
     let n = rec.len(scores) / classes;
-    let residual = rec.transient("residual", n * classes);
-    let losses = rec.transient("losses", n);
-    let predictions = rec.transient_of("predictions", ElementType::U32, n);
+    let Losses { residual, losses, predictions } = Losses::transient(rec, n, classes);
     let bindings = vec![
         rec.read(scores),
         rec.read(labels),

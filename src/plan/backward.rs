@@ -41,11 +41,13 @@ impl Delta {
     }
 }
 
-/// Which layers lie behind parameters, so that a gradient has to reach their output.
-fn needs_gradient(network: &Network) -> Vec<bool> {
+/// Which layers lie behind parameters of layers from `first` on, so that a gradient has to reach
+/// their output.
+fn needs_gradient(network: &Network, first: usize) -> Vec<bool> {
     let mut needs: Vec<bool> = Vec::new();
-    for layer in &network.layers {
-        let learns = matches!(layer.kind, LayerKind::Conv { .. } | LayerKind::Norm { .. });
+    for (index, layer) in network.layers.iter().enumerate() {
+        let has_parameters = matches!(layer.kind, LayerKind::Conv { .. } | LayerKind::Norm { .. });
+        let learns = has_parameters && index >= first;
         needs.push(learns || layer.inputs.iter().any(|input| needs[input.0]));
     }
     needs
@@ -78,8 +80,8 @@ impl Pass<'_> {
         mut visit: impl FnMut(&mut Recorder, Delta),
     ) {
         let layers = &self.network.layers;
-        let mut flow =
-            Flow { needs: needs_gradient(self.network), gradients: vec![None; layers.len()] };
+        let needs = needs_gradient(self.network, self.first_layer);
+        let mut flow = Flow { needs, gradients: vec![None; layers.len()] };
         flow.gradients[layers.len() - 1] = Some(score_gradient);
         for index in (0..layers.len()).rev() {
             let Some(dy) = flow.gradients[index] else { continue };

@@ -1,5 +1,5 @@
 use super::forward::{Pass, Statistics};
-use super::training::{dataset_tensors, running_tensor, step_tensor};
+use super::iteration::{dataset_tensors, running_tensor, step_tensor};
 use super::{BatchOutputs, DatasetShape, PlanError};
 use crate::gpu::{ElementType, Recorder, Recording, Tuning};
 use crate::nn::{Network, Shape};
@@ -41,7 +41,7 @@ pub fn evaluation(
 
     rec.stage("forward");
     let statistics = running.map_or(Statistics::Batch, Statistics::Running);
-    let pass = Pass { network, n: batch, parameters, step, statistics, stream: 0 };
+    let pass = Pass { network, n: batch, parameters, step, statistics, stream: 0, first_layer: 0 };
     let activations = pass.forward(&mut rec, drawn.images);
     rec.label("loss");
     let scores = activations.scores();

@@ -16,6 +16,8 @@ pub(super) struct Pass<'a> {
     pub statistics: Statistics,
     /// Tells the dropout masks of passes apart.
     pub stream: u32,
+    /// Parameters of earlier layers count as constants: no gradient, no tangent.
+    pub first_layer: usize,
 }
 
 /// Where BatchNorm takes its statistics from.
@@ -39,6 +41,11 @@ pub(super) struct Activations {
 }
 
 impl Activations {
+    fn push(&mut self, value: TensorId, extra: Option<TensorId>) {
+        self.values.push(value);
+        self.extras.push(extra);
+    }
+
     /// Class scores.
     pub fn scores(&self) -> TensorId {
         self.values[self.values.len() - 1]
@@ -105,6 +112,28 @@ impl Pass<'_> {
         (activations, tangent)
     }
 
+    /// Tangent of the class scores along `direction` after a [`Pass::forward`].
+    pub fn tangent(
+        &self,
+        rec: &mut Recorder,
+        activations: &Activations,
+        direction: TensorId,
+    ) -> TensorId {
+        let mut tangents: Vec<Option<TensorId>> = Vec::new();
+        for (index, layer) in self.network.layers.iter().enumerate() {
+            rec.label(&layer.name);
+            let tangent = match &layer.kind {
+                LayerKind::Input => None,
+                LayerKind::Conv { .. } => {
+                    self.conv_tangent(rec, index, activations, &tangents, direction)
+                }
+                _ => self.layer_tangent(rec, index, activations, &tangents, Some(direction)),
+            };
+            tangents.push(tangent);
+        }
+        tangents.last().copied().flatten().unwrap_or(activations.scores())
+    }
+
     fn run(
         &self,
         rec: &mut Recorder,
@@ -115,104 +144,170 @@ impl Pass<'_> {
         let mut tangents: Vec<Option<TensorId>> = Vec::new();
         for (index, layer) in self.network.layers.iter().enumerate() {
             rec.label(&layer.name);
-            let from = |input: usize| layer.inputs[input].0;
-            let (value, extra, tangent) = match &layer.kind {
-                LayerKind::Input => (images, None, None),
-                _ => {
-                    let inputs: Vec<_> = (0..layer.inputs.len())
-                        .map(|i| (done.values[from(i)], tangents[from(i)]))
-                        .collect();
-                    self.layer(rec, index, &inputs, direction)
-                }
+            let along = direction.filter(|_| index >= self.first_layer);
+            if let (LayerKind::Conv { .. }, Some(along)) = (&layer.kind, along) {
+                let (value, tangent) = self.conv_dual(rec, index, &done, &tangents, along);
+                done.push(value, None);
+                tangents.push(Some(tangent));
+                continue;
+            }
+            let (value, extra) = match &layer.kind {
+                LayerKind::Input => (images, None),
+                _ => self.layer(rec, index, &done),
             };
-            done.values.push(value);
-            done.extras.push(extra);
+            done.push(value, extra);
+            let tangent = match &layer.kind {
+                LayerKind::Input | LayerKind::Conv { .. } => None,
+                _ => self.layer_tangent(rec, index, &done, &tangents, along),
+            };
             tangents.push(tangent);
         }
         (done, tangents)
     }
 
-    /// One layer: value, what its backward pass needs, tangent.
+    fn conv_dual(
+        &self,
+        rec: &mut Recorder,
+        index: usize,
+        done: &Activations,
+        tangents: &[Option<TensorId>],
+        direction: TensorId,
+    ) -> (TensorId, TensorId) {
+        let layer = &self.network.layers[index];
+        let LayerKind::Conv { window, weight, bias } = &layer.kind else {
+            return (done.scores(), done.scores());
+        };
+        let from = layer.inputs[0].0;
+        let (x, dx) = (done.values[from], tangents[from]);
+        let weights = self.parameter(self.parameters, *weight);
+        let along = self.parameter(direction, *weight);
+        let (z, dz) = ops::conv::dual(rec, window, self.n, x, dx, weights, along);
+        if let Some(bias) = bias {
+            ops::bias::forward(rec, z, self.parameter(self.parameters, *bias));
+            ops::bias::forward(rec, dz, self.parameter(direction, *bias));
+        }
+        (z, dz)
+    }
+
+    /// ż = W ẋ + Ẇ x: two convolutions.
+    fn conv_tangent(
+        &self,
+        rec: &mut Recorder,
+        index: usize,
+        done: &Activations,
+        tangents: &[Option<TensorId>],
+        direction: TensorId,
+    ) -> Option<TensorId> {
+        let layer = &self.network.layers[index];
+        let LayerKind::Conv { window, weight, bias } = &layer.kind else { return None };
+        if index < self.first_layer {
+            return None;
+        }
+        let from = layer.inputs[0].0;
+        let along = self.parameter(direction, *weight);
+        let mut dz = ops::conv::forward(rec, window, self.n, done.values[from], along);
+        if let Some(dx) = tangents[from] {
+            let weights = self.parameter(self.parameters, *weight);
+            let through = ops::conv::forward(rec, window, self.n, dx, weights);
+            dz = ops::add::forward(rec, dz, through);
+        }
+        if let Some(bias) = bias {
+            ops::bias::forward(rec, dz, self.parameter(direction, *bias));
+        }
+        Some(dz)
+    }
+
+    /// One layer: value, and what its backward pass needs.
     fn layer(
         &self,
         rec: &mut Recorder,
         index: usize,
-        inputs: &[(TensorId, Option<TensorId>)],
-        direction: Option<TensorId>,
-    ) -> (TensorId, Option<TensorId>, Option<TensorId>) {
+        done: &Activations,
+    ) -> (TensorId, Option<TensorId>) {
         let layer = &self.network.layers[index];
-        let shape_of = |input: usize| self.network.layers[layer.inputs[input].0].shape;
-        let (x, dx) = inputs[0];
+        let input = |i: usize| layer.inputs[i].0;
+        let x = done.values[input(0)];
         let n = self.n;
         match &layer.kind {
-            LayerKind::Input => (x, None, None),
+            LayerKind::Input => (x, None),
             LayerKind::Conv { window, weight, bias } => {
                 let weights = self.parameter(self.parameters, *weight);
-                let (z, dz) = match direction {
-                    None => (ops::conv::forward(rec, window, n, x, weights), None),
-                    Some(g) => {
-                        let tangent = self.parameter(g, *weight);
-                        let (z, dz) = ops::conv::dual(rec, window, n, x, dx, weights, tangent);
-                        (z, Some(dz))
-                    }
-                };
+                let z = ops::conv::forward(rec, window, n, x, weights);
                 if let Some(bias) = bias {
                     ops::bias::forward(rec, z, self.parameter(self.parameters, *bias));
-                    if let (Some(dz), Some(g)) = (dz, direction) {
-                        ops::bias::forward(rec, dz, self.parameter(g, *bias));
-                    }
                 }
-                (z, None, dz)
+                (z, None)
             }
             LayerKind::Norm { options, scale, shift, running, relu } => {
                 let norm = self.norm(options, layer.shape, *relu);
                 let affine = self.affine(self.parameters, *scale, *shift);
                 let moments = self.moments(rec, &norm, options, *running, x);
-                let y = ops::norm::forward(rec, &norm, x, moments, affine);
-                let dy = direction.map(|g| {
-                    // Behind the images themselves there is no tangent yet.
-                    let along = self.affine(g, *scale, *shift);
-                    let dx = dx.unwrap_or_else(|| ops::add::zeros_like(rec, x));
-                    ops::norm::tangent(rec, &norm, x, dx, moments, affine, along)
-                });
-                (y, Some(moments), dy)
+                (ops::norm::forward(rec, &norm, x, moments, affine), Some(moments))
             }
-            LayerKind::Relu => {
-                let y = ops::relu::forward(rec, x);
-                (y, None, dx.map(|dx| ops::relu::mask(rec, y, dx)))
-            }
+            LayerKind::Relu => (ops::relu::forward(rec, x), None),
             LayerKind::MaxPool(window) => {
                 let (y, winner) = ops::pool::max_forward(rec, window, n, x);
-                let dy = dx.map(|dx| ops::pool::max_tangent(rec, window, n, dx, winner));
-                (y, Some(winner), dy)
+                (y, Some(winner))
             }
-            LayerKind::AveragePool(window) => {
-                let y = ops::pool::average_forward(rec, window, n, x);
-                (y, None, dx.map(|dx| ops::pool::average_forward(rec, window, n, dx)))
-            }
+            LayerKind::AveragePool(window) => (ops::pool::average_forward(rec, window, n, x), None),
             LayerKind::Residual { stride } => {
-                let shortcut = self.shortcut(shape_of(1), layer.shape, *stride);
-                let (side, dside) = inputs[1];
-                let y = ops::residual::forward(rec, &shortcut, n, x, side);
-                let dy = match (dx, dside) {
-                    (Some(dx), Some(dside)) => {
-                        Some(ops::residual::forward(rec, &shortcut, n, dx, dside))
-                    }
-                    (dx, None) => dx,
-                    (None, Some(dside)) => {
-                        let zero = ops::add::zeros_like(rec, x);
-                        Some(ops::residual::forward(rec, &shortcut, n, zero, dside))
-                    }
-                };
-                (y, None, dy)
+                let from = self.network.layers[input(1)].shape;
+                let shortcut = self.shortcut(from, layer.shape, *stride);
+                let side = done.values[input(1)];
+                (ops::residual::forward(rec, &shortcut, n, x, side), None)
             }
             LayerKind::Dropout { .. } if matches!(self.statistics, Statistics::Running(_)) => {
-                (x, None, dx)
+                (x, None)
             }
             LayerKind::Dropout { rate } => {
                 let stream = self.dropout_stream(index);
-                let mut apply = |x| ops::dropout::apply(rec, self.step, *rate, stream, x);
-                (apply(x), None, dx.map(apply))
+                (ops::dropout::apply(rec, self.step, *rate, stream, x), None)
+            }
+        }
+    }
+
+    /// The tangent of one layer other than a convolution, whose value is known. `direction` is
+    /// `None` for layers whose parameters count as constants.
+    fn layer_tangent(
+        &self,
+        rec: &mut Recorder,
+        index: usize,
+        done: &Activations,
+        tangents: &[Option<TensorId>],
+        direction: Option<TensorId>,
+    ) -> Option<TensorId> {
+        let layer = &self.network.layers[index];
+        let input = |i: usize| layer.inputs[i].0;
+        let (x, dx) = (done.values[input(0)], tangents[input(0)]);
+        let n = self.n;
+        match &layer.kind {
+            LayerKind::Input | LayerKind::Conv { .. } => None,
+            LayerKind::Norm { options, scale, shift, relu, .. } => {
+                let direction = direction.filter(|_| index >= self.first_layer)?;
+                let norm = self.norm(options, layer.shape, *relu);
+                let affine = self.affine(self.parameters, *scale, *shift);
+                // Behind the images themselves there is no tangent yet.
+                let along = self.affine(direction, *scale, *shift);
+                let dx = dx.unwrap_or_else(|| ops::add::zeros_like(rec, x));
+                let moments = done.extras[index]?;
+                Some(ops::norm::tangent(rec, &norm, x, dx, moments, affine, along))
+            }
+            LayerKind::Relu => Some(ops::relu::mask(rec, done.values[index], dx?)),
+            LayerKind::MaxPool(window) => {
+                Some(ops::pool::max_tangent(rec, window, n, dx?, done.extras[index]?))
+            }
+            LayerKind::AveragePool(window) => Some(ops::pool::average_forward(rec, window, n, dx?)),
+            LayerKind::Residual { stride } => {
+                let from = self.network.layers[input(1)].shape;
+                let shortcut = self.shortcut(from, layer.shape, *stride);
+                let Some(dside) = tangents[input(1)] else { return dx };
+                let dx = dx.unwrap_or_else(|| ops::add::zeros_like(rec, x));
+                Some(ops::residual::forward(rec, &shortcut, n, dx, dside))
+            }
+            LayerKind::Dropout { .. } if matches!(self.statistics, Statistics::Running(_)) => dx,
+            LayerKind::Dropout { rate } => {
+                let stream = self.dropout_stream(index);
+                Some(ops::dropout::apply(rec, self.step, *rate, stream, dx?))
             }
         }
     }

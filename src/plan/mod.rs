@@ -4,6 +4,7 @@
 mod backward;
 mod evaluation;
 mod forward;
+mod iteration;
 mod training;
 
 use std::fmt;
@@ -12,9 +13,11 @@ use thiserror::Error;
 
 use crate::gpu::{GpuError, Recording, TensorId, Tuning};
 use crate::ops::batch::Gather;
+use crate::weighting::Weighting;
 
 pub use evaluation::evaluation;
-pub use training::training;
+pub use iteration::{Iteration, Layerwise, Scored, Weighed};
+pub use training::{training, training_on};
 
 /// How the similarities u_i = ⟨∇f_i, G⟩ are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,20 +27,6 @@ pub enum Similarity {
     /// Layer by layer from one unweighted backward pass: exact where no layer mixes examples, an
     /// approximation with BatchNorm's batch statistics.
     PerLayer,
-}
-
-/// How training examples are weighted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weighting {
-    /// 1/n each: plain training.
-    Uniform,
-    /// Learning to reweight (Ren et al., 2018).
-    L2rw {
-        /// Route to the similarities; the exact and cheaper one for the network if `None`.
-        similarity: Option<Similarity>,
-        /// Adds weight decay to the clean loss, as in the official code for CIFAR.
-        decay_in_clean_gradient: bool,
-    },
 }
 
 /// Where the batches come from.
@@ -84,6 +73,32 @@ pub struct TrainingOptions {
     pub input: Input,
 }
 
+/// What methods may want to know of the data before the first step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts<'a> {
+    /// Labels of the training set as given, `[N]`; empty when not known.
+    pub labels: &'a [u32],
+    /// Images of the training set, `[N, height, width, channels]`; empty when not known.
+    pub images: &'a [u8],
+    /// Number of classes.
+    pub classes: usize,
+    /// Seed of the run.
+    pub seed: u32,
+}
+
+/// A tensor of the weighting method: its state or a table.
+#[derive(Clone, Debug)]
+pub struct StateTensor {
+    /// Name; the tensor's label is `weighting/<name>`.
+    pub name: String,
+    /// The external tensor.
+    pub tensor: TensorId,
+    /// Content before the first step, bits of floats or integers.
+    pub initial: Vec<u32>,
+    /// Whether it changes from step to step and belongs into checkpoints.
+    pub saved: bool,
+}
+
 /// What a plan cannot be made for.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -105,6 +120,14 @@ pub enum PlanError {
         network: crate::nn::Shape,
         /// What the data set has.
         dataset: crate::nn::Shape,
+    },
+    /// A weighting method that cannot work with these options or data.
+    #[error("weighting '{method}': {reason}")]
+    Weighting {
+        /// Name of the method.
+        method: String,
+        /// What is wrong, and what to do.
+        reason: String,
     },
     /// The recording breaks a rule.
     #[error(transparent)]
@@ -153,6 +176,10 @@ pub struct Plan {
     pub exact: bool,
     /// Where a data-parallel run would sum over its ranks.
     pub exchange_points: Vec<ExchangePoint>,
+    /// Tensors of the weighting method that the caller supplies.
+    pub state: Vec<StateTensor>,
+    /// Draws of one pass over the training set, where the method's sampling sets it.
+    pub pass_len: Option<usize>,
 }
 
 impl fmt::Display for Plan {

@@ -31,6 +31,8 @@ pub mod pool;
 pub mod reduce;
 pub mod relu;
 pub mod residual;
+pub mod rng;
+pub mod sample;
 pub mod sgd;
 pub mod softmax_cross_entropy;
 pub mod weights;

@@ -14,7 +14,8 @@ impl Trainer {
     ///
     /// Tensors are named after the parameters, in the crate's layouts (`[kernel_h, kernel_w, in,
     /// out]`, `[in, out]`), their momentum `velocity/<name>`, BatchNorm's running statistics
-    /// `<layer>.running_mean` and `<layer>.running_variance`.
+    /// `<layer>.running_mean` and `<layer>.running_variance`, the weighting method's state
+    /// `weighting/<name>`.
     ///
     /// # Errors
     /// When the device is lost or the file cannot be written.
@@ -36,6 +37,11 @@ impl Trainer {
                 let name = format!("{}.running_{kind}", running.name);
                 tensors.push((name, vec![running.channels], to_bytes(range)));
             }
+        }
+        for state in self.plan().state.iter().filter(|state| state.saved) {
+            let name = format!("weighting/{}", state.name);
+            let words = self.read_vector(&name)?;
+            tensors.push((name, vec![words.len()], to_bytes(&words)));
         }
         let views = tensors
             .iter()
@@ -77,21 +83,26 @@ impl Trainer {
             }
             Ok(view.data().to_vec())
         };
-        let mut writes: Vec<(&str, usize, Vec<u8>)> = Vec::new();
+        let mut writes: Vec<(String, usize, Vec<u8>)> = Vec::new();
         for (prefix, vector) in [("", "parameters"), ("velocity/", "velocity")] {
             for p in &self.network().parameters {
                 let content = tensor(&format!("{prefix}{}", p.name), &p.shape)?;
-                writes.push((vector, p.offset, content));
+                writes.push((vector.to_owned(), p.offset, content));
             }
         }
         for r in &self.network().running {
             for (kind, first) in [("mean", 0), ("variance", r.channels)] {
                 let content = tensor(&format!("{}.running_{kind}", r.name), &[r.channels])?;
-                writes.push(("running", r.offset + first, content));
+                writes.push(("running".to_owned(), r.offset + first, content));
             }
         }
+        for state in self.plan().state.iter().filter(|state| state.saved) {
+            let name = format!("weighting/{}", state.name);
+            let content = tensor(&name, &[state.initial.len()])?;
+            writes.push((name, 0, content));
+        }
         for (vector, offset, content) in writes {
-            if let Some(buffer) = self.vector(vector) {
+            if let Some(buffer) = self.vector(&vector) {
                 self.context().queue.write_buffer(buffer, 4 * offset as u64, &content);
             }
         }
@@ -99,7 +110,7 @@ impl Trainer {
         Ok(())
     }
 
-    fn read_vector(&self, name: &str) -> Result<Vec<u32>, TrainError> {
+    pub(crate) fn read_vector(&self, name: &str) -> Result<Vec<u32>, TrainError> {
         match self.vector(name) {
             Some(buffer) => Ok(read_back(self.context(), buffer, buffer.size())?),
             None => Ok(Vec::new()),

@@ -3,7 +3,9 @@
 mod checkpoint;
 mod dataset;
 mod ledger;
+mod recipe;
 mod schedule;
+mod snapshot;
 mod trainer;
 
 use thiserror::Error;
@@ -13,7 +15,9 @@ use crate::plan::PlanError;
 
 pub use dataset::ImageSet;
 pub use ledger::WeightLedger;
+pub use recipe::Recipe;
 pub use schedule::Schedule;
+pub use snapshot::{EarlyStopping, Snapshot};
 pub use trainer::{Evaluation, StepReport, Trainer, TrainerOptions};
 
 /// What can go wrong while training.
@@ -45,6 +49,16 @@ pub enum TrainError {
         path: std::path::PathBuf,
         /// What is wrong, with the tensor where there is one.
         reason: String,
+    },
+    /// A snapshot of another network.
+    #[error("the snapshot has {found} numbers for '{name}', the network {expected}")]
+    Snapshot {
+        /// The vector: parameters, velocity or running statistics.
+        name: &'static str,
+        /// Its length in the snapshot.
+        found: usize,
+        /// Its length in the network.
+        expected: usize,
     },
     /// The plan cannot be made.
     #[error(transparent)]

@@ -3,10 +3,11 @@ use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorI
 use crate::nn::Network;
 use crate::ops::Step;
 use crate::ops::batch::Gather;
-use crate::plan::{self, Input, Plan, TrainingOptions, Weighting};
+use crate::plan::{self, Facts, Input, Plan, TrainingOptions};
+use crate::weighting::Weighting;
 
 /// Options of a training run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct TrainerOptions {
     /// n, the training examples of a step.
     pub batch: usize,
@@ -37,11 +38,11 @@ pub struct TrainerOptions {
 impl TrainerOptions {
     /// The official code's settings for CIFAR: n = m = 100, momentum 0.9, weight decay 0.0002,
     /// 2 pixels of padding, mirroring, pixels in [−1, 1]; learning rate 0.1 throughout.
-    pub fn cifar(weighting: Weighting) -> Self {
+    pub fn cifar(weighting: impl Into<Weighting>) -> Self {
         Self {
             batch: 100,
             clean_batch: 100,
-            weighting,
+            weighting: weighting.into(),
             schedule: Schedule::constant(0.1),
             momentum: 0.9,
             nesterov: false,
@@ -169,21 +170,31 @@ impl Trainer {
         };
         let train_shape = train.device_shape(context);
         let clean_shape = clean.map_or(train_shape, |clean| clean.device_shape(context));
-        let plan = plan::training(
-            network,
-            &TrainingOptions {
-                batch: options.batch,
-                clean_batch: options.clean_batch,
-                weighting: options.weighting,
-                nesterov: options.nesterov,
-                tuning: Tuning::of(context),
-                input: Input::Datasets { train: train_shape, clean: clean_shape, gather },
-            },
-        )?;
+        let training_options = TrainingOptions {
+            batch: options.batch,
+            clean_batch: options.clean_batch,
+            weighting: options.weighting.clone(),
+            nesterov: options.nesterov,
+            tuning: Tuning::of(context),
+            input: Input::Datasets { train: train_shape, clean: clean_shape, gather },
+        };
+        let facts = Facts {
+            labels: train.labels,
+            images: train.images,
+            classes: network.classes(),
+            seed: options.seed,
+        };
+        let plan = plan::training_on(network, &training_options, &facts)?;
         let mut tensors = state_tensors(context, network, options)?;
         train.upload(context, "train", &mut tensors)?;
         if let Some(clean) = clean {
             clean.upload(context, "clean", &mut tensors)?;
+        }
+        for state in &plan.state {
+            let label = format!("weighting/{}", state.name);
+            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM;
+            let buffer = context.upload(&label, bytemuck::cast_slice(&state.initial), usage)?;
+            tensors.insert(label, buffer);
         }
         let executable = Executable::new(context, plan.recording.clone(), &tensors)?;
         let fields = report_fields(&plan);
@@ -192,6 +203,7 @@ impl Trainer {
             Ok((required(&executable, *id)?.clone(), bytes))
         });
         let readback = Readback::new(context, sources.collect::<Result<_, GpuError>>()?, RING);
+        let train_len = plan.pass_len.unwrap_or(train.len());
         let len_of = |(field, id): &(Field, TensorId)| (*field, plan.recording.tensor(*id).len);
         let report_fields = fields.iter().map(len_of).collect();
         Ok(Self {
@@ -205,7 +217,7 @@ impl Trainer {
             report_fields,
             steps: 0,
             reported: 0,
-            train_len: train.len(),
+            train_len,
             clean_len: clean.map_or(0, |clean| clean.len()),
             train_cursor: Cursor::default(),
             clean_cursor: Cursor::default(),
@@ -360,12 +372,12 @@ impl Trainer {
         Ok(Evaluation { context, executable, readback, step, batch, len: set.len() })
     }
 
-    pub(super) fn context(&self) -> &Context {
+    pub(crate) fn context(&self) -> &Context {
         &self.context
     }
 
     /// Buffer of one of the flat vectors: `parameters`, `velocity` or `running`.
-    pub(super) fn vector(&self, name: &str) -> Option<&wgpu::Buffer> {
+    pub(crate) fn vector(&self, name: &str) -> Option<&wgpu::Buffer> {
         self.tensors.get(name)
     }
 }
@@ -434,7 +446,7 @@ fn check(
                 return Err(TrainError::Dataset { which: "clean", reason });
             }
         }
-        None if options.weighting == Weighting::Uniform => {}
+        None if !options.weighting.uses_clean_set() => {}
         None => {
             let reason = "weights are learned from it, and there is none".into();
             return Err(TrainError::Dataset { which: "clean", reason });

@@ -216,6 +216,20 @@ class Resnet8:
 
 
 @dataclass(frozen=True)
+class Meta:
+    """How Meta-Weight-Net weighs and learns. `step` is the number of the step, from 0: Adam corrects its moments."""
+
+    by_sum: bool
+    optimizer: str
+    rate: float
+    decay: float = 0.0
+    momentum: float = 0.0
+    step: int = 0
+    per_class: bool = False
+    hidden: int = 100
+
+
+@dataclass(frozen=True)
 class Case:
     """One iteration. With `clean_label_offset` set, the clean batch is the training batch with shifted labels.
 
@@ -234,6 +248,7 @@ class Case:
     clean_image_tag: int = 2
     clean_label_offset: int | None = None
     classes: int = 10
+    meta: "Meta | None" = None  # Meta-Weight-Net instead of L2RW
 
     def batches(self, dtype):
         """((training images NCHW, labels), (clean images NCHW, labels))"""
@@ -258,6 +273,15 @@ CASES = [
     Case("resnet8_groupnorm_zero", GROUPNORM, n=4, m=4, train_image_tag=13, clean_label_offset=9),
     Case("resnet8_batchnorm_zero", BATCHNORM, n=4, m=4, clean_label_offset=7),
     Case("resnet8_batchnorm_gdecay", BATCHNORM, n=9, m=6, weight_decay=0.05, decay_in_g=True),
+    Case("mwn_batchnorm_raw_adam", BATCHNORM, n=9, m=6, meta=Meta(False, "adam", rate=0.05, decay=1e-4, step=2)),
+    Case("mwn_batchnorm_sum_nesterov", BATCHNORM, n=9, m=6,
+         meta=Meta(True, "nesterov", rate=1.0, momentum=0.9)),
+    Case("mwn_groupnorm_raw_nesterov", GROUPNORM, n=9, m=6, train_image_tag=11,
+         meta=Meta(False, "nesterov", rate=1.0, momentum=0.9, decay=1e-3)),
+    Case("mwn_groupnorm_class_sum_adam", GROUPNORM, n=9, m=6, train_image_tag=11,
+         meta=Meta(True, "adam", rate=0.05, step=2, per_class=True, hidden=20)),
+    Case("mwn_mnist_lenet_raw_adam", MnistLenet(), n=7, m=5, train_image_tag=11, clean_image_tag=12,
+         meta=Meta(False, "adam", rate=0.05, decay=1e-4, step=2)),
 ]
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -291,9 +315,12 @@ class Iteration:
 
         # The real step: momentum SGD on the weighted loss; decay on the weights of dense layers only.
         gradient = self.gradient((self.w * self.train_losses).sum(), self.theta)
+        self.step(velocity, gradient)
+
+    def step(self, velocity, gradient):
         self.updated, self.momentum = {}, {}
         for name, theta in self.theta.items():
-            decay = case.weight_decay * theta.detach() if name in self.decayed else 0
+            decay = self.case.weight_decay * theta.detach() if name in self.decayed else 0
             self.momentum[name] = MOMENTUM * velocity[name] + gradient[name] + decay
             self.updated[name] = theta.detach() - LEARNING_RATE * self.momentum[name]
 
@@ -329,20 +356,88 @@ class Iteration:
         return self.train_pass, self.clean_pass
 
 
+class MetaIteration(Iteration):
+    """One iteration of Meta-Weight-Net (Shu et al., NeurIPS 2019, equations 3 to 6), by second-order differentiation."""
+
+    def __init__(self, case, dtype=torch.float64):
+        self.case, self.meta, params = case, case.meta, case.network.params()
+        self.theta = {p.name: torch.tensor(p.initial(k), dtype=dtype, requires_grad=True) for k, p in enumerate(params)}
+        velocity = {p.name: torch.tensor(p.initial_momentum(k), dtype=dtype) for k, p in enumerate(params)}
+        self.decayed = [p.name for p in params if p.decayed]
+        self.train, self.clean = case.batches(dtype)
+        nets, h = (case.classes if self.meta.per_class else 1), self.meta.hidden
+        start = uniform(300, (nets, 3 * h + 1))
+        start[:, 2 * h :] *= np.float32(0.3)
+        self.v = torch.tensor(start, dtype=dtype, requires_grad=True)
+        adam = self.meta.optimizer == "adam"
+        first, second = uniform(301, (nets, 3 * h + 1)), uniform(302, (nets, 3 * h + 1))
+        first = torch.tensor(first * np.float32(1e-3 if adam else 0), dtype=dtype)
+        second = torch.tensor(np.abs(second) * np.float32(1e-5 if adam else 0), dtype=dtype)
+
+        # Equation 4: the virtual step, with weights that depend on V's parameters; the loss as V's input is a constant.
+        self.train_pass, self.train_losses = self.losses(self.theta, self.train)
+        inputs = self.train_losses.detach()
+        before = self.weights(self.v, inputs)
+        step = self.gradient((before * self.train_losses).sum(), self.theta, create_graph=True)
+        virtual = {name: self.theta[name] - LEARNING_RATE * step[name] for name in self.theta}
+        # Equation 5: V's parameters follow the clean loss.
+        self.clean_pass, self.clean_losses = self.losses(virtual, self.clean)
+        objective = self.clean_losses.mean()
+        self.g = self.gradient(objective, virtual, retain_graph=True)
+        self.meta_gradient = torch.autograd.grad(objective, self.v, retain_graph=True)[0]
+        gradient = self.meta_gradient + self.meta.decay * self.v.detach()
+        if adam:
+            t = self.meta.step + 1
+            first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient.square()
+            self.v_updated = self.v.detach() - self.meta.rate * (first / (1 - 0.9**t)) / (
+                (second / (1 - 0.999**t)).sqrt() + 1e-8)
+        else:
+            first = self.meta.momentum * first + gradient
+            self.v_updated = self.v.detach() - self.meta.rate * (gradient + self.meta.momentum * first)
+        self.v_moments = torch.stack([first, second])
+        # Equation 6: the real step, with the new weights.
+        self.w = self.weights(self.v_updated, inputs)
+        gradient = self.gradient((self.w * self.train_losses).sum(), self.theta)
+        self.step(velocity, gradient)
+        self.u = self.u_by_jvp()
+
+    def weights(self, v, losses):
+        h, net = self.meta.hidden, v[self.train[1] if self.meta.per_class else torch.zeros_like(self.train[1])]
+        z = net[:, :h] * losses[:, None] + net[:, h : 2 * h]
+        values = torch.sigmoid((F.relu(z) * net[:, 2 * h : 3 * h]).sum(1) + net[:, 3 * h])
+        self.hidden_inputs = z.detach()
+        return values / values.sum() if self.meta.by_sum else values / self.case.n
+
+    def verify_meta(self):
+        """Assert that the meta gradient is also the sum of inner products, and that nothing lies at a kink of V."""
+        v = self.v.detach().clone().requires_grad_()
+        weights = self.weights(v, self.train_losses.detach())
+        by_products = torch.autograd.grad(-LEARNING_RATE * (self.u * weights).sum(), v)[0]
+        scale = self.meta_gradient.abs().max()
+        assert (by_products - self.meta_gradient).abs().max() <= 1e-9 * scale, f"{self.case.name}: inner products disagree"
+        assert self.hidden_inputs.abs().min() > 1e-5, f"{self.case.name}: at a kink of V"
+        moved = (self.v_updated - self.v).abs().max().item()
+        return f"{self.case.name:28} |meta gradient| {scale:.2e}  V moved {moved:.2e}  w {self.w.min():.3f}..{self.w.max():.3f}"
+
+
 def verify(it):
     """Assert that the case is right and well conditioned; return a line of figures about it."""
     case, scale = it.case, it.u.abs().max()
+    if case.meta:
+        line = it.verify_meta()
     assert (it.u_by_jvp() - it.u).abs().max() <= 1e-9 * scale, f"{case.name}: forward mode disagrees"
     if not case.network.mixes_examples:
         assert (it.u_by_example() - it.u).abs().max() <= 1e-9 * scale, f"{case.name}: per-example gradients disagree"
-    if case.clean_label_offset is None:
+    if case.meta:
+        assert it.w.min() > 0 and it.w.max() - it.w.min() > 1e-3 / case.n, f"{case.name}: dull weights"
+    elif case.clean_label_offset is None:
         assert abs(it.w.sum() - 1) < 1e-12 and (it.u < 0).any() and (it.u > 0).sum() > 1, f"{case.name}: dull weights"
     else:
         assert (it.u < -0.1 * scale).all() and (it.w == 0).all(), f"{case.name}: weights not safely zero"
 
     # Nothing may hang on a rounding error: a float32 run must take every ReLU and max-pool decision alike, with room.
     # Windows whose maximum is not positive are left out: the ReLU before or after the pool lets no gradient through.
-    single, flips, margin, preactivation = Iteration(case, torch.float32), 0, math.inf, math.inf
+    single, flips, margin, preactivation = type(it)(case, torch.float32), 0, math.inf, math.inf
     for run64, run32 in zip(it.passes(), single.passes()):
         for a, b in zip(run64.relu_inputs, run32.relu_inputs):
             flips += ((a > 0) != (b > 0)).sum().item()
@@ -355,6 +450,8 @@ def verify(it):
     figures = f"min |pre-activation| {preactivation:.1e}  min pool margin {margin:.1e}"
     assert min(margin, preactivation) > 5e-6 and flips == 0, f"{case.name}: {figures}, {flips} flips in float32"
     error = (single.u - it.u).abs().max() / scale
+    if case.meta:
+        return f"{line}  {figures}"
     return (f"{case.name:26} |u| {it.u.abs().min():.2e}..{scale:.2e}  positive {(it.u > 0).sum()}/{case.n}  "
             f"{figures}  float32 u error {error:.1e}")  # fmt: skip
 
@@ -367,7 +464,9 @@ def contents(it):
     """(tensors, metadata) of a case's file."""
     case, metadata = it.case, {}
     vectors = {"u": it.u, "w": it.w, "train_losses": it.train_losses, "clean_losses": it.clean_losses}
-    tensors = {name: value.detach().numpy() for name, value in vectors.items()}
+    if case.meta:
+        vectors |= {"meta_gradient": it.meta_gradient, "theta": it.v_updated, "moments": it.v_moments}
+    tensors = {name: value.detach().contiguous().numpy().copy() for name, value in vectors.items()}
     groups = {"updated": it.updated, "momentum": it.momentum, "g": it.g, "running": it.running}
     flat = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
     for name, value in flat.items():
@@ -396,6 +495,8 @@ def contents(it):
         "clean_label_offset": case.clean_label_offset if shifted else "none",
         "torch": torch.__version__,
     }  # fmt: skip
+    if case.meta:
+        metadata |= {f"meta/{key}": str(value).lower() for key, value in vars(case.meta).items()}
     return tensors, {key: str(value) for key, value in metadata.items()}
 
 
@@ -438,7 +539,7 @@ def main():
     for case in CASES:
         if arguments.only and case.name not in arguments.only:
             continue
-        iteration, path = Iteration(case), arguments.out / f"{case.name}.safetensors"
+        iteration, path = (MetaIteration if case.meta else Iteration)(case), arguments.out / f"{case.name}.safetensors"
         print(verify(iteration))
         if not arguments.check:
             write(path, *contents(iteration))

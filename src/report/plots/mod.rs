@@ -9,9 +9,11 @@ mod glyphs;
 mod surface;
 mod suspects;
 mod theme;
+mod weight_function;
 mod weights;
 
 pub use confusion::confusion;
 pub use curves::curves;
 pub use suspects::{MAX_SUSPECTS, Suspect, suspects};
+pub use weight_function::{WeightFunction, weight_function};
 pub use weights::weights;

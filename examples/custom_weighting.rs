@@ -1,0 +1,60 @@
+//! A weighting method of one's own: examples that the network is unsure about count twice.
+
+use l2rw::data;
+use l2rw::gpu::{Context, Shader, TensorId};
+use l2rw::nn::{Normalisation, Shape, zoo};
+use l2rw::plan::{Iteration, PlanError, Scored};
+use l2rw::train::{Trainer, TrainerOptions};
+use l2rw::weighting::{Method, PerExample};
+
+/// Twice the weight for examples whose label has a probability between `low` and `high`.
+#[derive(Debug)]
+struct Unsure {
+    low: f64,
+    high: f64,
+}
+
+static SHADER: Shader = l2rw::weight_shader!(
+    "unsure",
+    "
+override LOW: f32;
+override HIGH: f32;
+
+fn weight(i: u32) -> f32 {
+    let probability = exp(-losses[i]);
+    return select(1.0, 2.0, probability > LOW && probability < HIGH);
+}
+"
+);
+
+impl Method for Unsure {
+    fn name(&self) -> &'static str {
+        "unsure"
+    }
+
+    fn weights(&self, it: &mut Iteration<'_>, seen: &Scored) -> Result<TensorId, PlanError> {
+        let kernel = PerExample::new(&SHADER).constant("LOW", self.low).constant("HIGH", self.high);
+        let raw = kernel.record(it, seen);
+        Ok(it.normalise(raw))
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let set = data::synthetic(1, 50, 1).train;
+    let shape = Shape::new(set.height, set.width, set.channels);
+    let network = zoo::by_name("resnet8-w4", shape, set.classes(), Normalisation::batch())?;
+    let options = TrainerOptions::cifar(Unsure { low: 0.2, high: 0.8 });
+    let mut trainer = Trainer::new(&Context::new(None)?, &network, (&set).into(), None, &options)?;
+    for _ in 0..20 {
+        trainer.step()?;
+    }
+    while let Some(report) = trainer.take_report(true)? {
+        println!(
+            "step {}: loss {:.3}, weights {:.4?}",
+            report.step,
+            report.loss(),
+            &report.weights[..5]
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+use crate::gpu::{Access, Binding, Kernel, Shader, TensorId};
+use crate::ops::per_element;
+use crate::plan::{Iteration, Scored};
+
+/// A shader for [`PerExample`] from the WGSL text of `fn weight(i: u32) -> f32`; with `observing`,
+/// also of `fn observe(i: u32)`.
+///
+/// The functions may read `losses`, `labels`, `predictions`, `indices` (places in the training
+/// set; batches from the caller have none) at any place below `EXAMPLES`; `table`, the constants
+/// of the method; `CLASSES`; `step`, see `shaders/step.wgsl`; and `state`, which `observe` may
+/// write. `observe` runs for each i below `max(EXAMPLES, arrayLength(&state))`, at the same time,
+/// before any `weight`.
+#[macro_export]
+macro_rules! weight_shader {
+    ($name:expr, $weight:expr) => {
+        $crate::gpu::Shader {
+            name: $name,
+            parts: &[
+                $crate::weighting::parts::GRID,
+                $crate::weighting::parts::STEP,
+                $crate::weighting::parts::RNG,
+                $crate::weighting::parts::PER_EXAMPLE,
+                $weight,
+            ],
+        }
+    };
+    ($name:expr, observing, $functions:expr) => {
+        $crate::gpu::Shader {
+            name: $name,
+            parts: &[
+                $crate::weighting::parts::GRID,
+                $crate::weighting::parts::STEP,
+                $crate::weighting::parts::RNG,
+                $crate::weighting::parts::PER_EXAMPLE,
+                $functions,
+                $crate::weighting::parts::OBSERVE,
+            ],
+        }
+    };
+}
+
+/// What `weight_shader!` puts around a method's functions.
+#[doc(hidden)]
+pub mod parts {
+    pub const GRID: &str = crate::ops::GRID;
+    pub const STEP: &str = crate::ops::STEP;
+    pub const RNG: &str = crate::ops::RNG;
+    pub const PER_EXAMPLE: &str = include_str!("../../shaders/per_example.wgsl");
+    pub const OBSERVE: &str = include_str!("../../shaders/observe.wgsl");
+}
+
+/// A kernel that computes one number for each training example from losses and labels.
+#[derive(Clone, Debug)]
+pub struct PerExample {
+    shader: &'static Shader,
+    constants: Vec<(&'static str, f64)>,
+    table: Option<TensorId>,
+    state: Option<TensorId>,
+}
+
+impl PerExample {
+    /// A kernel of a shader from [`weight_shader!`](crate::weight_shader).
+    pub fn new(shader: &'static Shader) -> Self {
+        Self { shader, constants: Vec::new(), table: None, state: None }
+    }
+
+    /// Sets an `override` constant that the functions declare.
+    pub fn constant(mut self, name: &'static str, value: f64) -> Self {
+        self.constants.push((name, value));
+        self
+    }
+
+    /// What the functions read as `table`; see [`Iteration::table`].
+    pub fn table(mut self, table: TensorId) -> Self {
+        self.table = Some(table);
+        self
+    }
+
+    /// What the functions see as `state`; see [`Iteration::state`]. The shader must be an observing
+    /// one.
+    pub fn state(mut self, state: TensorId) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// Records the kernel; the result is `[n]`.
+    pub fn record(&self, it: &mut Iteration<'_>, seen: &Scored) -> TensorId {
+        let n = it.batch_len();
+        let classes = it.network().classes();
+        let step = it.step();
+        let table = self.table.unwrap_or_else(|| it.table("no table", || vec![0.0]));
+        let rec = it.rec();
+        rec.label("");
+        let raw = rec.transient("raw weights", n);
+        let state = match self.state {
+            Some(state) => rec.whole(state, Access::ReadWrite),
+            None => {
+                let none = rec.transient("no state", 1);
+                rec.write(none)
+            }
+        };
+        let indices = seen.batch.indices.unwrap_or(seen.batch.labels);
+        let bindings: Vec<Binding> = vec![
+            rec.whole(step, Access::Uniform),
+            rec.read(seen.losses.losses),
+            rec.read(seen.batch.labels),
+            rec.read(seen.losses.predictions),
+            rec.read(indices),
+            rec.read(table),
+            state,
+            rec.write(raw),
+        ];
+        let kernel = |entry| {
+            let kernel =
+                Kernel::new(self.shader, entry).size("EXAMPLES", n).size("CLASSES", classes);
+            let add =
+                |kernel: Kernel, (name, value): &(&'static str, f64)| kernel.constant(name, *value);
+            self.constants.iter().fold(kernel, add)
+        };
+        if self.state.is_some() {
+            let grid = per_element(n.max(state.len));
+            rec.dispatch(kernel("observe_batch"), bindings.clone(), grid, 0);
+        }
+        rec.dispatch(kernel("weigh"), bindings, per_element(n), n as u64);
+        raw
+    }
+}
