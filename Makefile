@@ -1,7 +1,7 @@
 # `make` lists the targets. ARGS="..." passes further arguments to the example or the bench.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench ensure-rust ensure-driver
+.PHONY: help demo test bench tune ensure-rust ensure-driver
 
 # Where rustup puts cargo, for shells that have not been told yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -18,6 +18,8 @@ help:
 	@echo "make test    build, formatting, lints, documentation and all tests"
 	@echo "make bench   L2RW steps against plain ones, stages, memory, start, kernels against the"
 	@echo "             adapter's peaks; also written to target/bench.json; ARGS=\"--help\" lists more"
+	@echo "make tune    measures in two minutes which way to write kernels suits this adapter best, and"
+	@echo "             keeps it in the user's cache, where demo and bench find it"
 	@echo
 	@echo "All of them run on a GPU, or on Mesa's software driver, which they install on Linux"
 	@echo "where there is no Vulkan driver (apt, dnf and pacman)."
@@ -58,3 +60,6 @@ test: ensure-rust ensure-driver
 
 bench: ensure-rust ensure-driver
 	cargo bench --bench iteration $(if $(ARGS),-- $(ARGS))
+
+tune: ensure-rust ensure-driver
+	cargo run --release --example tune -- $(ARGS)

@@ -15,7 +15,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum};
-use l2rw::gpu::Context;
+use l2rw::data::default_cache_dir;
+use l2rw::gpu::{Context, Tuning};
 use l2rw::nn::Network;
 use serde::Serialize;
 
@@ -116,6 +117,8 @@ fn main() -> Result<()> {
         return start::child(options.adapter.as_deref(), networks.first().context("no model")?);
     }
     let context = Context::new(options.adapter.as_deref())?;
+    let tuning = Tuning::find(&default_cache_dir()?, &context)?.unwrap_or(context.tuning());
+    let context = context.with_tuning(tuning);
     println!("adapter: {}", context.describe());
     if options.profile {
         return networks.iter().try_for_each(|network| profile::print(&context, network));

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use l2rw::gpu::Context;
+use l2rw::data::default_cache_dir;
+use l2rw::gpu::{Context, Tuning};
 use l2rw::report::prepare_out_dir;
 
 use experiment::Experiment;
@@ -42,9 +43,15 @@ fn fail(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// With the tuning that was measured on this adapter, if one was.
+fn tuned(context: Context) -> Result<Context> {
+    let tuning = Tuning::find(&default_cache_dir()?, &context)?;
+    Ok(tuning.map_or(context.clone(), |tuning| context.with_tuning(tuning)))
+}
+
 fn compare(options: &Options) -> Result<()> {
     options.check()?;
-    let context = Context::new(options.adapter.as_deref())?;
+    let context = tuned(Context::new(options.adapter.as_deref())?)?;
     let preset = preset(options, &context);
     let experiment = Experiment::new(options, preset)?;
     let config = &experiment.config;

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Access, Dispatch, GpuError, Kernel};
+use super::{Access, Dispatch, GpuError, Kernel, Tuning};
 
 /// Whether the runtime checks that naga writes into shaders (index clamps, loop bounds) stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -37,6 +37,7 @@ pub struct Context {
     /// What the adapter says of itself.
     pub adapter: wgpu::AdapterInfo,
     checks: ShaderChecks,
+    tuning: Tuning,
     pipelines: Arc<Mutex<HashMap<PipelineKey, Pipeline>>>,
     submissions: Arc<AtomicU64>,
 }
@@ -78,14 +79,29 @@ impl Context {
         adapter: wgpu::AdapterInfo,
         checks: ShaderChecks,
     ) -> Self {
+        let is_software = adapter.device_type == wgpu::DeviceType::Cpu;
+        let tuning = Tuning::suited(is_software, device.features());
         Self {
             device,
             queue,
             adapter,
             checks,
+            tuning,
             pipelines: Arc::default(),
             submissions: Arc::default(),
         }
+    }
+
+    /// The same with kernels written otherwise than what suits adapters of this kind in general.
+    /// A tuning that the device does not offer makes pipelines fail.
+    #[must_use]
+    pub fn with_tuning(self, tuning: Tuning) -> Self {
+        Self { tuning, ..self }
+    }
+
+    /// How kernels are written for this device.
+    pub fn tuning(&self) -> Tuning {
+        self.tuning
     }
 
     /// Whether the adapter computes on the CPU (lavapipe, SwiftShader, WARP).

@@ -54,6 +54,14 @@ pub enum GpuError {
         /// The rule that is broken.
         reason: String,
     },
+    /// A file of a tuning cannot be read or written, or belongs to another adapter.
+    #[error("tuning '{}': {reason}", path.display())]
+    TuningFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A tensor that the caller has to supply was not supplied.
     #[error("tensor '{0}' lives outside the plan and was not supplied")]
     MissingTensor(String),

@@ -1,8 +1,13 @@
-use super::Context;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, GpuError};
 
 /// How kernels are written where adapters differ. Results agree to rounding; which choice is
 /// faster depends on the adapter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Tuning {
     /// A convolution with its tangent is composed of three plain ones instead of one kernel that
     /// loads every input and weight once. Kernels wider than 3 are composed all the same.
@@ -48,18 +53,118 @@ impl Tuning {
         trees: false,
     };
 
-    /// What suits the context's adapter, with what its device offers.
+    /// The context's: what suits its adapter unless told otherwise ([`Context::with_tuning`]).
     pub fn of(context: &Context) -> Self {
-        if !context.is_software() {
+        context.tuning()
+    }
+
+    /// What suits an adapter, with what its device offers.
+    pub(super) fn suited(is_software: bool, features: wgpu::Features) -> Self {
+        if !is_software {
             return Self::GPU;
         }
-        let wide_loads = context.device.features().contains(wgpu::Features::SHADER_INT64);
-        Self { wide_loads, ..Self::SOFTWARE }
+        Self { wide_loads: features.contains(wgpu::Features::SHADER_INT64), ..Self::SOFTWARE }
     }
+
+    /// Whether the context's device can run it.
+    pub fn is_offered(&self, context: &Context) -> bool {
+        !self.wide_loads || context.device.features().contains(wgpu::Features::SHADER_INT64)
+    }
+
+    /// The tuning that was measured on the context's adapter and [kept](Self::keep) in a folder.
+    ///
+    /// # Errors
+    /// [`GpuError::TuningFile`] when the file cannot be read or is not one, was measured with another
+    /// driver, or asks for what the device does not offer.
+    pub fn find(folder: &Path, context: &Context) -> Result<Option<Self>, GpuError> {
+        let path = folder.join(file_name(context));
+        let fail = |reason: String| GpuError::TuningFile { path: path.clone(), reason };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fail(error.to_string())),
+        };
+        let file: File = serde_json::from_str(&text).map_err(|error| fail(error.to_string()))?;
+        let adapter = context.describe();
+        if file.adapter != adapter {
+            let found = file.adapter;
+            let reason = format!("measured on {found}, but this is {adapter}: tune again");
+            return Err(fail(reason));
+        }
+        let sizes = [file.tuning.split_invocations, file.tuning.chunk];
+        if sizes.contains(&0) || !file.tuning.is_offered(context) {
+            return Err(fail("holds what this device cannot run: tune again".into()));
+        }
+        Ok(Some(file.tuning))
+    }
+
+    /// Keeps a tuning for the context's adapter in a folder, which is made if need be, for
+    /// [`find`](Self::find). Returns the file.
+    ///
+    /// # Errors
+    /// [`GpuError::TuningFile`] when the file cannot be written.
+    pub fn keep(&self, folder: &Path, context: &Context) -> Result<PathBuf, GpuError> {
+        let path = folder.join(file_name(context));
+        let file = File { adapter: context.describe(), tuning: *self };
+        let write = || {
+            let text = serde_json::to_string_pretty(&file)?;
+            std::fs::create_dir_all(folder)?;
+            std::fs::write(&path, text + "\n")
+        };
+        let written: std::io::Result<()> = write();
+        written.map_err(|error| GpuError::TuningFile {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(path)
+    }
+}
+
+/// One file an adapter.
+fn file_name(context: &Context) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = context.adapter.name.chars().map(plain).collect();
+    format!("tuning-{name}-{}.json", context.adapter.backend)
+}
+
+/// A tuning with the adapter and driver that it was measured on.
+#[derive(Serialize, Deserialize)]
+struct File {
+    adapter: String,
+    tuning: Tuning,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
         Self::GPU
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context() -> Context {
+        Context::new(None).expect("an adapter")
+    }
+
+    #[test]
+    fn a_tuning_is_found_as_it_was_kept_and_refused_where_it_does_not_belong() {
+        let (folder, context) = (tempfile::tempdir().unwrap(), context());
+        let folder = folder.path().join("cache");
+        assert_eq!(Tuning::find(&folder, &context).unwrap(), None);
+        let tuning = Tuning { chunk: 77, two_blocks: true, ..Tuning::GPU };
+        let path = tuning.keep(&folder, &context).unwrap();
+        assert_eq!(Tuning::find(&folder, &context).unwrap(), Some(tuning));
+
+        let text = std::fs::read_to_string(&path).unwrap();
+        let refusal = |text: String| {
+            std::fs::write(&path, text).unwrap();
+            Tuning::find(&folder, &context).unwrap_err().to_string()
+        };
+        let driver = context.adapter.driver_info.as_str();
+        assert!(refusal(text.replace(driver, "an older one")).contains("tune again"));
+        assert!(refusal(text.replace("77", "0")).contains("cannot run"));
+        assert!(refusal(text.replace("chunk", "chunks")).contains("chunks"));
     }
 }
