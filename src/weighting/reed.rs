@@ -6,7 +6,7 @@ use crate::ops::{GRID, per_element};
 use crate::plan::{Facts, Iteration, PlanError};
 use crate::reference::weights;
 
-/// Bootstrapping (Reed et al. 2015, equations 6 and 7): cross-entropy against the target β t + (1 − β)
+/// Bootstrapping (Reed et al. 2015): cross-entropy against the target β t + (1 − β)
 /// z, where t is the label as given and z what the network believes: its probabilities (soft) or the
 /// most probable class (hard). Gradients flow through the soft z, as published; weights are 1/n.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,12 +20,12 @@ pub struct Reed {
 pub(super) const VARIANTS: &[Variant] = &[
     Variant {
         name: "reed-hard",
-        source: "Reed et al. 2015, equation 7, β = 0.8",
+        source: "Reed et al. 2015, hard bootstrapping, β = 0.8",
         make: |_| Ok(Weighting::from(Reed { beta: 0.8, hard: true })),
     },
     Variant {
         name: "reed-soft",
-        source: "Reed et al. 2015, equation 6, β = 0.95",
+        source: "Reed et al. 2015, soft bootstrapping, β = 0.95",
         make: |_| Ok(Weighting::from(Reed { beta: 0.95, hard: false })),
     },
 ];
