@@ -83,10 +83,10 @@ impl Reed {
             let p = &probabilities[i * seen.classes..][..seen.classes];
             let entropy: f64 = -p.iter().map(|p| p * p.max(1e-300).ln()).sum::<f64>();
             let believed = -p[predictions[i] as usize].ln();
-            for k in 0..seen.classes {
+            for (k, p) in p.iter().enumerate() {
                 let other = match self.hard {
-                    true => p[k] - f64::from(u8::from(k == predictions[i] as usize)),
-                    false => -p[k] * (p[k].max(1e-300).ln() + entropy),
+                    true => p - f64::from(u8::from(k == predictions[i] as usize)),
+                    false => -p * (p.max(1e-300).ln() + entropy),
                 };
                 let at = i * seen.classes + k;
                 told.residual[at] = self.beta * plain.residual[at] + (1.0 - self.beta) * other;

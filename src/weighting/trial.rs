@@ -321,7 +321,7 @@ fn difference(found: &[f64], expected: &[f64]) -> Option<String> {
         return Some(format!(": {} elements, expected {}", found.len(), expected.len()));
     }
     let largest = expected.iter().fold(1e-6f64, |a, b| a.max(b.abs()));
-    let differs = |(f, e): (&f64, &f64)| !((f - e).abs() <= 5e-5 * largest);
+    let differs = |(f, e): (&f64, &f64)| !f.is_finite() || (f - e).abs() > 5e-5 * largest;
     let at = found.iter().zip(expected).position(differs)?;
     Some(format!("[{at}] is {}, expected {}", found[at], expected[at]))
 }
