@@ -1,5 +1,4 @@
 //! A weighting method of one's own: examples that the network is unsure about count twice.
-
 use l2rw::data;
 use l2rw::gpu::{Context, Shader, TensorId};
 use l2rw::nn::{Normalisation, Shape, zoo};

@@ -60,6 +60,8 @@ fn split_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
     var taps: Taps;
     var second_taps: Taps;
     let end = min((split + 1) * ROWS, IMAGES * OUT_HEIGHT);
+    // Not known beforehand, so that drivers do not unroll the loop over a row of few pixels.
+    let width = OUT_WIDTH + min(split, 0);
     for (var out_row = split * ROWS; out_row < end; out_row++) {
         let image = out_row / OUT_HEIGHT;
         let row = out_row % OUT_HEIGHT * S + ky - PAD_TOP;
@@ -73,7 +75,7 @@ fn split_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
                 continue;
             }
         }
-        for (var first = 0; first < OUT_WIDTH; first += PIXELS) {
+        for (var first = 0; first < width; first += PIXELS) {
             var d: Deltas;
             var second_d: Deltas;
             for (var p = 0; p < PIXELS; p++) {

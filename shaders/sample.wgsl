@@ -5,7 +5,6 @@ override DATASET_LEN: u32;
 override BATCH: u32;
 // 0: passes over `order`; 1: a class at random, then an example of the class.
 override RULE: u32;
-override ORDER_LEN: u32;
 // Neighbours of an example.
 override NEIGHBOURS: u32;
 // Elements of an image.
@@ -32,7 +31,9 @@ fn draw(@builtin(global_invocation_id) id: vec3<u32>) {
     if slot >= BATCH {
         return;
     }
-    var place = permuted_index(step.seed, step.train_epoch, step.train_position + slot, ORDER_LEN);
+    // A length that is a constant would let drivers unroll the walk, which can take them for ever.
+    let len = arrayLength(&order);
+    var place = permuted_index(step.seed, step.train_epoch, step.train_position + slot, len);
     if RULE == 1u {
         let class_number = slot_bits(slot, 0u) % (arrayLength(&starts) - 1u);
         let first = starts[class_number];

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use l2rw::train::Recipe;
+use safetensors::SafeTensors;
+
 /// Built by `cargo test` beside this test.
 fn example() -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -126,6 +129,52 @@ fn an_output_folder_that_cannot_be_made_is_refused_before_training() {
     let message = refused(&["--steps", "1"], &file.join("out"));
     assert!(message.contains("file"), "{message}");
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+}
+
+/// Runs the smallest experiment and returns its results.
+fn small_results(out: &Path, arguments: &[&str]) -> serde_json::Value {
+    let small = ["--preset", "quick", "--model", "mlp", "--steps", "2", "--batch", "20"];
+    let rest = ["--clean-batch", "20", "--out", out.to_str().unwrap()];
+    let output = run(&[&small[..], &rest, arguments].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    serde_json::from_str(&std::fs::read_to_string(out.join("results.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn all_methods_run_by_one_name_and_leave_finite_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let results = small_results(&out, &["--methods", "all", "--images-per-class", "40"]);
+    let recipes = Recipe::all();
+    let names: Vec<&str> = results["methods"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, recipes.iter().map(|r| r.to_string()).collect::<Vec<_>>());
+    for name in names {
+        let bytes = std::fs::read(out.join(format!("{name}.safetensors"))).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        for (tensor, view) in file.tensors() {
+            let values = view.data().chunks(4).map(|c| f32::from_le_bytes(c.try_into().unwrap()));
+            assert!(values.into_iter().all(f32::is_finite), "{name}: {tensor}");
+        }
+    }
+    assert!(out.join("weight_function.png").exists());
+}
+
+#[test]
+fn long_tails_have_no_wrong_labels_and_fewer_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--long-tail", "10", "--methods", "mwn", "--images-per-class", "60"];
+    let results = small_results(&folder.path().join("out"), &arguments);
+    // 50 images of the largest class after ten trusted ones, 5 of the smallest.
+    let images = results["config"]["train_images"].as_u64().unwrap();
+    assert!((180..250).contains(&images), "{images}");
+    assert_eq!(results["config"]["noise"], 0.0);
+    assert_eq!(results["methods"][0]["corrupted_share"], 0.0);
 }
 
 #[test]

@@ -158,6 +158,18 @@ fn the_table_stands_beside_the_published_one() {
 }
 
 #[test]
+fn long_tails_stand_beside_the_figures_of_their_factor() {
+    let figure = |factor, dataset, method| {
+        published(Setting::LongTail { factor }, dataset, method).map(|figure| figure.mean)
+    };
+    assert_eq!(figure(200, Dataset::Cifar10, "baseline"), Some(65.68));
+    assert_eq!(figure(10, Dataset::Cifar100, "mwn-normalised"), Some(58.46));
+    assert_eq!(figure(100, Dataset::Cifar10, "class-balanced-focal"), Some(74.57));
+    assert_eq!(figure(30, Dataset::Cifar10, "l2rw"), None);
+    assert_eq!(figure(100, Dataset::Cifar10, "random"), None);
+}
+
+#[test]
 fn without_a_published_setting_the_table_claims_no_comparison() {
     let text = table::render(&example(), None);
     assert!(!text.to_lowercase().contains("published"), "{text}");

@@ -22,6 +22,7 @@ pub struct Config {
     pub preset: Preset,
     pub model: String,
     pub noise: f64,
+    pub long_tail: Option<u32>,
     pub background: u32,
     pub clean_per_class: usize,
     pub batch: usize,
@@ -97,9 +98,16 @@ impl Experiment {
             data::stratified_clean_split(&full.labels, classes, options.clean_per_class, seed)?;
         let clean = full.subset(&split.clean)?;
         let mut train = full.subset(&split.train)?;
+        if let Some(factor) = options.long_tail {
+            train = train.subset(&data::long_tail(&train.labels, classes, factor.into(), seed)?)?;
+        }
         let true_labels = train.labels.clone();
-        let flip =
-            Corruption::BackgroundFlip { share: options.noise, background: options.background };
+        let flip = match options.long_tail {
+            Some(_) => Corruption::None,
+            None => {
+                Corruption::BackgroundFlip { share: options.noise, background: options.background }
+            }
+        };
         let corrupted = data::apply(&mut train.labels, classes, &flip, seed)?;
 
         let model = options.model.clone().unwrap_or_else(|| size.model.to_owned());
@@ -120,7 +128,8 @@ impl Experiment {
             data: train.name.clone(),
             preset,
             model,
-            noise: options.noise,
+            noise: if options.long_tail.is_some() { 0.0 } else { options.noise },
+            long_tail: options.long_tail,
             background: options.background,
             clean_per_class: options.clean_per_class,
             batch: options.batch,

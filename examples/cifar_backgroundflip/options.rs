@@ -31,6 +31,9 @@ pub struct Options {
     /// Share of the training images that get the background label
     #[arg(long, default_value_t = 0.4, allow_negative_numbers = true)]
     pub noise: f64,
+    /// Instead of wrong labels, classes of falling size: the largest so many times the smallest
+    #[arg(long, value_name = "FACTOR", conflicts_with = "noise")]
+    pub long_tail: Option<u32>,
     /// The background class
     #[arg(long, default_value_t = 3)]
     pub background: u32,
@@ -127,6 +130,7 @@ impl Options {
         ensure!((0.0..=1.0).contains(&self.noise), "--noise {} is not between 0 and 1", self.noise);
         let rate = self.learning_rate.unwrap_or(1.0);
         ensure!(rate > 0.0 && rate.is_finite(), "--learning-rate {rate} is not above 0");
+        ensure!(self.long_tail != Some(0), "--long-tail must be at least 1");
         ensure!(self.batch > 0, "--batch must be at least 1");
         ensure!(self.clean_batch != Some(0), "--clean-batch must be at least 1");
         ensure!(self.clean_per_class > 0, "--clean-per-class must be at least 1");

@@ -43,8 +43,12 @@ pub fn write(experiment: &Experiment, context: &Context, runs: &[Run], out: &Pat
         100 => Some(report::Dataset::Cifar100),
         _ => None,
     };
+    let setting = match experiment.config.long_tail {
+        Some(factor) => report::Setting::LongTail { factor },
+        None => report::Setting::BackgroundFlip,
+    };
     println!();
-    println!("{}", table::render(&results, dataset.map(|d| (report::Setting::BackgroundFlip, d))));
+    println!("{}", table::render(&results, dataset.map(|d| (setting, d))));
     println!("wrote results, pictures and checkpoints into {}", out.display());
     Ok(())
 }

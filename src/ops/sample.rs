@@ -47,8 +47,7 @@ pub fn draw(
 ) -> Picked {
     let mut integers = |what| rec.transient_of(what, ElementType::U32, n);
     let (indices, labels, places) = (integers("indices"), integers("labels"), integers("places"));
-    let kernel =
-        kernel("draw", data.len, n).constant("RULE", rule as u32).size("ORDER_LEN", rec.len(order));
+    let kernel = kernel("draw", data.len, n).constant("RULE", rule as u32);
     let bindings = vec![
         rec.whole(step, Access::Uniform),
         rec.read(data.labels),
@@ -79,7 +78,7 @@ pub fn partners(
         rec.read(neighbours),
         rec.write(indices),
     ];
-    let kernel = unused(kernel, &["RULE", "ORDER_LEN", "IMAGE"]);
+    let kernel = unused(kernel, &["RULE", "IMAGE"]);
     rec.dispatch(kernel, bindings, per_element(n), 0);
     Drawn { indices, labels: picked.drawn.labels }
 }
@@ -104,7 +103,7 @@ pub fn mix(
         rec.read(others),
         rec.write(mixed),
     ];
-    let kernel = unused(kernel, &["RULE", "ORDER_LEN", "NEIGHBOURS"]);
+    let kernel = unused(kernel, &["RULE", "NEIGHBOURS"]);
     rec.dispatch(kernel, bindings, per_element(len), 2 * len as u64);
     mixed
 }

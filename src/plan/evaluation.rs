@@ -1,5 +1,5 @@
+use super::externals::{dataset_tensors, running_tensor, step_tensor};
 use super::forward::{Pass, Statistics};
-use super::iteration::{dataset_tensors, running_tensor, step_tensor};
 use super::{BatchOutputs, DatasetShape, PlanError};
 use crate::gpu::{ElementType, Recorder, Recording, Tuning};
 use crate::nn::{Network, Shape};

@@ -1,16 +1,17 @@
 //! One training iteration under construction: what weighting methods record with.
 
 use super::backward::Delta;
+use super::externals::{dataset_tensors, running_tensor, step_tensor};
 use super::forward::{Activations, Pass, Statistics};
 use super::{
-    BatchOutputs, DatasetShape, ExchangePoint, Facts, Input, Plan, PlanError, Similarity,
-    StateTensor, TrainingOptions,
+    BatchOutputs, ExchangePoint, Facts, Input, Plan, PlanError, Similarity, StateTensor,
+    TrainingOptions,
 };
-use crate::gpu::{ElementType, Lifetime, Recorder, Tensor, TensorId};
+use crate::gpu::{ElementType, Recorder, TensorId};
 use crate::nn::{LayerKind, Network};
 use crate::ops::batch::{self, Batch, DeviceDataset, Gather, Stream};
 use crate::ops::softmax_cross_entropy::{self as loss, Losses};
-use crate::ops::{self, Step, View, sample, sgd};
+use crate::ops::{self, View, sample, sgd};
 use crate::weighting::Sampling;
 
 /// A training iteration under construction. A [`Method`](crate::weighting::Method) records what
@@ -131,7 +132,7 @@ impl<'a> Iteration<'a> {
         self.options.batch
     }
 
-    /// The step's uniform ([`Step`]).
+    /// The step's uniform ([`Step`](crate::ops::Step)).
     pub fn step(&self) -> TensorId {
         self.step
     }
@@ -589,48 +590,4 @@ fn gram_is_cheaper(delta: &Delta, n: usize, m: usize) -> bool {
         }
         Delta::Norm { .. } => false,
     }
-}
-
-pub(super) fn step_tensor(rec: &mut Recorder) -> TensorId {
-    rec.tensor(Tensor {
-        label: "step".into(),
-        len: Step::WORDS,
-        element: ElementType::U32,
-        lifetime: Lifetime::ExternalUniform,
-    })
-}
-
-pub(super) fn running_tensor(rec: &mut Recorder, network: &Network) -> Option<TensorId> {
-    let len = network.running_len;
-    (len > 0).then(|| rec.external("running", ElementType::F32, len))
-}
-
-/// External tensors of a data set: `<name>/dataset0`, … , `<name>/dataset_labels`, and the
-/// `normalisation` that all sets share.
-pub(super) fn dataset_tensors(
-    rec: &mut Recorder,
-    name: &str,
-    shape: &DatasetShape,
-    gather: &Gather,
-) -> DeviceDataset {
-    let image = gather.height * gather.width * gather.channels;
-    let pieces = (0..shape.len.div_ceil(shape.images_per_piece.max(1)))
-        .map(|piece| {
-            let left = shape.len - piece * shape.images_per_piece;
-            let words = (left.min(shape.images_per_piece) * image).div_ceil(4);
-            rec.external(format!("{name}/dataset{piece}"), ElementType::U32, words)
-        })
-        .collect();
-    DeviceDataset {
-        len: shape.len,
-        pieces,
-        images_per_piece: shape.images_per_piece,
-        labels: rec.external(format!("{name}/dataset_labels"), ElementType::U32, shape.len),
-        normalisation: normalisation_tensor(rec, gather.channels),
-    }
-}
-
-fn normalisation_tensor(rec: &mut Recorder, channels: usize) -> TensorId {
-    rec.find("normalisation")
-        .unwrap_or_else(|| rec.external("normalisation", ElementType::F32, 2 * channels))
 }

@@ -3,6 +3,7 @@
 
 mod backward;
 mod evaluation;
+mod externals;
 mod forward;
 mod iteration;
 mod training;

@@ -91,11 +91,9 @@ fn notes(results: &Results, setting: Option<(Setting, Dataset)>) -> Vec<String> 
         );
     }
     if let Some((setting, _)) = setting {
-        notes.push(format!("Published: Ren et al. 2018, {} on CIFAR,", setting.provenance()));
-        notes.push(
-            "mean and 95 % interval of 5 splits: only the paper preset compares with them."
-                .to_owned(),
-        );
+        let (paper, figures) = setting.paper();
+        notes.push(format!("Published: {paper}, {} on CIFAR,", setting.provenance()));
+        notes.push(format!("{figures}: only the paper preset compares with them."));
     }
     notes
 }

@@ -5,7 +5,7 @@ use crate::plan::{Facts, Iteration, PlanError, Scored};
 use crate::reference::weights::rectify_and_normalise;
 
 /// Focal loss (Lin et al. 2017, equation 4) of softmax scores, and class-balanced losses (Cui et al.
-/// 2019, equations 6 and 10), alone and together.
+/// 2019), alone and together.
 ///
 /// The gradient of −(1 − p)^γ log p by the scores is that of −log p times (1 − p)^γ + γ p (1 −
 /// p)^(γ−1) (−log p), so the focal loss *is* a weighting; with γ = 0 the factor is 1. The balanced
@@ -28,12 +28,12 @@ pub(super) const VARIANTS: &[Variant] = &[
     },
     Variant {
         name: "class-balanced",
-        source: "Cui et al. 2019, equation 10, β = 0.9999",
+        source: "Cui et al. 2019, class-balanced softmax loss, β = 0.9999",
         make: |_| Ok(Weighting::from(Focal { gamma: 0.0, beta: Some(0.9999) })),
     },
     Variant {
         name: "class-balanced-focal",
-        source: "Cui et al. 2019, equation 12 with softmax, β = 0.9999, γ = 1",
+        source: "Cui et al. 2019, class-balanced focal loss with softmax, β = 0.9999, γ = 1",
         make: |_| Ok(Weighting::from(Focal { gamma: 1.0, beta: Some(0.9999) })),
     },
 ];

@@ -3,7 +3,7 @@ use super::{Method, PerExample, Variant, Weighting};
 use crate::gpu::{Shader, TensorId};
 use crate::plan::{Facts, Iteration, PlanError, Scored};
 
-/// GHM-C, gradient harmonising (Li et al. 2019, equations 9 and 10, with unit regions and a moving
+/// GHM-C, gradient harmonising (Li et al. 2019, with unit regions and a moving
 /// average of their counts): w_i = 1 / (count of i's region · regions in use), a region being a range
 /// of the gradient norm g_i = 1 − p_i of the label. Sums to 1 without the average.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,7 +16,7 @@ pub struct Ghm {
 
 pub(super) const VARIANTS: &[Variant] = &[Variant {
     name: "ghm-c",
-    source: "Li et al. 2019, equations 9 and 10, 30 regions, momentum 0.75",
+    source: "Li et al. 2019, unit regions, 30 regions, momentum 0.75",
     make: |_| Ok(Weighting::from(Ghm { bins: 30, momentum: 0.75 })),
 }];
 

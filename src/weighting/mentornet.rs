@@ -45,7 +45,7 @@ pub struct MentorSample {
 
 pub(super) const VARIANTS: &[Variant] = &[Variant {
     name: "mentornet-dd",
-    source: "Jiang et al. 2018, section 3.2 and algorithm 1, trained on a share with known labels",
+    source: "Jiang et al. 2018, section 3.2, trained on a share with known labels",
     make: |setup| {
         let mentor = setup.mentor.clone().ok_or(
             "its network must be trained beforehand: see Mentor::fit, and set Setup::mentor",

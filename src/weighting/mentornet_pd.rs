@@ -5,7 +5,7 @@ use crate::gpu::{Shader, TensorId};
 use crate::plan::{Facts, Iteration, PlanError, Scored};
 use crate::reference::rng::pcg_hash;
 
-/// MentorNet with its predefined curriculum (Jiang et al. 2018, equation 5 and section 5.1): w_i = v_i /
+/// MentorNet with its predefined curriculum (Jiang et al. 2018): w_i = v_i /
 /// n, where v is 1 at first, then 1[f ≤ λ], then 1 − (f − λ) / λ₂ cut to [0, 1]. λ is a moving average of
 /// a percentile of the losses, 0.75 with decay 0.5, and λ₂ = 1. Examples are dropped (v = 0) at random, half of
 /// them at first.
@@ -25,7 +25,7 @@ pub struct MentorNetPd {
 
 pub(super) const VARIANTS: &[Variant] = &[Variant {
     name: "mentornet-pd",
-    source: "Jiang et al. 2018, equation 5, predefined curriculum",
+    source: "Jiang et al. 2018, predefined curriculum",
     make: |setup| {
         let (steps, dropped) = (setup.steps, [0.5, 0.05]);
         let (burn_in, linear_from, slope) = (0.18, 0.9, 1.0);

@@ -5,13 +5,13 @@ use crate::ops::{GRID, STEP, per_element};
 use crate::plan::{Facts, Iteration, PlanError, Scored, Similarity, Weighed};
 use crate::reference::{rng, weights::rectify_and_normalise};
 
-/// Meta-Weight-Net (Shu et al. 2019, equations 3 to 6): the weight is a function V(f_i; Θ) of the loss,
+/// Meta-Weight-Net (Shu et al. 2019, equations 3 to 5): the weight is a function V(f_i; Θ) of the loss,
 /// an MLP with one hidden layer and a sigmoid, learned on the clean set.
 ///
-/// A step: weights from Θ and the virtual step θ̂ = θ − η ∇ Σ w_i f_i (equation 4; no momentum, no
-/// decay); then Θ against the gradient of the clean loss at θ̂ (equation 5), which is −η Σ_i ⟨∇f_i(θ),
+/// A step: weights from Θ and the virtual step θ̂ = θ − η ∇ Σ w_i f_i (equation 3; no momentum, no
+/// decay); then Θ against the gradient of the clean loss at θ̂ (equation 4), which is −η Σ_i ⟨∇f_i(θ),
 /// G(θ̂)⟩ ∂w_i/∂Θ, the same inner products as L2RW's and as exact; then θ with the weights of the new
-/// Θ (equation 6). V sees the loss as a constant.
+/// Θ (equation 5). V sees the loss as a constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MetaWeightNet {
     /// Units of the hidden layer; 100.
@@ -67,14 +67,14 @@ const FIRST: MetaWeightNet = MetaWeightNet {
 pub(super) const VARIANTS: &[Variant] = &[
     Variant {
         name: "mwn",
-        source: "Shu et al. 2019, equations 3 to 6; later code: weights V/n, Adam",
+        source: "Shu et al. 2019, equations 3 to 5; later code: weights V/n, Adam",
         make: |setup| {
             Ok(MetaWeightNet { similarity: setup.similarity, ..MetaWeightNet::default() }.into())
         },
     },
     Variant {
         name: "mwn-normalised",
-        source: "Shu et al. 2019, equations 3 to 6; first code: weights V/ΣV, Nesterov",
+        source: "Shu et al. 2019, equations 3 to 5; first code: weights V/ΣV, Nesterov",
         make: |setup| Ok(MetaWeightNet { similarity: setup.similarity, ..FIRST }.into()),
     },
     Variant {
@@ -300,11 +300,11 @@ impl State {
     fn step(&mut self, seen: &Seen) -> Told {
         let told = seen.told(Vec::new());
         let values = self.values(seen, &told.losses);
-        // Equation 4.
+        // Equation 3.
         let gradient = seen.gradient(&seen.inputs, &told.residual, &self.weights(&values));
         let step = seen.parameters.iter().zip(&gradient);
         let stepped: Vec<f64> = step.map(|(p, g)| p - seen.learning_rate * g).collect();
-        // Equation 5.
+        // Equation 4.
         let u = seen.similarities(&told.residual, &seen.clean_gradient(&stepped));
         let sum: f64 = if self.method.by_sum { values.iter().sum() } else { seen.n() as f64 };
         let mean = match self.method.by_sum {
@@ -314,7 +314,7 @@ impl State {
         let coefficients = u.iter().map(|u| -seen.learning_rate * (u - mean) / sum).collect();
         let gradient = self.gradient(seen, &told.losses, &values, coefficients);
         self.update(seen.number, &gradient);
-        // Equation 6.
+        // Equation 5.
         let values = self.values(seen, &told.losses);
         Told { weights: self.weights(&values), ..told }
     }

@@ -184,7 +184,7 @@ pub struct Setup {
 pub struct Variant {
     /// Name on the command line, in tables and files.
     pub name: &'static str,
-    /// Paper and equation.
+    /// Paper, with equation or section where it has one.
     pub source: &'static str,
     /// Makes it; the error says what is missing in the [`Setup`].
     pub make: fn(&Setup) -> Result<Weighting, String>,

@@ -6,7 +6,7 @@ use crate::ops::{GRID, per_element};
 use crate::plan::{Facts, Iteration, PlanError};
 use crate::reference::weights;
 
-/// Bootstrapping (Reed et al. 2015, equations 6 and 7): cross-entropy against the target β t + (1 − β)
+/// Bootstrapping (Reed et al. 2015): cross-entropy against the target β t + (1 − β)
 /// z, where t is the label as given and z what the network believes: its probabilities (soft) or the
 /// most probable class (hard). Gradients flow through the soft z, as published; weights are 1/n.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,12 +20,12 @@ pub struct Reed {
 pub(super) const VARIANTS: &[Variant] = &[
     Variant {
         name: "reed-hard",
-        source: "Reed et al. 2015, equation 7, β = 0.8",
+        source: "Reed et al. 2015, hard bootstrapping, β = 0.8",
         make: |_| Ok(Weighting::from(Reed { beta: 0.8, hard: true })),
     },
     Variant {
         name: "reed-soft",
-        source: "Reed et al. 2015, equation 6, β = 0.95",
+        source: "Reed et al. 2015, soft bootstrapping, β = 0.95",
         make: |_| Ok(Weighting::from(Reed { beta: 0.95, hard: false })),
     },
 ];
@@ -83,10 +83,10 @@ impl Reed {
             let p = &probabilities[i * seen.classes..][..seen.classes];
             let entropy: f64 = -p.iter().map(|p| p * p.max(1e-300).ln()).sum::<f64>();
             let believed = -p[predictions[i] as usize].ln();
-            for k in 0..seen.classes {
+            for (k, p) in p.iter().enumerate() {
                 let other = match self.hard {
-                    true => p[k] - f64::from(u8::from(k == predictions[i] as usize)),
-                    false => -p[k] * (p[k].max(1e-300).ln() + entropy),
+                    true => p - f64::from(u8::from(k == predictions[i] as usize)),
+                    false => -p * (p.max(1e-300).ln() + entropy),
                 };
                 let at = i * seen.classes + k;
                 told.residual[at] = self.beta * plain.residual[at] + (1.0 - self.beta) * other;

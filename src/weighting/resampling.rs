@@ -24,12 +24,12 @@ pub(super) const VARIANTS: &[Variant] = &[
     },
     Variant {
         name: "under-sampling",
-        source: "Japkowicz and Stephen 2002, section 4, random under-sampling",
+        source: "Japkowicz and Stephen 2002, random under-sampling",
         make: |_| Ok(Weighting::from(Resampling::Under)),
     },
     Variant {
         name: "over-sampling",
-        source: "Japkowicz and Stephen 2002, section 4, random over-sampling",
+        source: "Japkowicz and Stephen 2002, random over-sampling",
         make: |_| Ok(Weighting::from(Resampling::Over)),
     },
 ];

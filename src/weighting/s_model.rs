@@ -6,7 +6,7 @@ use crate::ops::{GRID, STEP, per_element};
 use crate::plan::{Facts, Iteration, PlanError, Scored};
 use crate::reference::weights;
 
-/// S-Model (Goldberger and Ben-Reuven 2017, equation 7, the simple variant): the loss −log Σ_k p_k
+/// S-Model (Goldberger and Ben-Reuven 2017, the simple variant): the loss −log Σ_k p_k
 /// T_ky with a transition matrix T from true classes to labels, the row-wise softmax of a matrix that
 /// is learned with the network, at its learning rate and momentum. Predictions are by p.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,12 +22,12 @@ pub enum SModel {
 pub(super) const VARIANTS: &[Variant] = &[
     Variant {
         name: "s-model",
-        source: "Goldberger and Ben-Reuven 2017, equation 7, ε = 0.46",
+        source: "Goldberger and Ben-Reuven 2017, simple noise layer, ε = 0.46",
         make: |_| Ok(Weighting::from(SModel::Diagonal(0.46))),
     },
     Variant {
         name: "s-model-conf",
-        source: "Goldberger and Ben-Reuven 2017, equation 7, from a confusion matrix",
+        source: "Goldberger and Ben-Reuven 2017, simple noise layer, from a confusion matrix",
         make: |setup| {
             let missing = "it starts from the confusion matrix of a network that was trained \
                            plainly: train the baseline first and set Setup::confusion";

@@ -4,8 +4,8 @@ use crate::gpu::{Shader, TensorId};
 use crate::plan::{Facts, Iteration, PlanError, Scored};
 use crate::reference::weights::rectify_and_normalise;
 
-/// Self-paced learning: easy examples first. Hard (Kumar et al. 2010, equation 2): v_i = 1 where
-/// f_i ≤ λ. Linear (Jiang et al. 2014, equation 5): v_i = max(1 − f_i / λ, 0). Divided by their sum.
+/// Self-paced learning: easy examples first. Hard (Kumar et al. 2010): v_i = 1 where
+/// f_i ≤ λ. Linear (Jiang et al. 2014, linear soft weighting): v_i = max(1 − f_i / λ, 0). Divided by their sum.
 ///
 /// λ is a moving average of a percentile of the batch's losses, as MentorNet's code has it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,12 +21,12 @@ pub struct SelfPaced {
 pub(super) const VARIANTS: &[Variant] = &[
     Variant {
         name: "self-paced",
-        source: "Kumar et al. 2010, equation 2; λ: 75th percentile, moving average",
+        source: "Kumar et al. 2010; λ: 75th percentile, moving average",
         make: |_| Ok(SelfPaced { linear: false, percentile: 0.75, decay: 0.5 }.into()),
     },
     Variant {
         name: "self-paced-linear",
-        source: "Jiang et al. 2014, equation 5; λ: 75th percentile, moving average",
+        source: "Jiang et al. 2014, linear soft weighting; λ: 75th percentile, moving average",
         make: |_| Ok(Weighting::from(SelfPaced { linear: true, percentile: 0.75, decay: 0.5 })),
     },
 ];

@@ -357,7 +357,7 @@ class Iteration:
 
 
 class MetaIteration(Iteration):
-    """One iteration of Meta-Weight-Net (Shu et al., NeurIPS 2019, equations 3 to 6), by second-order differentiation."""
+    """One iteration of Meta-Weight-Net (Shu et al., NeurIPS 2019, equations 3 to 5), by second-order differentiation."""
 
     def __init__(self, case, dtype=torch.float64):
         self.case, self.meta, params = case, case.meta, case.network.params()
@@ -374,13 +374,13 @@ class MetaIteration(Iteration):
         first = torch.tensor(first * np.float32(1e-3 if adam else 0), dtype=dtype)
         second = torch.tensor(np.abs(second) * np.float32(1e-5 if adam else 0), dtype=dtype)
 
-        # Equation 4: the virtual step, with weights that depend on V's parameters; the loss as V's input is a constant.
+        # Equation 3: the virtual step, with weights that depend on V's parameters; the loss as V's input is a constant.
         self.train_pass, self.train_losses = self.losses(self.theta, self.train)
         inputs = self.train_losses.detach()
         before = self.weights(self.v, inputs)
         step = self.gradient((before * self.train_losses).sum(), self.theta, create_graph=True)
         virtual = {name: self.theta[name] - LEARNING_RATE * step[name] for name in self.theta}
-        # Equation 5: V's parameters follow the clean loss.
+        # Equation 4: V's parameters follow the clean loss.
         self.clean_pass, self.clean_losses = self.losses(virtual, self.clean)
         objective = self.clean_losses.mean()
         self.g = self.gradient(objective, virtual, retain_graph=True)
@@ -395,7 +395,7 @@ class MetaIteration(Iteration):
             first = self.meta.momentum * first + gradient
             self.v_updated = self.v.detach() - self.meta.rate * (gradient + self.meta.momentum * first)
         self.v_moments = torch.stack([first, second])
-        # Equation 6: the real step, with the new weights.
+        # Equation 5: the real step, with the new weights.
         self.w = self.weights(self.v_updated, inputs)
         gradient = self.gradient((self.w * self.train_losses).sum(), self.theta)
         self.step(velocity, gradient)

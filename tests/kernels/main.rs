@@ -11,6 +11,7 @@ mod matmul;
 mod norm;
 mod pool;
 mod reduce;
+mod sample;
 mod sgd;
 #[path = "../common/table.rs"]
 mod table;

@@ -84,3 +84,20 @@ fn decay_reaches_the_clean_gradient_where_the_mask_allows() {
         expected.floats("G", gradient_in, decayed.collect(), tolerance);
     });
 }
+
+#[test]
+fn a_virtual_step_is_a_step_without_momentum_and_decay_that_leaves_the_parameters_alone() {
+    assert_table(&cases(), |case, bench, expected| {
+        let uniform = bench.uniform(bytemuck::cast_slice(&step(&case.settings)));
+        let (parameters, gradient) = (values(1, case.len), values(3, case.len));
+        let (parameters_in, gradient_in) = (bench.floats(&parameters), bench.floats(&gradient));
+        let stepped = bench.rec.transient("stepped", case.len);
+        sgd::virtual_step(&mut bench.rec, uniform, parameters_in, gradient_in, stepped);
+        let plain = Sgd { momentum: 0.0, weight_decay: 0.0, nesterov: false, ..case.settings };
+        let mut twin = parameters.clone();
+        let mut velocity = vec![0.0; case.len];
+        reference::sgd::sgd(plain, &mut twin, &mut velocity, &gradient, &vec![0.0; case.len]);
+        expected.floats("stepped", stepped, twin, Tolerance::roundings(2, 1.125));
+        expected.floats("parameters", parameters_in, parameters, Tolerance::EXACT);
+    });
+}
