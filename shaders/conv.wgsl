@@ -8,8 +8,6 @@
 
 // Whether the input has a tangent; images have none.
 override INPUT_TANGENT: bool = true;
-// Whether the forward convolution adds to what the output holds.
-override ACCUMULATE: bool = false;
 // Whether the similarity is wanted for every pixel rather than for every tile.
 override PER_PIXEL: bool = false;
 
@@ -104,16 +102,12 @@ fn store_outputs(p: Place, tile: ptr<function, OutTile>) {
     let pixel = (p.image * OUT_HEIGHT + p.row) * OUT_WIDTH + p.first;
     for (var r = 0; r < i32(TILE); r++) {
         if EXACT || p.first + r < OUT_WIDTH {
-            let at = (pixel + r) * OUT_BLOCKS + p.block;
-            if ACCUMULATE {
-                (*tile)[r] += z[at];
-            }
-            z[at] = (*tile)[r];
+            z[(pixel + r) * OUT_BLOCKS + p.block] = (*tile)[r];
         }
     }
 }
 
-// z = conv(x, w), or z += conv(x, w)
+// z = conv(x, w)
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let p = place(i32(linear_index(id, groups)), OUT_BLOCKS, COLUMNS, OUT_HEIGHT, OUT_WIDTH);

@@ -1,9 +1,14 @@
-use super::{GRID, per_element};
+use super::{GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, lanes_variant, per_element};
 use crate::gpu::{Kernel, Recorder, Shader, TensorId};
 
-/// `shaders/add.wgsl`
-pub static SHADER: Shader =
-    Shader { name: "add", parts: &[GRID, include_str!("../../shaders/add.wgsl")] };
+const ADD: &str = include_str!("../../shaders/add.wgsl");
+
+/// `shaders/add.wgsl` by fours, the same with wide loads, and one by one.
+pub static SHADERS: [Shader; 3] = [
+    Shader { name: "add", parts: &[GRID, LANES_VEC4, ADD] },
+    Shader { name: "add", parts: &[GRID, LANES_WIDE, ADD] },
+    Shader { name: "add", parts: &[GRID, LANES_SCALAR, ADD] },
+];
 
 /// `shaders/zeros.wgsl`
 pub static ZEROS: Shader =
@@ -14,7 +19,9 @@ pub fn forward(rec: &mut Recorder, a: TensorId, b: TensorId) -> TensorId {
     let len = rec.len(a);
     let sum = rec.transient("sum", len);
     let bindings = vec![rec.read(a), rec.read(b), rec.write(sum)];
-    rec.dispatch(Kernel::new(&SHADER, "forward"), bindings, per_element(len), len as u64);
+    let lanes = if len.is_multiple_of(4) { 4 } else { 1 };
+    let kernel = Kernel::new(&SHADERS[lanes_variant(lanes, rec.tuning())], "forward");
+    rec.dispatch(kernel, bindings, per_element(len / lanes), len as u64);
     sum
 }
 

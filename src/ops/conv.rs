@@ -1,4 +1,4 @@
-use super::{GRID, Rows, View, Window, per_element, reduce};
+use super::{GRID, Rows, View, Window, add, per_element, reduce};
 use crate::gpu::{Access, Binding, Kernel, Recorder, Shader, TensorId, Tuning};
 
 const GEOMETRY: &str = include_str!("../../shaders/conv_geometry.wgsl");
@@ -238,28 +238,14 @@ fn output_grid(g: &Geometry, tiling: &Tiling, columns: usize) -> [u32; 3] {
 
 /// `conv(x, weights)`: `x` `[n, h, w, in]`, `weights` `[kernel_h, kernel_w, in, out]`.
 pub fn forward(rec: &mut Recorder, w: &Window, n: usize, x: TensorId, weights: View) -> TensorId {
-    let z = rec.transient("conv", n * w.output_len());
-    let out = rec.write(z);
-    record_forward(rec, w, n, x, weights, out);
-    z
-}
-
-/// `z = conv(x, weights)`, or `z += conv(x, weights)` where `z` is bound for reading as well.
-fn record_forward(
-    rec: &mut Recorder,
-    w: &Window,
-    n: usize,
-    x: TensorId,
-    weights: View,
-    z: Binding,
-) {
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_outputs(&g.window, TILE);
-    let bindings = vec![rec.read(x), bind(weights, w, rec.tuning()), z];
+    let z = rec.transient("conv", n * w.output_len());
+    let bindings = vec![rec.read(x), bind(weights, w, rec.tuning()), rec.write(z)];
     let columns = columns(Blocks::of(&g.window).output, rec.tuning());
-    let kernel = kernel("forward", &g, &tiling, columns, rec.tuning())
-        .constant("ACCUMULATE", z.access == Access::ReadWrite);
+    let kernel = kernel("forward", &g, &tiling, columns, rec.tuning());
     rec.dispatch(kernel, bindings, output_grid(&g, &tiling, columns), n as u64 * w.flops());
+    z
 }
 
 /// `conv(x, weights)` and its tangent `conv(dx, weights) + conv(x, weights_tangent)`. Without `dx`
@@ -276,10 +262,10 @@ pub fn dual(
 ) -> (TensorId, TensorId) {
     if rec.tuning().composed_dual || w.kernel_w > WIDEST_DUAL_KERNEL {
         let z = forward(rec, w, n, x, weights);
-        let dz = forward(rec, w, n, x, weights_tangent);
+        let mut dz = forward(rec, w, n, x, weights_tangent);
         if let Some(dx) = dx {
-            let sum = rec.whole(dz, Access::ReadWrite);
-            record_forward(rec, w, n, dx, weights, sum);
+            let through = forward(rec, w, n, dx, weights);
+            dz = add::forward(rec, dz, through);
         }
         return (z, dz);
     }

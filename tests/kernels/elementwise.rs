@@ -25,8 +25,8 @@ fn sums_and_zeros_equal_the_twin() {
 
 #[test]
 fn more_elements_than_one_dimension_of_workgroups_holds_are_all_reached() {
-    // 65,535 workgroups of 64, and some more.
-    let len = 65_535 * 64 + 100;
+    // 65,535 workgroups of 64, and some more; an odd number goes one by one.
+    let len = 65_535 * 64 + 101;
     let mut bench = Bench::new();
     let x = bench.integers(&vec![1.0_f32.to_bits(); len]);
     let sum = add::forward(&mut bench.rec, x, x);
