@@ -15,6 +15,7 @@
 #[cfg(feature = "data")]
 pub mod data;
 pub mod gpu;
+pub mod layers;
 pub mod nn;
 pub mod ops;
 pub mod plan;

@@ -13,7 +13,7 @@ use l2rw::gpu::{DeviceTensors, Executable, Lifetime, ShaderChecks, TensorId, rea
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::Step;
 use l2rw::ops::conv::Form;
-use l2rw::plan::{Input, Similarity, TrainingOptions, Weighting, training};
+use l2rw::plan::{Input, Optimizer, Similarity, TrainingOptions, Weighting, training};
 use safetensors::{Dtype, SafeTensors};
 
 /// A golden file.
@@ -122,7 +122,7 @@ fn run(case: &str, golden: &Golden, similarity: Similarity, checks: ShaderChecks
             similarity: Some(similarity),
             decay_in_clean_gradient: golden.metadata["g_decay"] == "true",
         },
-        nesterov: false,
+        optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: false },
         // Every form of the convolutions gets its turn.
         form: match checks {
             ShaderChecks::Trusted => Form::default(),

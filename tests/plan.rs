@@ -5,7 +5,7 @@ use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::batch::Gather;
 use l2rw::ops::conv::Form;
 use l2rw::plan::{
-    DatasetShape, Input, Plan, PlanError, Similarity, TrainingOptions, Weighting, training,
+    DatasetShape, Input, Optimizer, Plan, PlanError, Similarity, TrainingOptions, Weighting, training,
 };
 
 fn options(weighting: Weighting, batch: usize, clean_batch: usize) -> TrainingOptions {
@@ -13,7 +13,7 @@ fn options(weighting: Weighting, batch: usize, clean_batch: usize) -> TrainingOp
         batch,
         clean_batch,
         weighting,
-        nesterov: false,
+        optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: false },
         form: Form::default(),
         input: Input::Buffers,
     }

@@ -11,7 +11,7 @@ use l2rw::ops::batch::Gather;
 use l2rw::ops::conv::Form;
 use l2rw::ops::{View, Window, add, conv, matmul};
 use l2rw::plan::{
-    DatasetShape, Input, Similarity, TrainingOptions, Weighting, evaluation, training,
+    DatasetShape, Input, Optimizer, Similarity, TrainingOptions, Weighting, evaluation, training,
 };
 use naga::ShaderStage;
 use naga::back::pipeline_constants::process_overrides;
@@ -66,7 +66,7 @@ fn plans(network: &Network) -> Vec<Recording> {
             batch: 9,
             clean_batch: 5,
             weighting,
-            nesterov: false,
+            optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: false },
             form: Form::default(),
             input,
         };

@@ -3,10 +3,12 @@
 mod builder;
 mod init;
 mod network;
+mod pytorch;
 pub mod zoo;
 
 pub use builder::{BuildError, NetworkBuilder, Padding};
 pub use init::Init;
+pub(crate) use pytorch::{StateTensor, Vector};
 pub use network::{
     Layer, LayerId, LayerKind, Network, Normalisation, Parameter, ParameterId, RunningStatistics,
     Shape,

@@ -1,20 +1,20 @@
 use super::backward::Delta;
 use super::forward::{Activations, Pass, Statistics};
 use super::{
-    BatchOutputs, DatasetShape, ExchangePoint, Input, Plan, PlanError, Similarity, TrainingOptions,
-    Weighting,
+    BatchOutputs, DatasetShape, ExchangePoint, Input, Optimizer, Plan, PlanError, Similarity,
+    TrainingOptions, Weighting,
 };
 use crate::gpu::{ElementType, Lifetime, Recorder, Tensor, TensorId};
 use crate::nn::{Network, Shape};
 use crate::ops::batch::{self, Batch, DeviceDataset, Gather, Stream};
 use crate::ops::softmax_cross_entropy::{self as loss, Losses};
-use crate::ops::{self, Step, View, sgd};
+use crate::ops::{self, Step, View, adamw, sgd};
 
 /// Plans one training iteration: draw batches, find the weights, take a step.
 ///
 /// The caller supplies the external tensors of the recording, all zero-initialised where not said
 /// otherwise: `step` ([`Step`], a uniform buffer), `parameters`, `velocity`, `decay_mask`,
-/// `gradient`, `clean_gradient` (flat vectors of the network), `running` (running statistics),
+/// with AdamW `second_moment`, `gradient`, `clean_gradient` (flat vectors of the network), `running` (running statistics),
 /// `uniform/train` and `uniform/clean` (1/n and 1/m, `[n]` and `[m]`), and the batches or data
 /// sets: see [`Input`].
 ///
@@ -66,6 +66,7 @@ struct Planner<'a> {
     rec: Recorder,
     step: TensorId,
     state: sgd::State,
+    second_moment: Option<TensorId>,
     gradient: TensorId,
     clean_gradient: TensorId,
     running: Option<TensorId>,
@@ -91,6 +92,8 @@ impl<'a> Planner<'a> {
             decay_mask: vector("decay_mask"),
         };
         let (gradient, clean_gradient) = (vector("gradient"), vector("clean_gradient"));
+        let has_second_moment = matches!(options.optimizer, Optimizer::AdamW { .. });
+        let second_moment = has_second_moment.then(|| vector("second_moment"));
         let running = running_tensor(&mut rec, network);
         let exchange_points = Vec::new();
         Self {
@@ -99,6 +102,7 @@ impl<'a> Planner<'a> {
             rec,
             step,
             state,
+            second_moment,
             gradient,
             clean_gradient,
             running,
@@ -254,7 +258,17 @@ impl<'a> Planner<'a> {
         self.exchange(self.gradient);
         self.rec.stage("update");
         self.rec.label("");
-        sgd::update(&mut self.rec, self.step, self.state, self.gradient, self.options.nesterov);
+        let (rec, step, state) = (&mut self.rec, self.step, self.state);
+        match (self.options.optimizer, self.second_moment) {
+            (Optimizer::AdamW { beta1, beta2, epsilon }, Some(second_moment)) => {
+                let options = adamw::Options { beta1, beta2, epsilon };
+                adamw::update(rec, step, state, second_moment, self.gradient, options);
+            }
+            (optimizer, _) => {
+                let nesterov = matches!(optimizer, Optimizer::Sgd { nesterov: true, .. });
+                sgd::update(rec, step, state, self.gradient, nesterov);
+            }
+        }
     }
 
     fn exchange(&mut self, tensor: TensorId) {
@@ -357,18 +371,15 @@ fn keep_outputs(rec: &mut Recorder, name: &str, scored: &Scored) -> BatchOutputs
     outputs
 }
 
-/// Whether pairs of output pixels cost less than one forward pass of the layer.
+/// Whether a layer's share of u is found without G.
 fn gram_is_cheaper(delta: &Delta, n: usize, m: usize) -> bool {
     match delta {
-        Delta::Conv { window, .. } => {
-            // The gradient form also needs G_l, which takes the clean pass another forward's worth.
-            ops::gram::flops(window, n, m) < (n + m) as u64 * window.flops()
-        }
+        Delta::Conv { window, .. } => ops::gram::is_cheaper(window, n, m),
         Delta::Norm { .. } => false,
     }
 }
 
-pub(super) fn step_tensor(rec: &mut Recorder) -> TensorId {
+pub(crate) fn step_tensor(rec: &mut Recorder) -> TensorId {
     rec.tensor(Tensor {
         label: "step".into(),
         len: Step::WORDS,

@@ -1,8 +1,13 @@
-//! The training loop: data sets on the device, one submission a step, results read back late.
+//! Training: whole steps ([`Trainer`]), iterations recorded into the application's own encoder
+//! ([`Iteration`]), and what both train ([`Model`]).
 
-mod checkpoint;
 mod dataset;
+mod evaluation;
+mod iteration;
 mod ledger;
+mod model;
+mod options;
+mod safetensors;
 mod schedule;
 mod trainer;
 
@@ -12,9 +17,14 @@ use crate::gpu::GpuError;
 use crate::plan::PlanError;
 
 pub use dataset::ImageSet;
+pub use evaluation::{Evaluation, Scores};
+pub use iteration::{Batch, Images, Iteration, Outputs};
 pub use ledger::WeightLedger;
+pub use model::Model;
+pub use options::TrainerOptions;
+pub use safetensors::Contents;
 pub use schedule::Schedule;
-pub use trainer::{Evaluation, StepReport, Trainer, TrainerOptions};
+pub use trainer::{StepReport, Trainer};
 
 /// What can go wrong while training.
 #[derive(Debug, Error)]
@@ -38,7 +48,13 @@ pub enum TrainError {
         /// What it may be.
         allowed: &'static str,
     },
-    /// A checkpoint that cannot be written, read, or belongs to another network.
+    /// Safetensors that cannot be read or belong to another network.
+    #[error("safetensors: {reason}")]
+    Safetensors {
+        /// What is wrong, with the tensor where there is one.
+        reason: String,
+    },
+    /// A checkpoint file that cannot be written, read, or belongs to another network.
     #[error("checkpoint '{path}': {reason}")]
     Checkpoint {
         /// The file.
