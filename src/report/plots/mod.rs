@@ -13,5 +13,5 @@ mod weights;
 
 pub use confusion::confusion;
 pub use curves::curves;
-pub use suspects::{MAX_SUSPECTS, Suspect, suspects};
+pub use suspects::{MAX_SUSPECTS, Suspect, doubtful, suspects};
 pub use weights::weights;
