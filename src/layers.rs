@@ -240,7 +240,8 @@ fn check(n: usize, m: usize, layers: &[LayerTensors<'_>]) -> Result<(), LayersEr
             return fail(reason);
         }
         let (input, output) = tensors.layer.lens();
-        for (which, batch, examples) in [("training", tensors.train, n), ("clean", tensors.clean, m)]
+        for (which, batch, examples) in
+            [("training", tensors.train, n), ("clean", tensors.clean, m)]
         {
             if batch.input.is_some() != input.is_some() {
                 let wanted = if input.is_some() { "needs" } else { "takes no" };

@@ -5,7 +5,8 @@ use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::batch::Gather;
 use l2rw::ops::conv::Form;
 use l2rw::plan::{
-    DatasetShape, Input, Optimizer, Plan, PlanError, Similarity, TrainingOptions, Weighting, training,
+    DatasetShape, Input, Optimizer, Plan, PlanError, Similarity, TrainingOptions, Weighting,
+    training,
 };
 
 fn options(weighting: Weighting, batch: usize, clean_batch: usize) -> TrainingOptions {

@@ -72,7 +72,8 @@ pub fn judge(options: &Options, audited: &Audited, context: &Context) -> Result<
             ledger.record(&report.indices, &report.weights);
             bar.update(step, &view(&report, step, started));
         }
-        let due = |snapshot: u64| step == steps - (SNAPSHOTS - 1 - snapshot) * (steps / 2 / SNAPSHOTS);
+        let due =
+            |snapshot: u64| step == steps - (SNAPSHOTS - 1 - snapshot) * (steps / 2 / SNAPSHOTS);
         if (0..SNAPSHOTS).any(due) {
             beliefs.record(&evaluation.scores()?.scores);
             clean_beliefs.record(&clean_evaluation.scores()?.scores);

@@ -15,7 +15,12 @@ use crate::output::write_predictions;
 /// writes what it makes of the fold left out.
 ///
 /// The trusted examples are trained on as well: they are labels that the other tool may use too.
-pub fn predict(options: &Options, audited: &Audited, context: &Context, folds: usize) -> Result<()> {
+pub fn predict(
+    options: &Options,
+    audited: &Audited,
+    context: &Context,
+    folds: usize,
+) -> Result<()> {
     let set = &audited.set;
     let network = network(options, set)?;
     let share = Duration::from_secs_f64(options.seconds.unwrap_or_default() / folds as f64);
@@ -32,8 +37,7 @@ pub fn predict(options: &Options, audited: &Audited, context: &Context, folds: u
         // A tenth of the time shows how many steps the rest has room for; the schedule needs to know.
         let mut trainer_options = plain(trainer_options(options, audited, u64::MAX / 8));
         let started = Instant::now();
-        let mut trial =
-            Trainer::new(context, &network, (&train).into(), None, &trainer_options)?;
+        let mut trial = Trainer::new(context, &network, (&train).into(), None, &trainer_options)?;
         while started.elapsed() < share / 10 {
             trial.step()?;
         }
@@ -41,8 +45,7 @@ pub fn predict(options: &Options, audited: &Audited, context: &Context, folds: u
         let rate = trial.steps() as f64 / started.elapsed().as_secs_f64();
         let steps = (share.as_secs_f64() * rate).max(1.0) as u64;
         trainer_options.schedule = Schedule::tenths(options.learning_rate, [steps * 4 / 5]);
-        let mut trainer =
-            Trainer::new(context, &network, (&train).into(), None, &trainer_options)?;
+        let mut trainer = Trainer::new(context, &network, (&train).into(), None, &trainer_options)?;
         for _ in 0..steps {
             trainer.step()?;
         }

@@ -1,8 +1,6 @@
 use std::collections::HashMap;
 
-use super::{
-    Access, Context, Dispatch, GpuError, Lifetime, Recording, Tensor, TensorId, memory,
-};
+use super::{Access, Context, Dispatch, GpuError, Lifetime, Recording, Tensor, TensorId, memory};
 
 /// Where a tensor lies: a buffer from some byte on.
 type Place = (wgpu::Buffer, u64);
@@ -164,9 +162,8 @@ fn check_externals(
                     false => wgpu::BufferUsages::STORAGE,
                 };
             }
-            let fail = |reason| {
-                Err(GpuError::UnsuitableBuffer { tensor: tensor.label.clone(), reason })
-            };
+            let fail =
+                |reason| Err(GpuError::UnsuitableBuffer { tensor: tensor.label.clone(), reason });
             if !buffer.usage().contains(usage) {
                 return fail(format!("it needs the usage {usage:?}, and has {:?}", buffer.usage()));
             }

@@ -8,8 +8,8 @@ pub mod zoo;
 
 pub use builder::{BuildError, NetworkBuilder, Padding};
 pub use init::Init;
-pub(crate) use pytorch::{StateTensor, Vector};
 pub use network::{
     Layer, LayerId, LayerKind, Network, Normalisation, Parameter, ParameterId, RunningStatistics,
     Shape,
 };
+pub(crate) use pytorch::{StateTensor, Vector};

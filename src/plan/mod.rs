@@ -15,8 +15,8 @@ use crate::ops::batch::Gather;
 use crate::ops::conv::Form;
 
 pub use evaluation::evaluation;
-pub use training::training;
 pub(crate) use training::step_tensor;
+pub use training::training;
 
 /// How the similarities u_i = ⟨∇f_i, G⟩ are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_class_without_trusted_examples_has_no_rate() {
-        let rates = noise_rates(&[0, 1], &[vec![1.0, 0.0], vec![0.0, 1.0]], &[0], &[vec![1.0, 0.0]]);
+        let rates =
+            noise_rates(&[0, 1], &[vec![1.0, 0.0], vec![0.0, 1.0]], &[0], &[vec![1.0, 0.0]]);
         assert!(rates[0].is_finite() && rates[1].is_nan(), "{rates:?}");
     }
 }

@@ -45,8 +45,7 @@ impl Evaluation {
             flip: false,
         };
         let shape = set.device_shape(context);
-        let (recording, outputs) =
-            plan::evaluation(network, batch, shape, &gather, form(context))?;
+        let (recording, outputs) = plan::evaluation(network, batch, shape, &gather, form(context))?;
         recording.check_limits(&context.device.limits())?;
         let mut tensors = model.tensors.clone();
         let usage = wgpu::BufferUsages::UNIFORM;

@@ -275,8 +275,7 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::step`].
     pub async fn step_async(&mut self) -> Result<Option<StepReport>, TrainError> {
-        let oldest =
-            if self.readback.is_full() { self.take_report_async().await? } else { None };
+        let oldest = if self.readback.is_full() { self.take_report_async().await? } else { None };
         self.submit_drawn()?;
         Ok(oldest)
     }
@@ -310,8 +309,7 @@ impl Trainer {
         clean: Option<ImageSet<'_>>,
     ) -> Result<Option<StepReport>, TrainError> {
         self.check_batches(&train, clean.as_ref())?;
-        let oldest =
-            if self.readback.is_full() { self.take_report_async().await? } else { None };
+        let oldest = if self.readback.is_full() { self.take_report_async().await? } else { None };
         self.submit_batches(&train, clean.as_ref())?;
         Ok(oldest)
     }
@@ -343,7 +341,8 @@ impl Trainer {
             return Err(TrainError::Dataset { which: "training", reason });
         }
         check(self.network(), train, clean, options)?;
-        let sizes = [("training", Some(train), options.batch), ("clean", clean, options.clean_batch)];
+        let sizes =
+            [("training", Some(train), options.batch), ("clean", clean, options.clean_batch)];
         for (which, set, expected) in sizes {
             if let Some(set) = set
                 && (set.len() != expected || set.shape != self.network().input())

@@ -3,7 +3,6 @@ use l2rw::ops::{Step, sgd};
 use l2rw::reference;
 use l2rw::reference::adamw::AdamW;
 
-use super::device::Bench;
 use super::table::{Tolerance, assert_table};
 use super::values::values;
 
@@ -46,11 +45,8 @@ fn two_steps_equal_the_twin() {
         v.iter_mut().for_each(|v| *v = f64::from(*v as f32));
         let second_moment = bench.floats(&v);
         let s = case.settings;
-        let options = Options {
-            beta1: s.beta1 as f32,
-            beta2: s.beta2 as f32,
-            epsilon: s.epsilon as f32,
-        };
+        let options =
+            Options { beta1: s.beta1 as f32, beta2: s.beta2 as f32, epsilon: s.epsilon as f32 };
         for later in 0..2 {
             let settings = AdamW { step: s.step + later, ..s };
             let step = Step {
