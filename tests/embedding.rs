@@ -131,7 +131,7 @@ fn iterations_in_the_applications_encoder_equal_the_trainers_steps_from_any_offs
     assert_eq!(floats(context, outputs.losses, N), last.losses);
     assert_eq!(floats(context, outputs.clean_losses.unwrap(), M), last.clean_losses);
     assert!(last.weights.iter().any(|w| *w > 0.0));
-    assert_eq!(iteration.model().to_safetensors(Contents::Checkpoint).unwrap(), expected);
+    assert!(iteration.model().to_safetensors(Contents::Checkpoint).unwrap() == expected);
 }
 
 type Bound = (wgpu::Buffer, wgpu::Buffer, u64);
@@ -164,7 +164,7 @@ fn batches_that_do_not_fit_are_refused_by_what_is_wrong_and_no_step_is_taken() {
     };
     let message = refused(good, None);
     assert!(message.contains("clean"), "{message}");
-    let short = Images::Bytes(images.slice(image as u64 + 1..));
+    let short = Images::Bytes(images.slice(image as u64 + 4..));
     let message = refused(Batch { images: short, ..good }, Some(good));
     assert!(
         message.contains("training") && message.contains(&(N * image).to_string()),
@@ -394,9 +394,7 @@ fn trainers_share_a_device_from_threads_of_their_own() {
         let workers: Vec<_> = (0..3).map(|_| scope.spawn(|| steps_of_a_trainer(4))).collect();
         workers.into_iter().map(|worker| worker.join().unwrap()).collect()
     });
-    for outcome in outcomes {
-        assert_eq!(outcome, expected);
-    }
+    assert!(outcomes.iter().all(|outcome| *outcome == expected));
 }
 
 #[test]
@@ -439,7 +437,8 @@ fn nothing_blocks_in_the_async_forms_and_results_are_the_same() {
         let bytes = trainer.model().to_safetensors_async(Contents::Checkpoint).await.unwrap();
         (reports, bytes)
     });
-    assert_eq!(found, (expected, bytes));
+    assert_eq!(found.0, expected);
+    assert!(found.1 == bytes);
 }
 
 /// Bytes of all live buffers of a device of its own, by the allocator's account.

@@ -141,8 +141,12 @@ impl Iteration {
     ) -> Result<Self, TrainError> {
         options.check(network.input().channels)?;
         let plan = plan_of(context, network, options, Input::Buffers)?;
-        let iteration =
-            Self::from_plan(context, network, options, plan, DeviceTensors::new()).await?;
+        // The plan takes normalised images: this belongs to their import.
+        let normalisation = [options.mean.as_slice(), &options.deviation].concat();
+        let (content, usage) = (bytemuck::cast_slice(&normalisation), wgpu::BufferUsages::STORAGE);
+        let mut given = DeviceTensors::new();
+        given.insert("normalisation", context.upload("normalisation", content, usage).await?);
+        let iteration = Self::from_plan(context, network, options, plan, given).await?;
         iteration.prepare_imports().await?;
         Ok(iteration)
     }
@@ -185,9 +189,12 @@ impl Iteration {
         &self.executable
     }
 
-    /// Device memory in bytes, allocated once and for all: [`Plan::memory_bytes`].
+    /// Device memory in bytes, allocated once and for all: [`Plan::memory_bytes`] and the
+    /// normalisation of 8-bit images.
     pub fn memory_bytes(&self) -> u64 {
-        self.plan.memory_bytes()
+        let planned = self.plan.recording.find("normalisation").is_some();
+        let normalisation = self.model.tensors.get("normalisation").filter(|_| !planned);
+        self.plan.memory_bytes() + normalisation.map_or(0, wgpu::Buffer::size)
     }
 
     /// Where the results of the last encoded iteration will lie once it has run.

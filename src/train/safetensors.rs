@@ -61,7 +61,8 @@ impl Model {
             };
             stored.push((tensor.name.clone(), tensor.shape.clone(), to_bytes(&words)));
         }
-        let mut metadata = HashMap::from([("network".to_owned(), self.network.name.clone())]);
+        // One entry at most: a map of several would be written in a random order.
+        let mut metadata = HashMap::new();
         if contents == Contents::Checkpoint {
             metadata.insert("steps".to_owned(), self.steps.to_string());
             for &(label, name) in self.optimizer_vectors() {

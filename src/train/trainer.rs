@@ -245,7 +245,7 @@ impl Trainer {
     }
 
     /// Device memory of everything that lasts in bytes: what the plan foretells
-    /// ([`Plan::memory_bytes`]), the staging buffers of reports, and those for batches from the
+    /// ([`Iteration::memory_bytes`]), the staging buffers of reports, and those for batches from the
     /// host.
     pub fn memory_bytes(&self) -> u64 {
         let staging = RING as u64 * self.readback.bytes();
@@ -253,7 +253,7 @@ impl Trainer {
             BatchSource::Sets { .. } => 0,
             BatchSource::Batches { train, clean } => train.bytes() + clean.bytes(),
         };
-        self.plan().memory_bytes() + staging + batches
+        self.iteration.memory_bytes() + staging + batches
     }
 
     /// Takes one step on the trainer's own data sets: one submission. When the reports of the last
