@@ -23,6 +23,8 @@ pub struct Judged {
     pub model: String,
     /// Of training and evaluation.
     pub seconds: f64,
+    /// The same in forward passes of one example.
+    pub passes: u64,
 }
 
 /// Evaluations of the second half of a run whose beliefs are averaged.
@@ -85,7 +87,12 @@ pub fn judge(options: &Options, audited: &Audited, context: &Context) -> Result<
     bar.finish();
     let seconds = started.elapsed().as_secs_f64();
     trainer.save(&options.out.join("model.safetensors"))?;
-    Ok(Judged { ledger, beliefs, clean_beliefs, model: network.name, seconds })
+    let (n, m) = (trainer_options.batch as u64, trainer_options.clean_batch as u64);
+    // Either route needs 3m for G and 3n for the step; finding u takes 2n or n more.
+    let route = if network.mixes_examples() { 5 } else { 4 };
+    let evaluated = (audited.set.len() + audited.clean.len()) as u64;
+    let passes = steps * (route * n + 3 * m) + SNAPSHOTS * evaluated;
+    Ok(Judged { ledger, beliefs, clean_beliefs, model: network.name, seconds, passes })
 }
 
 fn view(report: &l2rw::train::StepReport, step: u64, started: Instant) -> StepView {

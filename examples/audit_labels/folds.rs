@@ -1,17 +1,17 @@
 //! Out-of-sample predictions by cross-validation: what tools of confident learning work from.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use l2rw::gpu::Context;
-use l2rw::train::{Beliefs, Schedule, Trainer};
+use l2rw::train::{Beliefs, Trainer};
 
 use crate::audit::{network, plain, trainer_options};
 use crate::data::Audited;
 use crate::options::Options;
 use crate::output::write_predictions;
 
-/// Trains the network plainly on all but each fold in turn, for an equal share of the time, and
+/// Trains the network plainly on all but each fold in turn, for an equal share of the passes, and
 /// writes what it makes of the fold left out.
 ///
 /// The trusted examples are trained on as well: they are labels that the other tool may use too.
@@ -23,9 +23,10 @@ pub fn predict(
 ) -> Result<()> {
     let set = &audited.set;
     let network = network(options, set)?;
-    let share = Duration::from_secs_f64(options.seconds.unwrap_or_default() / folds as f64);
+    let share = options.passes.unwrap_or_default() / folds as f64;
     let mut probabilities = vec![Vec::new(); set.len()];
     let mut total_steps = 0;
+    let started = Instant::now();
     for fold in 0..folds {
         // Examples lie sorted by class in image folders: folds are strided.
         let (inside, outside): (Vec<usize>, Vec<usize>) =
@@ -34,17 +35,11 @@ pub fn predict(
         train.images.extend_from_slice(&audited.clean.images);
         train.labels.extend_from_slice(&audited.clean.labels);
         let test = set.subset(&outside)?;
-        // A tenth of the time shows how many steps the rest has room for; the schedule needs to know.
-        let mut trainer_options = plain(trainer_options(options, audited, u64::MAX / 8));
-        let started = Instant::now();
-        let mut trial = Trainer::new(context, &network, (&train).into(), None, &trainer_options)?;
-        while started.elapsed() < share / 10 {
-            trial.step()?;
-        }
-        while trial.take_report(true)?.is_some() {}
-        let rate = trial.steps() as f64 / started.elapsed().as_secs_f64();
-        let steps = (share.as_secs_f64() * rate).max(1.0) as u64;
-        trainer_options.schedule = Schedule::tenths(options.learning_rate, [steps * 4 / 5]);
+        // Three passes an example: forward, and twice as much backward.
+        let batch = trainer_options(options, audited, 1).batch;
+        let left = share - test.len() as f64;
+        let steps = (left / (3 * batch) as f64).ceil().max(1.0) as u64;
+        let trainer_options = plain(trainer_options(options, audited, steps));
         let mut trainer = Trainer::new(context, &network, (&train).into(), None, &trainer_options)?;
         for _ in 0..steps {
             trainer.step()?;
@@ -58,6 +53,7 @@ pub fn predict(
         }
         println!("fold {} of {folds}: {steps} steps", fold + 1);
     }
-    println!("{total_steps} steps of plain training in all");
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{total_steps} steps of plain training in all, {seconds:.1} s");
     write_predictions(options, audited, &probabilities)
 }

@@ -49,11 +49,12 @@ pub struct Options {
     pub flip: Option<Flip>,
     /// Instead of auditing, writes predictions.csv by cross-validation over so many folds, for other
     /// tools to work from
-    #[arg(long, value_name = "FOLDS", requires = "seconds")]
+    #[arg(long, value_name = "FOLDS", requires = "passes")]
     pub out_of_sample: Option<usize>,
-    /// Seconds of training of all folds together
+    /// How much all folds together may compute, in forward passes of one example (a backward pass
+    /// counts twice); summary.json says how many an audit took
     #[arg(long)]
-    pub seconds: Option<f64>,
+    pub passes: Option<f64>,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u32,
@@ -104,9 +105,9 @@ impl Options {
         ensure!(self.clean_per_class != Some(0), "--clean-per-class must be at least 1");
         ensure!(self.images_per_class != Some(0), "--images-per-class must be at least 1");
         ensure!(self.out_of_sample.is_none_or(|k| k > 1), "--out-of-sample must be at least 2");
-        let (rate, seconds) = (self.learning_rate, self.seconds.unwrap_or(1.0));
+        let (rate, passes) = (self.learning_rate, self.passes.unwrap_or(1.0));
         ensure!(rate > 0.0 && rate.is_finite(), "--learning-rate {rate} is not above 0");
-        ensure!(seconds > 0.0 && seconds.is_finite(), "--seconds {seconds} is not above 0");
+        ensure!(passes > 0.0 && passes.is_finite(), "--passes {passes} is not above 0");
         Ok(())
     }
 }

@@ -36,6 +36,8 @@ struct Summary<'a> {
     model: &'a str,
     steps: u64,
     seconds: f64,
+    /// Forward passes of one example; a backward pass counts twice.
+    passes: u64,
     classes: Vec<Class<'a>>,
     trial: Option<Trial>,
 }
@@ -149,6 +151,7 @@ fn summary<'a>(
         model: &judged.model,
         steps: options.steps,
         seconds: judged.seconds,
+        passes: judged.passes,
         classes: rates.into_iter().enumerate().map(class).collect(),
         trial,
     }
