@@ -37,6 +37,9 @@ pub struct Options {
     /// Training images of a step
     #[arg(long, default_value_t = 100)]
     pub batch: usize,
+    /// Trusted images of a step [default: 20, or all if there are fewer]: few make a step cheaper
+    #[arg(long)]
+    pub clean_batch: Option<usize>,
     /// Learning rate of AdamW
     #[arg(long, default_value_t = 0.003)]
     pub learning_rate: f32,
@@ -102,6 +105,7 @@ impl Options {
     pub fn check(&self) -> Result<()> {
         ensure!(self.steps > 0, "--steps must be at least 1");
         ensure!(self.batch > 0, "--batch must be at least 1");
+        ensure!(self.clean_batch != Some(0), "--clean-batch must be at least 1");
         ensure!(self.clean_per_class != Some(0), "--clean-per-class must be at least 1");
         ensure!(self.images_per_class != Some(0), "--images-per-class must be at least 1");
         ensure!(self.out_of_sample.is_none_or(|k| k > 1), "--out-of-sample must be at least 2");

@@ -39,7 +39,7 @@ impl StateTensor {
     }
 
     /// From PyTorch's order of elements to this crate's.
-    pub fn from_pytorch(&self, theirs: &[u32]) -> Vec<u32> {
+    pub fn to_ours(&self, theirs: &[u32]) -> Vec<u32> {
         let mut ours = vec![0; theirs.len()];
         for (index, &value) in theirs.iter().enumerate() {
             ours[self.our_index(index)] = value;
@@ -151,11 +151,11 @@ mod tests {
         let theirs = tensors[0].to_pytorch(&ours);
         // Output 1, input 1, row 2, column 0.
         assert_eq!(theirs[((2 + 1) * 3 + 2) * 3], ((2 * 3) * 2 + 1) * 3 + 1);
-        assert_eq!(tensors[0].from_pytorch(&theirs), ours);
+        assert_eq!(tensors[0].to_ours(&theirs), ours);
         // A flattened 2×3×3 image: feature (channel 2, row 1, column 0) of output 4.
         let ours: Vec<u32> = (0..90).collect();
         let theirs = tensors[6].to_pytorch(&ours);
         assert_eq!(theirs[4 * 18 + (2 * 2 + 1) * 3], ((3) * 3 + 2) * 5 + 4);
-        assert_eq!(tensors[6].from_pytorch(&theirs), ours);
+        assert_eq!(tensors[6].to_ours(&theirs), ours);
     }
 }

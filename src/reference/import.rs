@@ -5,11 +5,7 @@
 /// # Panics
 /// When `source` ends before.
 pub fn words(source: &[u32], first: usize, len: usize) -> Vec<u32> {
-    let mut copied = vec![0; len];
-    for i in 0..len {
-        copied[i] = source[first + i];
-    }
-    copied
+    source[first..first + len].to_vec()
 }
 
 /// `len` 8-bit values, four a word of `source`, from byte `first` on, normalised:

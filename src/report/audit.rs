@@ -1,19 +1,13 @@
 //! From what a model believes to which labels are doubtful, and how many.
 
-/// How doubtful each label is, `[n]` in \[0, 1\]: 0 where the model is sure of the label, 1 where it is
-/// sure of another class.
+/// How doubtful each label is, `[n]` in \[0, 1\]: 1 − p(given), the self-confidence of confident
+/// learning (Northcutt et al., JAIR 2021, section 3.2) turned round.
 ///
-/// The normalised margin of confident learning (Northcutt et al., JAIR 2021, section 3.2) turned
-/// round: (1 − p(given) + max p(other)) / 2. `labels` is `[n]`, `probabilities` `[n][classes]`; a label
-/// without a probability counts as fully doubtful.
+/// `labels` is `[n]`, `probabilities` `[n][classes]`; a label without a probability counts as fully
+/// doubtful.
 pub fn scores(labels: &[u32], probabilities: &[Vec<f64>]) -> Vec<f64> {
-    let score = |(&label, row): (&u32, &Vec<f64>)| {
-        let given = row.get(label as usize).copied().unwrap_or(0.0);
-        let others = row.iter().enumerate().filter(|(class, _)| *class != label as usize);
-        let other = others.fold(0.0f64, |largest, (_, p)| largest.max(*p));
-        (1.0 - given + other) / 2.0
-    };
-    labels.iter().zip(probabilities).map(score).collect()
+    let given = |(&label, row): (&u32, &Vec<f64>)| row.get(label as usize).copied();
+    labels.iter().zip(probabilities).map(|pair| 1.0 - given(pair).unwrap_or(0.0)).collect()
 }
 
 /// Estimated share of wrong labels among those of each class, `[classes]`; NaN for a class without
@@ -82,9 +76,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_is_as_doubtful_as_its_margin_is_negative() {
+    fn a_label_is_as_doubtful_as_it_is_improbable() {
         let rows = vec![vec![1.0, 0.0], vec![0.0, 1.0], vec![0.5, 0.5], vec![]];
-        assert_eq!(scores(&[0, 0, 1, 0], &rows), [0.0, 1.0, 0.5, 0.5]);
+        assert_eq!(scores(&[0, 0, 1, 0], &rows), [0.0, 1.0, 0.5, 1.0]);
     }
 
     #[test]

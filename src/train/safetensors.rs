@@ -110,7 +110,7 @@ impl Model {
                 Vector::Running => "running",
             };
             match tensor.offset {
-                Some(offset) => writes.push((label, offset, tensor.from_pytorch(&words))),
+                Some(offset) => writes.push((label, offset, tensor.to_ours(&words))),
                 None if words.iter().all(|word| *word == 1f32.to_bits()) => {}
                 None => {
                     let name = &tensor.name;
@@ -127,7 +127,7 @@ impl Model {
                 for (tensor, offset) in learned(&state) {
                     let name = format!("optimizer/{name}/{}", tensor.name);
                     let words = read(&file, &name, &tensor.shape)?;
-                    writes.push((label, offset, tensor.from_pytorch(&words)));
+                    writes.push((label, offset, tensor.to_ours(&words)));
                 }
             }
         }
