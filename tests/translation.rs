@@ -4,12 +4,12 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use l2rw::gpu::{ElementType, Kernel, Recorder, Recording, TensorId};
+use l2rw::gpu::{ElementType, Kernel, Lifetime, Recorder, Recording, Tensor, TensorId};
 use l2rw::nn::zoo::{ResNet, lenet5, mlp, mnist_lenet};
 use l2rw::nn::{Network, Normalisation, Shape};
 use l2rw::ops::batch::Gather;
 use l2rw::ops::conv::Form;
-use l2rw::ops::{View, Window, add, conv, matmul};
+use l2rw::ops::{Step, View, Window, adamw, add, conv, import, matmul, sgd};
 use l2rw::plan::{
     DatasetShape, Input, Optimizer, Similarity, TrainingOptions, Weighting, evaluation, training,
 };
@@ -90,7 +90,27 @@ fn other_operations() -> Recording {
             product(&mut rec, m, k, n, a, b);
         }
     }
+    imports(&mut rec);
     rec.finish().expect("a valid recording")
+}
+
+/// What the application's own batches go through, and the optimizer that no plan above has.
+fn imports(rec: &mut Recorder) {
+    let step = rec.tensor(Tensor {
+        label: "step".into(),
+        len: Step::WORDS,
+        element: ElementType::U32,
+        lifetime: Lifetime::ExternalUniform,
+    });
+    let [data, normalisation, out] = [64, 6, 30].map(|len| rec.external("", ElementType::F32, len));
+    import::words(rec, step, import::Source::CleanLabels, data, out);
+    import::pixels(rec, step, import::Source::TrainImages, data, normalisation, out);
+    let mut vector = || rec.external("", ElementType::F32, 64);
+    let (parameters, velocity, decay_mask) = (vector(), vector(), vector());
+    let (second_moment, gradient) = (vector(), vector());
+    let state = sgd::State { parameters, velocity, decay_mask };
+    let options = adamw::Options { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+    adamw::update(rec, step, state, second_moment, gradient, options);
 }
 
 fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 
 use super::iteration::{plan_of, required};
-use super::{Batch, Evaluation, ImageSet, Images, Iteration, Model, TrainError, TrainerOptions};
+use super::{Batch, ImageSet, Images, Iteration, Model, TrainError, TrainerOptions};
 use crate::gpu::{Context, DeviceTensors, GpuError, Readback, TensorId};
 use crate::nn::Network;
 use crate::ops::batch::Gather;
@@ -437,7 +437,11 @@ impl Trainer {
     /// # Errors
     /// When the set does not fit the network or the device.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn evaluation(&self, set: ImageSet<'_>, batch: usize) -> Result<Evaluation, TrainError> {
+    pub fn evaluation(
+        &self,
+        set: ImageSet<'_>,
+        batch: usize,
+    ) -> Result<super::Evaluation, TrainError> {
         self.model().evaluation(set, batch)
     }
 
