@@ -11,7 +11,13 @@ struct Step {
     train_position: u32,
     clean_epoch: u32,
     clean_position: u32,
-    unused_0: u32,
-    unused_1: u32,
-    unused_2: u32,
+    // Where supplied batches begin in their bindings: bytes for 8-bit images, words for all else.
+    train_images_first: u32,
+    train_labels_first: u32,
+    clean_images_first: u32,
+    clean_labels_first: u32,
+    // 1 − β₁ᵗ and 1 − β₂ᵗ for step t, counted from 1.
+    first_correction: f32,
+    second_correction: f32,
+    unused: u32,
 }

@@ -5,17 +5,60 @@
 //! u_i = ⟨∇f_i(θ), G⟩, where G is the gradient of the trusted examples' mean loss. No gradient is
 //! differentiated twice.
 //!
+//! ```
+//! use l2rw::{gpu::Context, nn::Shape, nn::zoo, train};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // 600 grey images of 4x4 pixels whose bright row tells the class; the first 20 labels are right,
+//!     // of the others every third is wrong.
+//!     let truth = |i: usize| i * 7 % 4;
+//!     let wrong = |i: usize| i >= 20 && i.is_multiple_of(3);
+//!     let pixel = |p: usize| p * p % 61 + 120 * usize::from(p / 4 % 4 == truth(p / 16));
+//!     let images: Vec<u8> = (0..600 * 16).map(|p| pixel(p) as u8).collect();
+//!     let labels: Vec<u32> = (0..600).map(|i| (truth(i) + wrong(i) as usize) as u32 % 4).collect();
+//!     let shape = Shape::new(4, 4, 1);
+//!     let train = train::ImageSet { images: &images[320..], labels: &labels[20..], shape };
+//!     let clean = train::ImageSet { images: &images[..320], labels: &labels[..20], shape };
+//!     let options = train::TrainerOptions { clean_batch: 20, ..train::TrainerOptions::plain(1) };
+//!     let (context, network) = (Context::new(None)?, zoo::mlp(shape, &[32], 4)?);
+//!     let mut trainer = train::Trainer::new(&context, &network, train, Some(clean), &options)?;
+//!     for _ in 0..100 {
+//!         let Some(report) = trainer.step()? else { continue };
+//!         let weighed = report.indices.iter().zip(&report.weights);
+//!         let on_wrong: f32 = weighed.filter(|(i, _)| wrong(**i as usize + 20)).map(|(_, w)| w).sum();
+//!         println!("step {}: {on_wrong:.2} of the weight is on wrong labels", report.step);
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Three levels, each with a runnable example, for programs of any kind (`docs/embedding.md` tells them
+//! apart):
+//!
+//! - [`train::Trainer`]: whole steps on data from the host (`examples/train_on_vecs.rs`)
+//! - [`train::Iteration`]: an iteration in the application's own command encoder, on batches in the
+//!   application's own buffers (`examples/embed_in_app`)
+//! - [`layers::LayerWeights`]: just the weights, for another engine that supplies its layers' inputs and
+//!   output gradients (`examples/own_engine`)
+//!
+//! What they are made of:
+//!
 //! - [`nn`]: networks as data, a builder, the model zoo
-//! - [`train`]: data sets on the device, one submission a step, results read back late
+//! - [`train`]: training, evaluation, files of parameters, the weights' history
 //! - [`weighting`]: ways to weight examples, the published ones and yours
+//! - [`layers`]: weights for another engine's layers
 //! - [`plan`]: an iteration as a list of dispatches that prints itself
 //! - [`ops`] and [`reference`](mod@reference): the kernels' host half and their twins in f64
 //! - [`gpu`]: devices, recordings, memory, read-back
 //! - [`data`] and [`report`] (default features): image sets, label noise; tables and plots
+//!
+//! The library keeps no global state and reads no environment variables. Calls that wait for the device
+//! have an `_async` form beside them, which is the only one on WebAssembly.
 
 #[cfg(feature = "data")]
 pub mod data;
 pub mod gpu;
+pub mod layers;
 pub mod nn;
 pub mod ops;
 pub mod plan;

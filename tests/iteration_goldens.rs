@@ -12,7 +12,7 @@ use device::{context, poison, upload};
 use l2rw::gpu::{DeviceTensors, Executable, Lifetime, ShaderChecks, TensorId, Tuning, read_back};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::Step;
-use l2rw::plan::{Input, Plan, Similarity, TrainingOptions, training};
+use l2rw::plan::{Input, Optimizer, Plan, Similarity, TrainingOptions, training};
 use l2rw::weighting::{L2rw, MetaOptimizer, MetaWeightNet, Weighting};
 use safetensors::{Dtype, SafeTensors};
 
@@ -165,7 +165,7 @@ fn run(case: &str, golden: &Golden, similarity: Similarity, checks: ShaderChecks
         batch: n,
         clean_batch: m,
         weighting: weighting(golden, similarity),
-        nesterov: false,
+        optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: false },
         // Every way to write kernels gets its turn.
         tuning: match checks {
             ShaderChecks::Trusted => Tuning::GPU,

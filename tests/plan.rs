@@ -4,7 +4,8 @@ use l2rw::gpu::{Tuning, memory};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::batch::Gather;
 use l2rw::plan::{
-    DatasetShape, Facts, Input, Plan, PlanError, Similarity, TrainingOptions, training, training_on,
+    DatasetShape, Facts, Input, Optimizer, Plan, PlanError, Similarity, TrainingOptions, training,
+    training_on,
 };
 use l2rw::weighting::{
     AdaBoost, Focal, Ghm, L2rw, LabelWeights, MetaWeightNet, Reed, Resampling, SModel, Smote,
@@ -16,7 +17,7 @@ fn options(weighting: impl Into<Weighting>, batch: usize, clean_batch: usize) ->
         batch,
         clean_batch,
         weighting: weighting.into(),
-        nesterov: false,
+        optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: false },
         tuning: Tuning::GPU,
         input: Input::Buffers,
     }

@@ -4,15 +4,16 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use l2rw::gpu::{ElementType, Kernel, Recorder, Recording, TensorId, Tuning};
+use l2rw::gpu::{ElementType, Kernel, Lifetime, Recorder, Recording, Tensor, TensorId, Tuning};
 use l2rw::nn::zoo::{ResNet, caffe_lenet, lenet5, mlp, mnist_lenet};
 use l2rw::nn::{Network, Normalisation, Shape};
 use l2rw::ops::batch::Gather;
-use l2rw::ops::{View, Window, add, conv, matmul};
+use l2rw::ops::{Step, View, Window, add, conv, import, matmul};
 use l2rw::plan::{
-    DatasetShape, Facts, Input, Similarity, TrainingOptions, evaluation, training_on,
+    DatasetShape, Facts, Input, Optimizer, Similarity, TrainingOptions, evaluation, training,
+    training_on,
 };
-use l2rw::weighting::{L2rw, Mentor, Setup, Weighting, variants};
+use l2rw::weighting::{L2rw, Mentor, Setup, Uniform, Weighting, variants};
 use naga::ShaderStage;
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, glsl, hlsl, msl, spv};
@@ -81,12 +82,23 @@ fn plans(network: &Network) -> Vec<Recording> {
                 batch: 9,
                 clean_batch: 5,
                 weighting,
-                nesterov: false,
+                optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: false },
                 tuning,
                 input,
             };
             plans.push(training_on(network, &options, &facts).expect("a training plan").recording);
         }
+        let optimizer = Optimizer::ADAMW;
+        let weighting = Uniform.into();
+        let options = TrainingOptions {
+            batch: 9,
+            clean_batch: 5,
+            weighting,
+            optimizer,
+            tuning,
+            input: Input::Buffers,
+        };
+        plans.push(training(network, &options).expect("a training plan").recording);
     }
     plans
 }
@@ -109,7 +121,21 @@ fn other_operations() -> Recording {
             }
         }
     }
+    imports(&mut rec);
     rec.finish().expect("a valid recording")
+}
+
+/// What the application's own batches go through.
+fn imports(rec: &mut Recorder) {
+    let step = rec.tensor(Tensor {
+        label: "step".into(),
+        len: Step::WORDS,
+        element: ElementType::U32,
+        lifetime: Lifetime::ExternalUniform,
+    });
+    let [data, normalisation, out] = [64, 6, 30].map(|len| rec.external("", ElementType::F32, len));
+    import::words(rec, step, import::Source::CleanLabels, data, out);
+    import::pixels(rec, step, import::Source::TrainImages, data, normalisation, out);
 }
 
 fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {

@@ -87,8 +87,8 @@ fn fma(context: &Context, measured: usize) -> Result<(f64, String)> {
     let mut tensors = DeviceTensors::new();
     let storage = wgpu::BufferUsages::STORAGE;
     let zeros = vec![0; 16 * invocations];
-    tensors.insert("results", context.upload("results", &zeros, storage)?);
-    let control = context.upload("rounds", &[0; 4], storage)?;
+    tensors.insert("results", pollster::block_on(context.upload("results", &zeros, storage))?);
+    let control = pollster::block_on(context.upload("rounds", &[0; 4], storage))?;
     tensors.insert("rounds", control.clone());
     let executable = Executable::new(context, rec.finish()?, &tensors)?;
 

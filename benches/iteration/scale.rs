@@ -3,7 +3,7 @@
 use anyhow::Result;
 use l2rw::gpu::{Context, Tuning};
 use l2rw::nn::Network;
-use l2rw::plan::{self, Input, TrainingOptions};
+use l2rw::plan::{self, Input, Optimizer, TrainingOptions};
 use l2rw::weighting::Uniform;
 use serde::Serialize;
 
@@ -69,7 +69,7 @@ fn plain_gflop(network: &Network, n: usize) -> Result<f64> {
         batch: n,
         clean_batch: 1,
         weighting: Uniform.into(),
-        nesterov: false,
+        optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: false },
         tuning: Tuning::default(),
         input: Input::Buffers,
     };

@@ -156,7 +156,8 @@ pub fn executable(context: &Context, recording: Recording) -> Result<Executable>
         // Of either sign and far from denormal.
         let values: Vec<f32> =
             (0..tensor.len).map(|i| ((i * 7919 + index * 31) % 509) as f32 / 256.0 - 1.0).collect();
-        let buffer = context.upload(&tensor.label, bytemuck::cast_slice(&values), usage)?;
+        let upload = context.upload(&tensor.label, bytemuck::cast_slice(&values), usage);
+        let buffer = pollster::block_on(upload)?;
         tensors.insert(tensor.label.clone(), buffer);
     }
     Ok(Executable::new(context, recording, &tensors)?)

@@ -42,6 +42,32 @@ pub(super) fn read(folder: &Path, name: &str) -> Result<Source, DataError> {
     })
 }
 
+/// A folder of images sorted into classes, with the files behind them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageFolder {
+    /// The images; a class is a folder.
+    pub set: Dataset,
+    /// `[N]`, the file of each image.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads the images of `folder`, `<class>/*.png|jpg|jpeg`: one split of an image folder, or all
+/// there is.
+///
+/// # Errors
+///
+/// As [`open`](super::open) for image folders: each names the file.
+pub fn open_image_folder(folder: &Path) -> Result<ImageFolder, DataError> {
+    let class_names = class_names(folder)?;
+    let files = list_images(folder, &class_names)?;
+    let size = ImageSize::of(&files[0].0)?;
+    let pieces = decode_all(&files, &size)?;
+    let grey = pieces.iter().all(|piece| piece.grey);
+    let name = folder.display().to_string();
+    let set = dataset(name, &size, grey, class_names, pieces)?;
+    Ok(ImageFolder { set, files: files.into_iter().map(|(file, _)| file).collect() })
+}
+
 fn list(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let error = |reason| DataError::Io { path: folder.to_owned(), action: "list", reason };
     let entries = std::fs::read_dir(folder).map_err(error)?;

@@ -39,6 +39,7 @@ pub use corruption::{Corruption, apply, asymmetric_map, long_tail};
 pub use dataset::{Dataset, Source};
 pub use download::{default_cache_dir, fetch_cifar10};
 pub use error::DataError;
+pub use folder::{ImageFolder, open_image_folder};
 pub use open::open;
 pub use split::{CleanSplit, stratified_clean_split};
 pub use synthetic::synthetic;

@@ -46,8 +46,11 @@ impl Context {
     /// Opens the fastest adapter of the machine, or the fastest of those whose name contains
     /// `name` (ignoring case).
     ///
+    /// Blocks until the device is there: not for browsers, which have [`Context::new_async`].
+    ///
     /// # Errors
     /// [`GpuError::NoAdapter`] when there is none, [`GpuError::NoDevice`] when it refuses.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new(name: Option<&str>) -> Result<Self, GpuError> {
         pollster::block_on(Self::new_async(name, ShaderChecks::Trusted))
     }
@@ -66,13 +69,48 @@ impl Context {
         };
         let info = adapter.get_info();
         let (device, queue) =
-            adapter.request_device(&device_descriptor(&adapter)).await.map_err(|e| {
+            adapter.request_device(&Self::device_descriptor(&adapter)).await.map_err(|e| {
                 GpuError::NoDevice { adapter: info.name.clone(), reason: e.to_string() }
             })?;
         Ok(Self::from_device(device, queue, info, checks))
     }
 
-    /// Uses a device that the caller already has.
+    /// The features and limits that this crate asks of an adapter: an application that makes its
+    /// own device adds its own to them.
+    ///
+    /// Limits are WebGPU's defaults, except the sizes of buffers and bindings, which follow the
+    /// adapter: large activations need them. Of features it takes timestamps and 64-bit integers
+    /// ([`Tuning::wide_loads`](super::Tuning::wide_loads)) where they are to be had, and needs none. A device with less works as long as every tensor fits; one that does not
+    /// is an error with its name ([`GpuError::TensorTooLarge`]).
+    ///
+    /// ```no_run
+    /// # async fn open(adapter: wgpu::Adapter) -> Result<l2rw::gpu::Context, wgpu::RequestDeviceError> {
+    /// use l2rw::gpu::{Context, ShaderChecks};
+    ///
+    /// let mut descriptor = Context::device_descriptor(&adapter);
+    /// descriptor.required_features |= wgpu::Features::FLOAT32_FILTERABLE; // the application's own
+    /// let (device, queue) = adapter.request_device(&descriptor).await?;
+    /// Ok(Context::from_device(device, queue, adapter.get_info(), ShaderChecks::default()))
+    /// # }
+    /// ```
+    pub fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+        let offered = adapter.limits();
+        let limits = wgpu::Limits {
+            max_buffer_size: offered.max_buffer_size,
+            max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+            ..wgpu::Limits::default()
+        };
+        wgpu::DeviceDescriptor {
+            label: Some("l2rw"),
+            required_features: adapter.features()
+                & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_INT64),
+            required_limits: limits,
+            ..Default::default()
+        }
+    }
+
+    /// Uses a device that the caller already has, with the queue and the facts that its adapter
+    /// gives (`Adapter::get_info`). See [`Context::device_descriptor`] for what to ask of it.
     pub fn from_device(
         device: wgpu::Device,
         queue: wgpu::Queue,
@@ -127,18 +165,19 @@ impl Context {
         self.submissions.load(Ordering::Relaxed)
     }
 
-    /// Makes a buffer and fills it.
+    /// Makes a buffer of at least `size` bytes, rounded up to whole words, that can be copied from
+    /// and to.
     ///
     /// # Errors
     /// [`GpuError::TensorTooLarge`] when no buffer of the device holds it,
     /// [`GpuError::OutOfMemory`] when the device has no room for it.
-    pub fn upload(
+    pub async fn allocate(
         &self,
         label: &str,
-        content: &[u8],
+        size: u64,
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer, GpuError> {
-        let size = content.len().next_multiple_of(4).max(4) as u64;
+        let size = size.next_multiple_of(4).max(4);
         check_buffer_size(&self.device.limits(), label, size)?;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -147,22 +186,45 @@ impl Context {
             usage: usage | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         });
-        if let Some(error) = pollster::block_on(scope.pop()) {
-            let (what, reason) = (label.to_owned(), error.to_string());
-            return Err(GpuError::OutOfMemory { what, bytes: size, reason });
+        match scope.pop().await {
+            None => Ok(buffer),
+            Some(error) => {
+                let (what, reason) = (label.to_owned(), error.to_string());
+                Err(GpuError::OutOfMemory { what, bytes: size, reason })
+            }
         }
-        let whole = content.len() / 4 * 4;
-        self.queue.write_buffer(&buffer, 0, &content[..whole]);
-        if whole < content.len() {
-            let mut last = [0; 4];
-            last[..content.len() - whole].copy_from_slice(&content[whole..]);
-            self.queue.write_buffer(&buffer, whole as u64, &last);
-        }
+    }
+
+    /// Makes a buffer and fills it.
+    ///
+    /// # Errors
+    /// As [`Context::allocate`].
+    pub async fn upload(
+        &self,
+        label: &str,
+        content: &[u8],
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, GpuError> {
+        let buffer = self.allocate(label, content.len() as u64, usage).await?;
+        self.write(&buffer, content);
         Ok(buffer)
     }
 
-    /// Makes the pipelines of all dispatches that do not exist yet, on all cores.
-    pub(super) fn prepare<'a>(
+    /// Overwrites the first bytes of a buffer with `content`, which it has room for when rounded up
+    /// to whole words, before the next submission.
+    pub(crate) fn write(&self, buffer: &wgpu::Buffer, content: &[u8]) {
+        let whole = content.len() / 4 * 4;
+        self.queue.write_buffer(buffer, 0, &content[..whole]);
+        if whole < content.len() {
+            let mut last = [0; 4];
+            last[..content.len() - whole].copy_from_slice(&content[whole..]);
+            self.queue.write_buffer(buffer, whole as u64, &last);
+        }
+    }
+
+    /// Makes the pipelines of all dispatches that do not exist yet, on all cores where there are
+    /// threads.
+    pub(crate) async fn prepare<'a>(
         &self,
         dispatches: impl Iterator<Item = &'a Dispatch>,
     ) -> Result<(), GpuError> {
@@ -177,12 +239,27 @@ impl Context {
                 }
             }
         }
+        if missing.is_empty() { Ok(()) } else { self.make_all(&missing).await }
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    async fn make_all(&self, keys: &[PipelineKey]) -> Result<(), GpuError> {
+        for key in keys {
+            self.make(key).await?;
+        }
+        Ok(())
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    async fn make_all(&self, keys: &[PipelineKey]) -> Result<(), GpuError> {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let chunk = missing.len().div_ceil(threads).max(1);
+        let chunk = keys.len().div_ceil(threads).max(1);
+        // Outside browsers the error scope that a pipeline is made in answers at once.
+        let make = |key| pollster::block_on(self.make(key));
         std::thread::scope(|scope| {
-            let workers: Vec<_> = missing
+            let workers: Vec<_> = keys
                 .chunks(chunk)
-                .map(|keys| scope.spawn(move || keys.iter().try_for_each(|key| self.make(key))))
+                .map(|keys| scope.spawn(move || keys.iter().try_for_each(make)))
                 .collect();
             workers.into_iter().try_for_each(|worker| {
                 worker.join().unwrap_or_else(|_| {
@@ -195,27 +272,20 @@ impl Context {
         })
     }
 
-    /// The pipeline of a dispatch.
+    /// The pipeline of a dispatch that was [prepared](Self::prepare).
     pub(super) fn pipeline(&self, dispatch: &Dispatch) -> Result<Pipeline, GpuError> {
         let key = pipeline_key(dispatch);
-        let find = || {
-            let made = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-            made.get(&key).cloned()
-        };
-        if let Some(found) = find() {
-            return Ok(found);
-        }
-        self.make(&key)?;
-        find().ok_or_else(|| GpuError::Pipeline {
+        let made = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        made.get(&key).cloned().ok_or_else(|| GpuError::Pipeline {
             kernel: key.0.to_string(),
-            reason: "it vanished from the cache".into(),
+            reason: "it was not prepared".into(),
         })
     }
 
-    fn make(&self, key: &PipelineKey) -> Result<(), GpuError> {
+    async fn make(&self, key: &PipelineKey) -> Result<(), GpuError> {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let pipeline = self.make_unscoped(key);
-        if let Some(error) = pollster::block_on(scope.pop()) {
+        if let Some(error) = scope.pop().await {
             return Err(GpuError::Pipeline {
                 kernel: key.0.to_string(),
                 reason: error.to_string(),
@@ -302,23 +372,6 @@ async fn named_adapter(instance: &wgpu::Instance, name: &str) -> Result<wgpu::Ad
             names.join(", ")
         ))
     })
-}
-
-/// WebGPU's default limits, except buffer sizes, which follow the adapter.
-fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
-    let offered = adapter.limits();
-    let limits = wgpu::Limits {
-        max_buffer_size: offered.max_buffer_size,
-        max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
-        ..wgpu::Limits::default()
-    };
-    wgpu::DeviceDescriptor {
-        label: Some("l2rw"),
-        required_features: adapter.features()
-            & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_INT64),
-        required_limits: limits,
-        ..Default::default()
-    }
 }
 
 fn pipeline_key(dispatch: &Dispatch) -> PipelineKey {

@@ -65,6 +65,17 @@ pub enum GpuError {
     /// A tensor that the caller has to supply was not supplied.
     #[error("tensor '{0}' lives outside the plan and was not supplied")]
     MissingTensor(String),
+    /// A buffer that the caller supplied cannot hold its tensor.
+    #[error("the buffer for '{tensor}' cannot be used: {reason}")]
+    UnsuitableBuffer {
+        /// Label of the tensor.
+        tensor: String,
+        /// What it lacks.
+        reason: String,
+    },
+    /// A call that waits was made where waiting is impossible (in a browser).
+    #[error("this platform cannot wait for its device: await the async form instead")]
+    CannotWait,
     /// Shader or pipeline creation failed.
     #[error("pipeline '{kernel}' could not be created: {reason}")]
     Pipeline {

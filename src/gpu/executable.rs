@@ -1,12 +1,15 @@
 use std::collections::HashMap;
 
 use super::context::check_buffer_size;
-use super::{Access, Context, Dispatch, GpuError, Lifetime, Recording, TensorId, memory};
+use super::{Access, Context, Dispatch, GpuError, Lifetime, Recording, Tensor, TensorId, memory};
+
+/// Where a tensor lies: a buffer from some byte on.
+type Place = (wgpu::Buffer, u64);
 
 /// Buffers that the caller supplies for the external tensors of a recording, by label.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceTensors {
-    buffers: HashMap<String, wgpu::Buffer>,
+    places: HashMap<String, Place>,
 }
 
 impl DeviceTensors {
@@ -17,12 +20,18 @@ impl DeviceTensors {
 
     /// Supplies a buffer for the tensor called `label`.
     pub fn insert(&mut self, label: impl Into<String>, buffer: wgpu::Buffer) {
-        self.buffers.insert(label.into(), buffer);
+        self.places.insert(label.into(), (buffer, 0));
+    }
+
+    /// Supplies a part of a buffer for the tensor called `label`. It begins at a multiple of the
+    /// device's `min_storage_buffer_offset_alignment` (256 bytes hold everywhere).
+    pub fn insert_slice(&mut self, label: impl Into<String>, slice: wgpu::BufferSlice<'_>) {
+        self.places.insert(label.into(), (slice.buffer().clone(), slice.offset()));
     }
 
     /// The buffer of the tensor called `label`.
     pub fn get(&self, label: &str) -> Option<&wgpu::Buffer> {
-        self.buffers.get(label)
+        self.places.get(label).map(|(buffer, _)| buffer)
     }
 }
 
@@ -39,7 +48,7 @@ struct Prepared {
 pub struct Executable {
     recording: Recording,
     prepared: Vec<Prepared>,
-    buffers: Vec<Option<wgpu::Buffer>>,
+    places: Vec<Option<Place>>,
     allocated_bytes: u64,
 }
 
@@ -47,17 +56,32 @@ impl Executable {
     /// Allocates the transient tensors, compiles the pipelines and makes the bind groups.
     ///
     /// # Errors
-    /// When a tensor or dispatch exceeds the device's limits, an external tensor is missing, a
-    /// pipeline does not compile, or memory runs out.
+    /// When a tensor or dispatch exceeds the device's limits, an external tensor is missing or its
+    /// buffer unsuitable, a pipeline does not compile, or memory runs out.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new(
         context: &Context,
         recording: Recording,
         externals: &DeviceTensors,
     ) -> Result<Self, GpuError> {
-        check_limits(&context.device.limits(), &recording)?;
-        context.prepare(recording.dispatches.iter())?;
-        let (buffers, allocated_bytes) = allocate(context, &recording, externals)?;
-        let mut executable = Self { recording, prepared: Vec::new(), buffers, allocated_bytes };
+        pollster::block_on(Self::new_async(context, recording, externals))
+    }
+
+    /// The same without blocking.
+    ///
+    /// # Errors
+    /// As [`Executable::new`].
+    pub async fn new_async(
+        context: &Context,
+        recording: Recording,
+        externals: &DeviceTensors,
+    ) -> Result<Self, GpuError> {
+        let limits = context.device.limits();
+        recording.check_limits(&limits)?;
+        check_externals(&limits, &recording, externals)?;
+        context.prepare(recording.dispatches.iter()).await?;
+        let (places, allocated_bytes) = allocate(context, &recording, externals).await?;
+        let mut executable = Self { recording, prepared: Vec::new(), places, allocated_bytes };
         let prepare = |dispatch| executable.prepare(context, dispatch);
         executable.prepared =
             executable.recording.dispatches.iter().map(prepare).collect::<Result<_, _>>()?;
@@ -74,9 +98,10 @@ impl Executable {
         self.allocated_bytes
     }
 
-    /// The buffer that holds a tensor, from its first byte on.
+    /// The buffer that holds a tensor: from its first byte on, unless the caller supplied it as a
+    /// part of a buffer.
     pub fn buffer(&self, tensor: TensorId) -> Option<&wgpu::Buffer> {
-        self.buffers[tensor.0].as_ref()
+        self.places[tensor.0].as_ref().map(|(buffer, _)| buffer)
     }
 
     /// Encodes all dispatches, in order, into the caller's pass.
@@ -99,14 +124,14 @@ impl Executable {
         let pipeline = context.pipeline(dispatch)?;
         let mut entries = Vec::with_capacity(dispatch.bindings.len());
         for (index, binding) in (0u32..).zip(&dispatch.bindings) {
-            let buffer = self.buffer(binding.tensor).ok_or_else(|| {
+            let (buffer, first) = self.places[binding.tensor.0].as_ref().ok_or_else(|| {
                 GpuError::MissingTensor(self.recording.tensor(binding.tensor).label.clone())
             })?;
             entries.push(wgpu::BindGroupEntry {
                 binding: index,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer,
-                    offset: 4 * binding.offset as u64,
+                    offset: first + 4 * binding.offset as u64,
                     size: std::num::NonZeroU64::new(4 * binding.len as u64),
                 }),
             });
@@ -120,36 +145,41 @@ impl Executable {
     }
 }
 
-/// Refuses what the device cannot hold or run, by name.
-fn check_limits(limits: &wgpu::Limits, recording: &Recording) -> Result<(), GpuError> {
-    for dispatch in &recording.dispatches {
-        for binding in &dispatch.bindings {
-            let bytes = 4 * binding.len as u64;
-            let (limit, limit_name) = match binding.access {
-                Access::Uniform => {
-                    (limits.max_uniform_buffer_binding_size, "max_uniform_buffer_binding_size")
-                }
-                _ => (limits.max_storage_buffer_binding_size, "max_storage_buffer_binding_size"),
-            };
-            if bytes > limit {
-                let tensor = recording.tensor(binding.tensor).label.clone();
-                return Err(GpuError::TensorTooLarge { tensor, bytes, limit, limit_name });
+/// Refuses buffers of the caller that the API would reject, by the tensor's label.
+fn check_externals(
+    limits: &wgpu::Limits,
+    recording: &Recording,
+    externals: &DeviceTensors,
+) -> Result<(), GpuError> {
+    for (index, tensor) in recording.tensors.iter().enumerate() {
+        let Some((buffer, first)) = externals.places.get(&tensor.label) else { continue };
+        if matches!(tensor.lifetime, Lifetime::External | Lifetime::ExternalUniform) {
+            let uses = recording.dispatches.iter().flat_map(|d| &d.bindings);
+            let uniform = |b: &super::Binding| b.access == Access::Uniform;
+            let mut usage = wgpu::BufferUsages::empty();
+            for binding in uses.filter(|b| b.tensor.0 == index) {
+                usage |= match uniform(binding) {
+                    true => wgpu::BufferUsages::UNIFORM,
+                    false => wgpu::BufferUsages::STORAGE,
+                };
             }
-        }
-        let storage = dispatch.bindings.iter().filter(|b| b.access != Access::Uniform).count();
-        let widest = dispatch.workgroups.into_iter().max().unwrap_or(0);
-        let checks = [
-            ("storage bindings", storage as u64, limits.max_storage_buffers_per_shader_stage),
-            (
-                "workgroups in one dimension",
-                widest.into(),
-                limits.max_compute_workgroups_per_dimension,
-            ),
-        ];
-        for (what, needed, limit) in checks {
-            if needed > u64::from(limit) {
-                let (dispatch, limit) = (dispatch.label.clone(), limit.into());
-                return Err(GpuError::DispatchTooLarge { dispatch, what, needed, limit });
+            let fail =
+                |reason| Err(GpuError::UnsuitableBuffer { tensor: tensor.label.clone(), reason });
+            if !buffer.usage().contains(usage) {
+                return fail(format!("it needs the usage {usage:?}, and has {:?}", buffer.usage()));
+            }
+            let end = first.saturating_add(tensor.bytes());
+            if end > buffer.size() {
+                let size = buffer.size();
+                return fail(format!("it has {size} bytes, and {end} are needed"));
+            }
+            let alignment = if usage.contains(wgpu::BufferUsages::UNIFORM) {
+                limits.min_uniform_buffer_offset_alignment
+            } else {
+                limits.min_storage_buffer_offset_alignment
+            };
+            if first % u64::from(alignment) != 0 {
+                return fail(format!("the offset {first} is not a multiple of {alignment}"));
             }
         }
     }
@@ -163,12 +193,32 @@ fn check_limits(limits: &wgpu::Limits, recording: &Recording) -> Result<(), GpuE
 }
 
 /// One buffer a memory slot, the caller's buffers for the rest.
-fn allocate(
+async fn allocate(
     context: &Context,
     recording: &Recording,
     externals: &DeviceTensors,
-) -> Result<(Vec<Option<wgpu::Buffer>>, u64), GpuError> {
+) -> Result<(Vec<Option<Place>>, u64), GpuError> {
     let plan = memory::plan(recording);
+    let slots = allocate_slots(context, &plan).await?;
+    let place_of = |(index, tensor): (usize, &Tensor)| match tensor.lifetime {
+        Lifetime::External | Lifetime::ExternalUniform => {
+            externals.places.get(&tensor.label).cloned()
+        }
+        Lifetime::Transient | Lifetime::Output => {
+            plan.slot_of[index].map(|slot| (slots[slot].clone(), 0))
+        }
+    };
+    let places = recording.tensors.iter().enumerate().map(place_of).collect();
+    Ok((places, plan.bytes()))
+}
+
+async fn allocate_slots(
+    context: &Context,
+    plan: &memory::MemoryPlan,
+) -> Result<Vec<wgpu::Buffer>, GpuError> {
+    if plan.slots.is_empty() {
+        return Ok(Vec::new());
+    }
     let scope = context.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let slots: Vec<wgpu::Buffer> = plan
         .slots
@@ -177,26 +227,21 @@ fn allocate(
             context.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("l2rw transient"),
                 size,
+                // VERTEX: what a run gives, e.g. a weight, can be drawn with as it lies.
                 usage: wgpu::BufferUsages::STORAGE
+                    | wgpu::BufferUsages::VERTEX
                     | wgpu::BufferUsages::COPY_SRC
                     | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             })
         })
         .collect();
-    if let Some(error) = pollster::block_on(scope.pop()) {
+    if let Some(error) = scope.pop().await {
         return Err(GpuError::OutOfMemory {
             what: "the activations of the plan".into(),
             bytes: plan.bytes(),
             reason: error.to_string(),
         });
     }
-    let buffer_of = |(index, tensor): (usize, &super::Tensor)| match tensor.lifetime {
-        Lifetime::External | Lifetime::ExternalUniform => externals.get(&tensor.label).cloned(),
-        Lifetime::Transient | Lifetime::Output => {
-            plan.slot_of[index].map(|slot| slots[slot].clone())
-        }
-    };
-    let buffers = recording.tensors.iter().enumerate().map(buffer_of).collect();
-    Ok((buffers, plan.bytes()))
+    Ok(slots)
 }

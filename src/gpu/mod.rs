@@ -14,7 +14,7 @@ pub use context::{Context, ShaderChecks};
 pub use error::GpuError;
 pub use executable::{DeviceTensors, Executable};
 pub use profile::profile;
-pub use readback::{Pending, Readback, read_back};
+pub use readback::{Pending, Readback, read_back, read_back_async};
 pub use recording::{
     Access, Binding, Dispatch, ElementType, Kernel, Lifetime, Recorder, Recording, Shader, Tensor,
     TensorId, fold_workgroups,

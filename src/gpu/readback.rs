@@ -1,14 +1,19 @@
 //! Getting results back to the host without stalling the queue.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
 
 use super::{Context, GpuError};
 
-const WAITING: u8 = 0;
-const READY: u8 = 1;
-const FAILED: u8 = 2;
+/// A staging buffer on its way to the host.
+#[derive(Debug, Default)]
+struct Mapping {
+    /// Whether it went well, once that is known.
+    outcome: Option<bool>,
+    /// Who awaits it.
+    waker: Option<Waker>,
+}
 
 /// A ring of staging buffers: each run of a computation copies a few small tensors into the next
 /// one, and the host reads them some runs later.
@@ -17,7 +22,7 @@ pub struct Readback {
     sources: Vec<(wgpu::Buffer, u64)>,
     bytes: u64,
     idle: Vec<wgpu::Buffer>,
-    in_flight: VecDeque<(wgpu::Buffer, Arc<AtomicU8>)>,
+    in_flight: VecDeque<(wgpu::Buffer, Arc<Mutex<Mapping>>)>,
 }
 
 /// Copies that were encoded but not submitted yet.
@@ -36,6 +41,11 @@ impl Readback {
             bytes,
             in_flight: VecDeque::new(),
         }
+    }
+
+    /// Bytes of one staging buffer.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Whether a run must be taken before another one can be encoded.
@@ -61,22 +71,30 @@ impl Readback {
 
     /// Starts mapping, once the encoder of [`Readback::encode`] was submitted.
     pub fn submitted(&mut self, Pending(staging): Pending) {
-        let state = Arc::new(AtomicU8::new(WAITING));
-        let signal = state.clone();
+        let mapping = Arc::new(Mutex::new(Mapping::default()));
+        let shared = mapping.clone();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            signal.store(if result.is_ok() { READY } else { FAILED }, Ordering::Release);
+            let mut mapping = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            mapping.outcome = Some(result.is_ok());
+            if let Some(waker) = mapping.waker.take() {
+                waker.wake();
+            }
         });
-        self.in_flight.push_back((staging, state));
+        self.in_flight.push_back((staging, mapping));
     }
 
     /// The oldest run's results if they are there; with `wait`, waits for them.
     ///
     /// # Errors
-    /// [`GpuError::DeviceLost`] when mapping fails.
+    /// [`GpuError::DeviceLost`] when mapping fails, [`GpuError::CannotWait`] in a browser with
+    /// `wait`.
     pub fn take(&mut self, context: &Context, wait: bool) -> Result<Option<Vec<u32>>, GpuError> {
-        let Some((_, state)) = self.in_flight.front() else { return Ok(None) };
+        let Some((_, mapping)) = self.in_flight.front() else { return Ok(None) };
+        if wait && cfg!(target_arch = "wasm32") {
+            return Err(GpuError::CannotWait);
+        }
         let poll = || if wait { wgpu::PollType::wait_indefinitely() } else { wgpu::PollType::Poll };
-        while state.load(Ordering::Acquire) == WAITING {
+        while outcome(mapping).is_none() {
             context.device.poll(poll()).map_err(|e| lost(&e))?;
             if !wait {
                 break;
@@ -84,12 +102,50 @@ impl Readback {
             // Another thread's poll may have taken the callback and not have called it yet.
             std::thread::yield_now();
         }
-        match state.load(Ordering::Acquire) {
-            WAITING => return Ok(None),
-            READY => {}
-            _ => return Err(lost(&"the staging buffer could not be mapped")),
+        match outcome(mapping) {
+            None => Ok(None),
+            Some(mapped) => self.take_oldest(mapped),
         }
+    }
+
+    /// The oldest run's results, awaited; `None` when no run is outstanding.
+    ///
+    /// Outside browsers somebody has to poll the device before results arrive: the future does it
+    /// itself, without waiting, whenever its executor gets to it.
+    ///
+    /// # Errors
+    /// [`GpuError::DeviceLost`] when mapping fails.
+    pub async fn take_async(&mut self, context: &Context) -> Result<Option<Vec<u32>>, GpuError> {
+        let Some((_, mapping)) = self.in_flight.front() else { return Ok(None) };
+        let mapped = std::future::poll_fn(|task| {
+            if outcome(mapping).is_none() {
+                let mut mapping = mapping.lock().unwrap_or_else(PoisonError::into_inner);
+                mapping.waker = Some(task.waker().clone());
+            }
+            if cfg!(not(target_arch = "wasm32"))
+                && let Err(error) = context.device.poll(wgpu::PollType::Poll)
+            {
+                return Poll::Ready(Err(lost(&error)));
+            }
+            match outcome(mapping) {
+                Some(mapped) => Poll::Ready(Ok(mapped)),
+                None => {
+                    if cfg!(not(target_arch = "wasm32")) {
+                        task.waker().wake_by_ref();
+                    }
+                    Poll::Pending
+                }
+            }
+        });
+        let mapped = mapped.await?;
+        self.take_oldest(mapped)
+    }
+
+    fn take_oldest(&mut self, mapped: bool) -> Result<Option<Vec<u32>>, GpuError> {
         let Some((staging, _)) = self.in_flight.pop_front() else { return Ok(None) };
+        if !mapped {
+            return Err(lost(&"the staging buffer could not be mapped"));
+        }
         let words = {
             let view = staging.get_mapped_range(..self.bytes).map_err(|e| lost(&e))?;
             bytemuck::pod_collect_to_vec(&view)
@@ -100,15 +156,37 @@ impl Readback {
     }
 }
 
+fn outcome(mapping: &Mutex<Mapping>) -> Option<bool> {
+    mapping.lock().unwrap_or_else(PoisonError::into_inner).outcome
+}
+
 /// Copies the first `bytes` bytes of a buffer to the host and waits for them.
 ///
 /// # Errors
-/// [`GpuError::DeviceLost`] when mapping fails.
+/// [`GpuError::DeviceLost`] when mapping fails, [`GpuError::CannotWait`] in a browser.
 pub fn read_back(
     context: &Context,
     buffer: &wgpu::Buffer,
     bytes: u64,
 ) -> Result<Vec<u32>, GpuError> {
+    let mut ring = copy_out(context, buffer, bytes);
+    Ok(ring.take(context, true)?.unwrap_or_default())
+}
+
+/// The same, awaited.
+///
+/// # Errors
+/// [`GpuError::DeviceLost`] when mapping fails.
+pub async fn read_back_async(
+    context: &Context,
+    buffer: &wgpu::Buffer,
+    bytes: u64,
+) -> Result<Vec<u32>, GpuError> {
+    let mut ring = copy_out(context, buffer, bytes);
+    Ok(ring.take_async(context).await?.unwrap_or_default())
+}
+
+fn copy_out(context: &Context, buffer: &wgpu::Buffer, bytes: u64) -> Readback {
     let mut ring = Readback::new(context, vec![(buffer.clone(), bytes)], 1);
     let mut encoder = context.device.create_command_encoder(&Default::default());
     let pending = ring.encode(&mut encoder);
@@ -116,7 +194,7 @@ pub fn read_back(
     if let Some(pending) = pending {
         ring.submitted(pending);
     }
-    Ok(ring.take(context, true)?.unwrap_or_default())
+    ring
 }
 
 fn staging_buffer(context: &Context, bytes: u64) -> wgpu::Buffer {

@@ -257,6 +257,55 @@ impl Recording {
     pub fn flops(&self) -> u64 {
         self.dispatches.iter().map(|d| d.flops).sum()
     }
+
+    /// Refuses what a device with these limits cannot hold or run, before anything is allocated.
+    ///
+    /// # Errors
+    /// [`GpuError::TensorTooLarge`] with the tensor's name, [`GpuError::DispatchTooLarge`] with the
+    /// dispatch's.
+    pub fn check_limits(&self, limits: &wgpu::Limits) -> Result<(), GpuError> {
+        for tensor in &self.tensors {
+            let (bytes, limit) = (tensor.bytes(), limits.max_buffer_size);
+            if bytes > limit {
+                let (tensor, limit_name) = (tensor.label.clone(), "max_buffer_size");
+                return Err(GpuError::TensorTooLarge { tensor, bytes, limit, limit_name });
+            }
+        }
+        self.dispatches.iter().try_for_each(|dispatch| self.check_dispatch(dispatch, limits))
+    }
+
+    fn check_dispatch(&self, dispatch: &Dispatch, limits: &wgpu::Limits) -> Result<(), GpuError> {
+        for binding in &dispatch.bindings {
+            let bytes = 4 * binding.len as u64;
+            let (limit, limit_name) = match binding.access {
+                Access::Uniform => {
+                    (limits.max_uniform_buffer_binding_size, "max_uniform_buffer_binding_size")
+                }
+                _ => (limits.max_storage_buffer_binding_size, "max_storage_buffer_binding_size"),
+            };
+            if bytes > limit {
+                let tensor = self.tensor(binding.tensor).label.clone();
+                return Err(GpuError::TensorTooLarge { tensor, bytes, limit, limit_name });
+            }
+        }
+        let storage = dispatch.bindings.iter().filter(|b| b.access != Access::Uniform).count();
+        let widest = dispatch.workgroups.into_iter().max().unwrap_or(0);
+        let checks = [
+            ("storage bindings", storage as u64, limits.max_storage_buffers_per_shader_stage),
+            (
+                "workgroups in one dimension",
+                widest.into(),
+                limits.max_compute_workgroups_per_dimension,
+            ),
+        ];
+        for (what, needed, limit) in checks {
+            if needed > u64::from(limit) {
+                let (dispatch, limit) = (dispatch.label.clone(), limit.into());
+                return Err(GpuError::DispatchTooLarge { dispatch, what, needed, limit });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Binding {

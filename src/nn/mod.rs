@@ -3,6 +3,7 @@
 mod builder;
 mod init;
 mod network;
+mod pytorch;
 pub mod zoo;
 
 pub use builder::{BuildError, NetworkBuilder, Padding};
@@ -11,3 +12,4 @@ pub use network::{
     Layer, LayerId, LayerKind, Network, Normalisation, Parameter, ParameterId, RunningStatistics,
     Shape,
 };
+pub(crate) use pytorch::{StateTensor, Vector};

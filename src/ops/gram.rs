@@ -22,6 +22,12 @@ pub fn flops(w: &Window, n: usize, m: usize) -> u64 {
     2 * (n * m * pixels * pixels * (w.patch_len() + w.out_channels)) as u64
 }
 
+/// Whether pairs of output pixels cost less than the gradient form.
+pub fn is_cheaper(w: &Window, n: usize, m: usize) -> bool {
+    // The gradient form also needs G_l, which takes the clean pass another forward's worth.
+    flops(w, n, m) < (n + m) as u64 * w.flops()
+}
+
 /// ⟨∂f_i/∂weights, G⟩ for each example in Gram form, Σ over clean images and pairs of output
 /// pixels of ⟨patches⟩⟨gradients⟩, into `out` `[n]`. Needs no G. For a linear layer
 /// (1/m) Σ_j ⟨a_j, a_i⟩⟨g_j, g_i⟩ (Ren et al., 2018, equation 25).

@@ -3,12 +3,14 @@
 //! `ops/<kernel>.rs` belongs to `shaders/<kernel>.wgsl` and has its CPU twin, for comparison by
 //! eye and by test, in `reference/<kernel>.rs`.
 
+pub mod adamw;
 pub mod add;
 pub mod batch;
 pub mod bias;
 pub mod conv;
 pub mod dropout;
 pub mod gram;
+pub mod import;
 pub mod matmul;
 pub mod norm;
 pub mod pool;

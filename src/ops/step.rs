@@ -22,8 +22,21 @@ pub struct Step {
     pub clean_epoch: u32,
     /// Position of the batch's first example in that pass.
     pub clean_position: u32,
+    /// Where a supplied training batch begins in its binding: bytes for 8-bit images, words for
+    /// 32-bit ones.
+    pub train_images_first: u32,
+    /// Where its labels begin, in words.
+    pub train_labels_first: u32,
+    /// The same for a supplied clean batch.
+    pub clean_images_first: u32,
+    /// Where its labels begin, in words.
+    pub clean_labels_first: u32,
+    /// 1 − β₁ᵗ for step t, counted from 1 (AdamW).
+    pub first_correction: f32,
+    /// 1 − β₂ᵗ
+    pub second_correction: f32,
     /// Uniform structs end at multiples of 16 bytes.
-    pub padding: [u32; 3],
+    pub padding: u32,
 }
 
 impl Step {

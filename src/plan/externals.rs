@@ -6,7 +6,7 @@ use crate::nn::Network;
 use crate::ops::Step;
 use crate::ops::batch::{DeviceDataset, Gather};
 
-pub(super) fn step_tensor(rec: &mut Recorder) -> TensorId {
+pub(crate) fn step_tensor(rec: &mut Recorder) -> TensorId {
     rec.tensor(Tensor {
         label: "step".into(),
         len: Step::WORDS,

@@ -4,14 +4,14 @@ use super::backward::Delta;
 use super::externals::{dataset_tensors, running_tensor, step_tensor};
 use super::forward::{Activations, Pass, Statistics};
 use super::{
-    BatchOutputs, ExchangePoint, Facts, Input, Plan, PlanError, Similarity, StateTensor,
+    BatchOutputs, ExchangePoint, Facts, Input, Optimizer, Plan, PlanError, Similarity, StateTensor,
     TrainingOptions,
 };
 use crate::gpu::{ElementType, Recorder, TensorId};
 use crate::nn::{LayerKind, Network};
 use crate::ops::batch::{self, Batch, DeviceDataset, Gather, Stream};
 use crate::ops::softmax_cross_entropy::{self as loss, Losses};
-use crate::ops::{self, View, sample, sgd};
+use crate::ops::{self, View, adamw, sample, sgd};
 use crate::weighting::Sampling;
 
 /// A training iteration under construction. A [`Method`](crate::weighting::Method) records what
@@ -24,6 +24,7 @@ pub struct Iteration<'a> {
     rec: Recorder,
     step: TensorId,
     vectors: sgd::State,
+    second_moment: Option<TensorId>,
     gradient: TensorId,
     clean_gradient: TensorId,
     running: Option<TensorId>,
@@ -94,6 +95,8 @@ impl<'a> Iteration<'a> {
             decay_mask: vector("decay_mask"),
         };
         let (gradient, clean_gradient) = (vector("gradient"), vector("clean_gradient"));
+        let has_second_moment = matches!(options.optimizer, Optimizer::AdamW { .. });
+        let second_moment = has_second_moment.then(|| vector("second_moment"));
         let running = running_tensor(&mut rec, network);
         Self {
             network,
@@ -102,6 +105,7 @@ impl<'a> Iteration<'a> {
             rec,
             step,
             vectors,
+            second_moment,
             gradient,
             clean_gradient,
             running,
@@ -185,7 +189,7 @@ impl<'a> Iteration<'a> {
         saved: bool,
         content: impl FnOnce() -> Vec<u32>,
     ) -> TensorId {
-        let label = format!("weighting/{name}");
+        let label = StateTensor::label_of(name);
         if let Some(known) = self.rec.find(&label) {
             return known;
         }
@@ -537,11 +541,24 @@ impl<'a> Iteration<'a> {
         Ok(Batch { images, ..batch })
     }
 
-    pub(super) fn finish(mut self, weighed: Weighed) -> Result<Plan, PlanError> {
+    fn update(&mut self) {
         self.rec.stage("update");
         self.rec.label("");
-        let nesterov = self.options.nesterov;
-        sgd::update(&mut self.rec, self.step, self.vectors, self.gradient, nesterov);
+        let (rec, step, vectors) = (&mut self.rec, self.step, self.vectors);
+        match (self.options.optimizer, self.second_moment) {
+            (Optimizer::AdamW { beta1, beta2, epsilon }, Some(second_moment)) => {
+                let options = adamw::Options { beta1, beta2, epsilon };
+                adamw::update(rec, step, vectors, second_moment, self.gradient, options);
+            }
+            (optimizer, _) => {
+                let nesterov = matches!(optimizer, Optimizer::Sgd { nesterov: true, .. });
+                sgd::update(rec, step, vectors, self.gradient, nesterov);
+            }
+        }
+    }
+
+    pub(super) fn finish(mut self, weighed: Weighed) -> Result<Plan, PlanError> {
+        self.update();
         let train = keep_outputs(&mut self.rec, "train", &weighed.train);
         let clean = weighed.clean.map(|clean| keep_outputs(&mut self.rec, "clean", &clean));
         self.rec.keep(weighed.weights, "weights");
@@ -581,13 +598,10 @@ fn keep_outputs(rec: &mut Recorder, name: &str, scored: &Scored) -> BatchOutputs
     outputs
 }
 
-/// Whether pairs of output pixels cost less than one forward pass of the layer.
+/// Whether a layer's share of u is found without G.
 fn gram_is_cheaper(delta: &Delta, n: usize, m: usize) -> bool {
     match delta {
-        Delta::Conv { window, .. } => {
-            // The gradient form also needs G_l, which takes the clean pass another forward's worth.
-            ops::gram::flops(window, n, m) < (n + m) as u64 * window.flops()
-        }
+        Delta::Conv { window, .. } => ops::gram::is_cheaper(window, n, m),
         Delta::Norm { .. } => false,
     }
 }

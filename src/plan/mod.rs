@@ -12,11 +12,12 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::gpu::{GpuError, Recording, TensorId, Tuning};
+use crate::gpu::{GpuError, Lifetime, Recording, Tensor, TensorId, Tuning};
 use crate::ops::batch::Gather;
 use crate::weighting::Weighting;
 
 pub use evaluation::evaluation;
+pub(crate) use externals::step_tensor;
 pub use iteration::{Iteration, Layerwise, Scored, Weighed};
 pub use training::{training, training_on};
 
@@ -28,6 +29,33 @@ pub enum Similarity {
     /// Layer by layer from one unweighted backward pass: exact where no layer mixes examples, an
     /// approximation with BatchNorm's batch statistics.
     PerLayer,
+}
+
+/// How parameters θ follow the gradient g of the weighted loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Optimizer {
+    /// v ← μ·v + g + λ·θ; θ ← θ − η·v, as PyTorch's `SGD`.
+    Sgd {
+        /// μ; a plan's iteration takes it from its [`Step`](crate::ops::Step).
+        momentum: f32,
+        /// θ ← θ − η·(g + λ·θ + μ·v) instead.
+        nesterov: bool,
+    },
+    /// Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019, algorithm 2), as
+    /// PyTorch's `AdamW`: θ decays by η·λ·θ.
+    AdamW {
+        /// β₁, share of the old first moment.
+        beta1: f32,
+        /// β₂, share of the old second moment.
+        beta2: f32,
+        /// ε, added to the root of the second moment.
+        epsilon: f32,
+    },
+}
+
+impl Optimizer {
+    /// AdamW with PyTorch's defaults: β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸.
+    pub const ADAMW: Self = Self::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 }
 
 /// Where the batches come from.
@@ -65,8 +93,8 @@ pub struct TrainingOptions {
     pub clean_batch: usize,
     /// How training examples are weighted.
     pub weighting: Weighting,
-    /// Nesterov's momentum instead of the heavy ball.
-    pub nesterov: bool,
+    /// How parameters follow their gradient.
+    pub optimizer: Optimizer,
     /// How kernels are written. With uniform weights the buffers of `parameters` and
     /// `clean_gradient` need the usage `UNIFORM` as well.
     pub tuning: Tuning,
@@ -98,6 +126,18 @@ pub struct StateTensor {
     pub initial: Vec<u32>,
     /// Whether it changes from step to step and belongs into checkpoints.
     pub saved: bool,
+}
+
+impl StateTensor {
+    /// Label of the tensor of that name.
+    pub fn label_of(name: &str) -> String {
+        format!("weighting/{name}")
+    }
+
+    /// Label of the tensor.
+    pub fn label(&self) -> String {
+        Self::label_of(&self.name)
+    }
 }
 
 /// What a plan cannot be made for.
@@ -183,15 +223,30 @@ pub struct Plan {
     pub pass_len: Option<usize>,
 }
 
+impl Plan {
+    /// Device memory in bytes that running the plan takes, known before any is allocated: its
+    /// activations in the slots that they share, and all tensors from outside (parameters and
+    /// optimizer state, the method's own, data sets or batches). Everything is allocated once, so
+    /// this is the peak.
+    pub fn memory_bytes(&self) -> u64 {
+        let activations = crate::gpu::memory::plan(&self.recording).bytes();
+        let external =
+            |t: &&Tensor| matches!(t.lifetime, Lifetime::External | Lifetime::ExternalUniform);
+        let tensors = self.recording.tensors.iter().filter(external);
+        activations + tensors.map(Tensor::bytes).sum::<u64>()
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.recording)?;
         let memory = crate::gpu::memory::plan(&self.recording);
         writeln!(
             f,
-            "{} dispatches, {:.3} GFLOP, {:.1} MB of activations in {} buffers",
+            "{} dispatches, {:.3} GFLOP, {:.1} MB, of which {:.1} MB of activations in {} buffers",
             self.recording.dispatches.len(),
             self.recording.flops() as f64 * 1e-9,
+            self.memory_bytes() as f64 * 1e-6,
             memory.bytes() as f64 * 1e-6,
             memory.slots.len()
         )

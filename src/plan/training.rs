@@ -5,9 +5,10 @@ use crate::nn::{Network, Shape};
 ///
 /// The caller supplies the external tensors of the recording, all zero-initialised where not said
 /// otherwise: `step` ([`Step`](crate::ops::Step), a uniform buffer), `parameters`, `velocity`,
-/// `decay_mask`, `gradient`, `clean_gradient` (flat vectors of the network), `running` (running
-/// statistics), `uniform/train` and `uniform/clean` (1/n and 1/m, `[n]` and `[m]`), the method's
-/// own ([`Plan::state`]), and the batches or data sets: see [`Input`].
+/// `decay_mask`, with AdamW `second_moment`, `gradient`, `clean_gradient` (flat vectors of the
+/// network), `running` (running statistics), `uniform/train` and `uniform/clean` (1/n and 1/m,
+/// `[n]` and `[m]`), the method's own ([`Plan::state`]), and the batches or data sets: see
+/// [`Input`].
 ///
 /// # Errors
 /// When a batch size or image size does not fit, or the method needs [`Facts`].

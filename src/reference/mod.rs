@@ -19,12 +19,14 @@
     reason = "the loops run over indices as they do in the shaders"
 )]
 
+pub mod adamw;
 pub mod add;
 pub mod batch;
 pub mod bias;
 pub mod conv;
 pub mod dropout;
 pub mod gram;
+pub mod import;
 pub mod matmul;
 pub mod norm;
 pub mod pool;

@@ -3,6 +3,7 @@
 //! Nothing here knows about GPUs or training: plain structs go in, files and strings come out, so
 //! the same reports can be drawn again later from a `results.json`.
 
+pub mod audit;
 pub mod error;
 pub mod files;
 pub mod plots;

@@ -64,7 +64,7 @@ impl ImageSet<'_> {
     }
 
     /// Uploads images and labels under the names that plans expect.
-    pub(super) fn upload(
+    pub(super) async fn upload(
         &self,
         context: &Context,
         name: &str,
@@ -73,12 +73,12 @@ impl ImageSet<'_> {
         let bytes_per_piece = self.device_shape(context).images_per_piece * self.shape.len();
         for (piece, content) in self.images.chunks(bytes_per_piece).enumerate() {
             let label = format!("{name}/dataset{piece}");
-            let buffer = context.upload(&label, content, wgpu::BufferUsages::STORAGE)?;
+            let buffer = context.upload(&label, content, wgpu::BufferUsages::STORAGE).await?;
             tensors.insert(label, buffer);
         }
         let label = format!("{name}/dataset_labels");
         let content = bytemuck::cast_slice(self.labels);
-        let buffer = context.upload(&label, content, wgpu::BufferUsages::STORAGE)?;
+        let buffer = context.upload(&label, content, wgpu::BufferUsages::STORAGE).await?;
         tensors.insert(label, buffer);
         Ok(())
     }

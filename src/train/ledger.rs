@@ -51,9 +51,66 @@ impl WeightLedger {
     }
 }
 
+/// What a model believes of each example, as the mean of its class probabilities over several
+/// evaluations: snapshots of one training run make a steadier judge than its last step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Beliefs {
+    classes: usize,
+    sums: Vec<f64>,
+    evaluations: u32,
+}
+
+impl Beliefs {
+    /// No evaluations yet of `len` examples.
+    pub fn new(len: usize, classes: usize) -> Self {
+        Self { classes, sums: vec![0.0; len * classes], evaluations: 0 }
+    }
+
+    /// Adds one evaluation: class scores before the softmax, `[len, classes]`
+    /// ([`Scores::scores`](super::Scores::scores)). Of other lengths, what fits is taken.
+    pub fn record(&mut self, scores: &[f32]) {
+        let classes = self.classes.max(1);
+        for (sums, scores) in self.sums.chunks_mut(classes).zip(scores.chunks(classes)) {
+            let largest = scores.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
+            let exponentials = scores.iter().map(|s| f64::from(s - largest).exp());
+            let total: f64 = exponentials.clone().sum();
+            sums.iter_mut().zip(exponentials).for_each(|(sum, e)| *sum += e / total);
+        }
+        self.evaluations += 1;
+    }
+
+    /// Mean probability of each class for an example, `[classes]`; empty past the end and before
+    /// the first evaluation.
+    pub fn probabilities(&self, index: usize) -> Vec<f64> {
+        let range = index * self.classes..(index + 1) * self.classes;
+        let sums = self.sums.get(range).filter(|_| self.evaluations > 0).unwrap_or_default();
+        sums.iter().map(|sum| sum / f64::from(self.evaluations)).collect()
+    }
+
+    /// The most probable class of an example; `None` past the end and before the first evaluation.
+    pub fn believed(&self, index: usize) -> Option<u32> {
+        let probabilities = self.probabilities(index);
+        let classes = 0..probabilities.len();
+        let best = classes.max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
+        best.map(|class| class as u32)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn beliefs_are_means_of_probabilities() {
+        let mut beliefs = Beliefs::new(2, 2);
+        assert_eq!((beliefs.believed(0), beliefs.probabilities(0)), (None, vec![]));
+        beliefs.record(&[0.0, 0.0, 1000.0, 0.0]);
+        beliefs.record(&[0.0, 3f32.ln(), 0.0, 1000.0]);
+        let probabilities = beliefs.probabilities(0);
+        assert!((probabilities[1] - 0.625).abs() < 1e-6, "{probabilities:?}");
+        assert_eq!(beliefs.probabilities(1), [0.5, 0.5]);
+        assert_eq!((beliefs.believed(0), beliefs.believed(2)), (Some(1), None));
+    }
 
     #[test]
     fn the_mean_is_in_units_of_the_uniform_weight() {

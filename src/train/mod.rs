@@ -1,9 +1,14 @@
-//! The training loop: data sets on the device, one submission a step, results read back late.
+//! Training: whole steps ([`Trainer`]), iterations recorded into the application's own encoder
+//! ([`Iteration`]), and what both train ([`Model`]).
 
-mod checkpoint;
 mod dataset;
+mod evaluation;
+mod iteration;
 mod ledger;
+mod model;
+mod options;
 mod recipe;
+mod safetensors;
 mod schedule;
 mod snapshot;
 mod trainer;
@@ -14,11 +19,16 @@ use crate::gpu::GpuError;
 use crate::plan::PlanError;
 
 pub use dataset::ImageSet;
-pub use ledger::WeightLedger;
+pub use evaluation::{Evaluation, Scores};
+pub use iteration::{Batch, Images, Iteration, Outputs};
+pub use ledger::{Beliefs, WeightLedger};
+pub use model::Model;
+pub use options::TrainerOptions;
 pub use recipe::Recipe;
+pub use safetensors::Contents;
 pub use schedule::Schedule;
 pub use snapshot::{EarlyStopping, Snapshot};
-pub use trainer::{Evaluation, StepReport, Trainer, TrainerOptions};
+pub use trainer::{StepReport, Trainer};
 
 /// What can go wrong while training.
 #[derive(Debug, Error)]
@@ -42,7 +52,13 @@ pub enum TrainError {
         /// What it may be.
         allowed: &'static str,
     },
-    /// A checkpoint that cannot be written, read, or belongs to another network.
+    /// Safetensors that cannot be read or belong to another network.
+    #[error("safetensors: {reason}")]
+    Safetensors {
+        /// What is wrong, with the tensor where there is one.
+        reason: String,
+    },
+    /// A checkpoint file that cannot be written, read, or belongs to another network.
     #[error("checkpoint '{path}': {reason}")]
     Checkpoint {
         /// The file.
@@ -50,10 +66,10 @@ pub enum TrainError {
         /// What is wrong, with the tensor where there is one.
         reason: String,
     },
-    /// A snapshot of another network.
-    #[error("the snapshot has {found} numbers for '{name}', the network {expected}")]
+    /// A snapshot of another network or optimizer.
+    #[error("the snapshot has {found} numbers for '{name}', the network and optimizer {expected}")]
     Snapshot {
-        /// The vector: parameters, velocity or running statistics.
+        /// The vector: parameters, velocity, second moment or running statistics.
         name: &'static str,
         /// Its length in the snapshot.
         found: usize,

@@ -1,54 +1,57 @@
-use super::{TrainError, Trainer};
+use super::{Model, TrainError, Trainer};
 
-/// What a network has learned at some step: parameters, momentum, running statistics; in the
-/// host's memory.
+/// What a network has learned at some step: parameters, the optimizer's state, running statistics;
+/// in the host's memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     vectors: Vec<(&'static str, Vec<u32>)>,
+    moment_steps: u64,
 }
 
-impl Trainer {
+/// The flat vectors of every network and optimizer; a model may lack some.
+const VECTORS: [&str; 4] = ["parameters", "velocity", "second_moment", "running"];
+
+impl Model {
     /// A copy of what the network has learned so far.
     ///
     /// # Errors
     /// When the device is lost.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn snapshot(&self) -> Result<Snapshot, TrainError> {
-        let read = |name| Ok((name, self.read_vector(name)?));
-        let vectors = ["parameters", "velocity", "running"].map(read);
-        Ok(Snapshot { vectors: vectors.into_iter().collect::<Result<_, TrainError>>()? })
+        pollster::block_on(self.snapshot_async())
     }
 
-    /// Goes on from a snapshot, of this trainer or of another one of the same network: e.g. to
-    /// fine-tune on another set. Step and weighting method stay as they are.
+    /// The same without blocking.
     ///
     /// # Errors
-    /// When the snapshot is of another network; nothing has changed then.
+    /// As [`Model::snapshot`].
+    pub async fn snapshot_async(&self) -> Result<Snapshot, TrainError> {
+        let mut vectors = Vec::new();
+        for name in VECTORS {
+            vectors.push((name, self.read_vector(name).await?));
+        }
+        Ok(Snapshot { vectors, moment_steps: self.moment_steps })
+    }
+
+    /// Goes on from a snapshot, of this model or of another one of the same network and optimizer:
+    /// e.g. to fine-tune on another set. Step and weighting method stay as they are.
+    ///
+    /// # Errors
+    /// When the snapshot is of another network or optimizer; nothing has changed then.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), TrainError> {
-        let len = |name| self.vector(name).map_or(0, |buffer| buffer.size() as usize / 4);
+        let len = |name| self.tensors.get(name).map_or(0, |buffer| buffer.size() as usize / 4);
         for (name, words) in &snapshot.vectors {
             if len(name) != words.len() {
                 return Err(TrainError::Snapshot { name, found: words.len(), expected: len(name) });
             }
         }
         for (name, words) in &snapshot.vectors {
-            if let Some(buffer) = self.vector(name) {
-                self.context().queue.write_buffer(buffer, 0, bytemuck::cast_slice(words));
+            if let Some(buffer) = self.tensors.get(name) {
+                self.context.write(buffer, bytemuck::cast_slice(words));
             }
         }
+        self.moment_steps = snapshot.moment_steps;
         Ok(())
-    }
-
-    /// A state of the weighting method, e.g. `theta`, the parameters of Meta-Weight-Net's weight
-    /// function; `None` where it has none of that name.
-    ///
-    /// # Errors
-    /// When the device is lost.
-    pub fn weighting_state(&self, name: &str) -> Result<Option<Vec<f32>>, TrainError> {
-        if !self.plan().state.iter().any(|state| state.saved && state.name == name) {
-            return Ok(None);
-        }
-        let words = self.read_vector(&format!("weighting/{name}"))?;
-        Ok(Some(words.into_iter().map(f32::from_bits).collect()))
     }
 }
 

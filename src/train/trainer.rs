@@ -1,67 +1,19 @@
-use super::{ImageSet, Schedule, TrainError};
-use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorId, Tuning};
+use std::collections::VecDeque;
+use std::path::Path;
+
+use super::iteration::{plan_of, required};
+use super::{Batch, ImageSet, Images, Iteration, Model, Snapshot, TrainError, TrainerOptions};
+use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorId};
 use crate::nn::Network;
-use crate::ops::Step;
 use crate::ops::batch::Gather;
-use crate::plan::{self, Facts, Input, Plan, TrainingOptions};
-use crate::weighting::Weighting;
-
-/// Options of a training run.
-#[derive(Clone, Debug)]
-pub struct TrainerOptions {
-    /// n, the training examples of a step.
-    pub batch: usize,
-    /// m, the clean examples of a step.
-    pub clean_batch: usize,
-    /// How training examples are weighted.
-    pub weighting: Weighting,
-    /// Learning rate of each step.
-    pub schedule: Schedule,
-    /// μ
-    pub momentum: f32,
-    /// Nesterov's momentum instead of the heavy ball.
-    pub nesterov: bool,
-    /// λ: decaying parameters θ add λ·θ to their gradient.
-    pub weight_decay: f32,
-    /// Zero pixels around an image, from which a window of its size is cut at random; 0 for none.
-    pub crop_pad: usize,
-    /// Whether half of the images are mirrored.
-    pub flip: bool,
-    /// Mean of each channel of pixels in \[0, 1\].
-    pub mean: Vec<f32>,
-    /// Standard deviation of each channel.
-    pub deviation: Vec<f32>,
-    /// Seed of initial parameters, batches, augmentation and dropout.
-    pub seed: u32,
-}
-
-impl TrainerOptions {
-    /// The official code's settings for CIFAR: n = m = 100, momentum 0.9, weight decay 0.0002,
-    /// 2 pixels of padding, mirroring, pixels in [−1, 1]; learning rate 0.1 throughout.
-    pub fn cifar(weighting: impl Into<Weighting>) -> Self {
-        Self {
-            batch: 100,
-            clean_batch: 100,
-            weighting: weighting.into(),
-            schedule: Schedule::constant(0.1),
-            momentum: 0.9,
-            nesterov: false,
-            weight_decay: 2e-4,
-            crop_pad: 2,
-            flip: true,
-            mean: vec![0.5; 3],
-            deviation: vec![0.5; 3],
-            seed: 1,
-        }
-    }
-}
+use crate::plan::{Facts, Input, Plan};
 
 /// What one step did, read back some steps later.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepReport {
     /// The step, counted from 0.
     pub step: u64,
-    /// Place of each training example in its set, `[n]`.
+    /// Place of each training example in its set, `[n]`; empty where batches were supplied.
     pub indices: Vec<u32>,
     /// Its loss before the step.
     pub losses: Vec<f32>,
@@ -95,44 +47,46 @@ fn mean(values: &[f32]) -> f64 {
     values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len().max(1) as f64
 }
 
-/// Where an endless series of batches stands: passes over the set in a new order each; the rest
-/// of a pass that fills no batch is left out.
-#[derive(Clone, Copy, Debug, Default)]
-struct Cursor {
-    epoch: u32,
-    position: u32,
+/// Where a series of batches stands before step `steps`: passes over the set in a new order each;
+/// the rest of a pass that fills no batch is left out. Returns the pass and the position in it.
+fn cursor(steps: u64, batch: usize, len: usize) -> (u32, u32) {
+    let per_pass = (len / batch.max(1)).max(1) as u64;
+    ((steps / per_pass) as u32, (steps % per_pass) as u32 * batch as u32)
 }
 
-impl Cursor {
-    fn advance(&mut self, batch: usize, len: usize) {
-        self.position += batch as u32;
-        if self.position as usize + batch > len {
-            *self = Self { epoch: self.epoch + 1, position: 0 };
-        }
-    }
-}
-
-/// Trains a network on data sets that lie on the device: one submission a step.
+/// Trains a network: one submission a step, results read back late.
+///
+/// Either on data sets that lie on the device ([`Trainer::new`], [`Trainer::step`]), or on batches
+/// from the host ([`Trainer::for_batches`], [`Trainer::step_on`]). For batches in buffers of the
+/// application's own see [`Iteration`].
+///
+/// Trainers are independent of each other: several may share a device, and each may be moved to a
+/// thread of its own.
 #[derive(Debug)]
 pub struct Trainer {
-    context: Context,
-    network: Network,
-    options: TrainerOptions,
-    plan: Plan,
-    tensors: DeviceTensors,
-    executable: Executable,
+    iteration: Iteration,
     readback: Readback,
     report_fields: Vec<(Field, usize)>,
-    steps: u64,
-    reported: u64,
-    train_len: usize,
-    clean_len: usize,
-    train_cursor: Cursor,
-    clean_cursor: Cursor,
+    /// Steps whose reports are outstanding.
+    reported: VecDeque<u64>,
+    source: BatchSource,
+}
+
+#[derive(Debug)]
+enum BatchSource {
+    Sets { train_len: usize, clean_len: usize },
+    Batches { train: HostBatch, clean: HostBatch },
+}
+
+/// Where batches from the host are uploaded to.
+#[derive(Debug)]
+struct HostBatch {
+    images: wgpu::Buffer,
+    labels: wgpu::Buffer,
 }
 
 /// Runs whose results may be outstanding before a step waits for the oldest.
-const RING: usize = 4;
+pub(super) const RING: usize = 4;
 
 #[derive(Clone, Copy, Debug)]
 enum Field {
@@ -151,8 +105,24 @@ impl Trainer {
     /// trusted examples; plain training does without.
     ///
     /// # Errors
-    /// When sets, options and network do not fit together, or the device has no room.
+    /// When sets, options and network do not fit together, or a tensor does not fit the device:
+    /// then nothing has been allocated.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new(
+        context: &Context,
+        network: &Network,
+        train: ImageSet<'_>,
+        clean: Option<ImageSet<'_>>,
+        options: &TrainerOptions,
+    ) -> Result<Self, TrainError> {
+        pollster::block_on(Self::new_async(context, network, train, clean, options))
+    }
+
+    /// The same without blocking.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub async fn new_async(
         context: &Context,
         network: &Network,
         train: ImageSet<'_>,
@@ -170,88 +140,101 @@ impl Trainer {
         };
         let train_shape = train.device_shape(context);
         let clean_shape = clean.map_or(train_shape, |clean| clean.device_shape(context));
-        let training_options = TrainingOptions {
-            batch: options.batch,
-            clean_batch: options.clean_batch,
-            weighting: options.weighting.clone(),
-            nesterov: options.nesterov,
-            tuning: Tuning::of(context),
-            input: Input::Datasets { train: train_shape, clean: clean_shape, gather },
-        };
+        let input = Input::Datasets { train: train_shape, clean: clean_shape, gather };
         let facts = Facts {
             labels: train.labels,
             images: train.images,
             classes: network.classes(),
             seed: options.seed,
         };
-        let plan = plan::training_on(network, &training_options, &facts)?;
-        let mut tensors = state_tensors(context, network, options)?;
-        train.upload(context, "train", &mut tensors)?;
-        if let Some(clean) = clean {
-            clean.upload(context, "clean", &mut tensors)?;
+        let plan = plan_of(context, network, options, input, &facts)?;
+        let train_len = plan.pass_len.unwrap_or(train.len());
+        let mut tensors = DeviceTensors::new();
+        train.upload(context, "train", &mut tensors).await?;
+        if let Some(clean) = clean
+            && options.weighting.uses_clean_set()
+        {
+            clean.upload(context, "clean", &mut tensors).await?;
         }
-        for state in &plan.state {
-            let label = format!("weighting/{}", state.name);
-            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM;
-            let buffer = context.upload(&label, bytemuck::cast_slice(&state.initial), usage)?;
-            tensors.insert(label, buffer);
-        }
-        let executable = Executable::new(context, plan.recording.clone(), &tensors)?;
-        let fields = report_fields(&plan);
+        let iteration = Iteration::from_plan(context, network, options, plan, tensors).await?;
+        let clean_len = clean.map_or(0, |clean| clean.len());
+        Self::around(iteration, BatchSource::Sets { train_len, clean_len })
+    }
+
+    /// A trainer for batches from the host: see [`Trainer::step_on`]. Of the options, those about
+    /// augmentation do not apply; weighting methods that need a training set are refused as by
+    /// [`Iteration::new`].
+    ///
+    /// # Errors
+    /// As [`Iteration::new`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn for_batches(
+        context: &Context,
+        network: &Network,
+        options: &TrainerOptions,
+    ) -> Result<Self, TrainError> {
+        pollster::block_on(Self::for_batches_async(context, network, options))
+    }
+
+    /// The same without blocking.
+    ///
+    /// # Errors
+    /// As [`Trainer::for_batches`].
+    pub async fn for_batches_async(
+        context: &Context,
+        network: &Network,
+        options: &TrainerOptions,
+    ) -> Result<Self, TrainError> {
+        let iteration = Iteration::new_async(context, network, options).await?;
+        let image = network.input().len();
+        let train = HostBatch::new(context, "train", options.batch, image).await?;
+        let m = if options.weighting.uses_clean_set() { options.clean_batch } else { 0 };
+        let clean = HostBatch::new(context, "clean", m, image).await?;
+        Self::around(iteration, BatchSource::Batches { train, clean })
+    }
+
+    fn around(iteration: Iteration, source: BatchSource) -> Result<Self, TrainError> {
+        let plan = iteration.plan();
+        let fields = report_fields(plan);
         let sources = fields.iter().map(|(_, id)| {
             let bytes = plan.recording.tensor(*id).bytes();
-            Ok((required(&executable, *id)?.clone(), bytes))
+            Ok((required(iteration.executable(), *id)?.clone(), bytes))
         });
-        let readback = Readback::new(context, sources.collect::<Result<_, GpuError>>()?, RING);
-        let train_len = plan.pass_len.unwrap_or(train.len());
+        let sources = sources.collect::<Result<_, GpuError>>()?;
+        let readback = Readback::new(iteration.model().context(), sources, RING);
         let len_of = |(field, id): &(Field, TensorId)| (*field, plan.recording.tensor(*id).len);
         let report_fields = fields.iter().map(len_of).collect();
-        Ok(Self {
-            context: context.clone(),
-            network: network.clone(),
-            options: options.clone(),
-            plan,
-            tensors,
-            executable,
-            readback,
-            report_fields,
-            steps: 0,
-            reported: 0,
-            train_len,
-            clean_len: clean.map_or(0, |clean| clean.len()),
-            train_cursor: Cursor::default(),
-            clean_cursor: Cursor::default(),
-        })
+        Ok(Self { iteration, readback, report_fields, reported: VecDeque::new(), source })
     }
 
     /// The iteration as plain data.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        self.iteration.plan()
     }
 
     /// The network.
     pub fn network(&self) -> &Network {
-        &self.network
+        self.model().network()
+    }
+
+    /// The network with its parameters: evaluation, files, the parameters' buffer.
+    pub fn model(&self) -> &Model {
+        self.iteration.model()
+    }
+
+    /// The network with its parameters, to load others.
+    pub fn model_mut(&mut self) -> &mut Model {
+        self.iteration.model_mut()
     }
 
     /// The options that the trainer was made with.
     pub fn options(&self) -> &TrainerOptions {
-        &self.options
+        self.iteration.options()
     }
 
     /// Steps taken so far.
     pub fn steps(&self) -> u64 {
-        self.steps
-    }
-
-    pub(super) fn set_steps(&mut self, steps: u64) {
-        self.train_cursor = Cursor::default();
-        self.clean_cursor = Cursor::default();
-        for _ in 0..steps {
-            self.advance_cursors();
-        }
-        self.steps = steps;
-        self.reported = steps;
+        self.model().steps()
     }
 
     /// Seconds that each dispatch of a step takes; `None` where the device has no timestamps. Runs
@@ -260,70 +243,190 @@ impl Trainer {
     /// # Errors
     /// When the device is lost.
     pub fn profile(&self) -> Result<Option<Vec<f64>>, TrainError> {
-        Ok(crate::gpu::profile(&self.context, &self.executable)?)
+        Ok(crate::gpu::profile(self.model().context(), self.iteration.executable())?)
     }
 
     /// The iteration bound to the device: encodes without submitting. Each run of it takes the last
     /// step again.
     pub fn executable(&self) -> &Executable {
-        &self.executable
+        self.iteration.executable()
     }
 
     /// Device memory of the iteration's activations in bytes.
     pub fn activation_bytes(&self) -> u64 {
-        self.executable.allocated_bytes()
+        self.iteration.executable().allocated_bytes()
     }
 
-    /// Takes one step: one submission. When the reports of the last few steps are outstanding, it
-    /// waits for the oldest one and returns it, so that none is lost; see
-    /// [`Trainer::take_report`].
+    /// Device memory of everything that lasts in bytes: what the plan foretells
+    /// ([`Iteration::memory_bytes`]), the staging buffers of reports, and those for batches from the
+    /// host.
+    pub fn memory_bytes(&self) -> u64 {
+        let staging = RING as u64 * self.readback.bytes();
+        let batches = match &self.source {
+            BatchSource::Sets { .. } => 0,
+            BatchSource::Batches { train, clean } => train.bytes() + clean.bytes(),
+        };
+        self.iteration.memory_bytes() + staging + batches
+    }
+
+    /// Takes one step on the trainer's own data sets: one submission. When the reports of the last
+    /// few steps are outstanding, it waits for the oldest one and returns it, so that none is lost;
+    /// see [`Trainer::take_report`].
     ///
     /// # Errors
-    /// When the device is lost.
+    /// [`TrainError::Dataset`] when the trainer was made [for batches](Trainer::for_batches), and
+    /// when the device is lost.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn step(&mut self) -> Result<Option<StepReport>, TrainError> {
         let oldest = if self.readback.is_full() { self.take_report(true)? } else { None };
-        let step = Step {
-            number: self.steps as u32,
-            seed: self.options.seed,
-            learning_rate: self.options.schedule.rate(self.steps),
-            momentum: self.options.momentum,
-            weight_decay: self.options.weight_decay,
-            train_epoch: self.train_cursor.epoch,
-            train_position: self.train_cursor.position,
-            clean_epoch: self.clean_cursor.epoch,
-            clean_position: self.clean_cursor.position,
-            padding: [0; 3],
-        };
-        if let Some(buffer) = self.tensors.get("step") {
-            self.context.queue.write_buffer(buffer, 0, bytemuck::bytes_of(&step));
-        }
-        let mut encoder = self.context.device.create_command_encoder(&Default::default());
-        self.executable.encode(&mut encoder.begin_compute_pass(&Default::default()));
-        let pending = self.readback.encode(&mut encoder);
-        self.context.submit(encoder);
-        if let Some(pending) = pending {
-            self.readback.submitted(pending);
-        }
-        self.steps += 1;
-        self.advance_cursors();
+        self.submit_drawn()?;
         Ok(oldest)
     }
 
-    fn advance_cursors(&mut self) {
-        self.train_cursor.advance(self.options.batch, self.train_len);
-        self.clean_cursor.advance(self.options.clean_batch, self.clean_len);
+    /// The same without blocking.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub async fn step_async(&mut self) -> Result<Option<StepReport>, TrainError> {
+        let oldest = if self.readback.is_full() { self.take_report_async().await? } else { None };
+        self.submit_drawn()?;
+        Ok(oldest)
+    }
+
+    /// Takes one step on a training and a clean batch from the host, n and m examples; plain
+    /// training takes no clean one. Reports come as with [`Trainer::step`], without indices: the
+    /// caller knows them.
+    ///
+    /// # Errors
+    /// [`TrainError::Dataset`] for a batch of another size or with a label out of range, and when
+    /// the trainer has data sets of its own. No step has been taken then. When the device is lost.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn step_on(
+        &mut self,
+        train: ImageSet<'_>,
+        clean: Option<ImageSet<'_>>,
+    ) -> Result<Option<StepReport>, TrainError> {
+        self.check_batches(&train, clean.as_ref())?;
+        let oldest = if self.readback.is_full() { self.take_report(true)? } else { None };
+        self.submit_batches(&train, clean.as_ref())?;
+        Ok(oldest)
+    }
+
+    /// The same without blocking.
+    ///
+    /// # Errors
+    /// As [`Trainer::step_on`].
+    pub async fn step_on_async(
+        &mut self,
+        train: ImageSet<'_>,
+        clean: Option<ImageSet<'_>>,
+    ) -> Result<Option<StepReport>, TrainError> {
+        self.check_batches(&train, clean.as_ref())?;
+        let oldest = if self.readback.is_full() { self.take_report_async().await? } else { None };
+        self.submit_batches(&train, clean.as_ref())?;
+        Ok(oldest)
+    }
+
+    fn submit_drawn(&mut self) -> Result<(), TrainError> {
+        let BatchSource::Sets { train_len, clean_len } = self.source else {
+            let reason = "this trainer was made for batches: pass them to step_on".into();
+            return Err(TrainError::Dataset { which: "training", reason });
+        };
+        let options = self.iteration.options();
+        let mut step = self.model().next_step(options);
+        let steps = self.steps();
+        (step.train_epoch, step.train_position) = cursor(steps, options.batch, train_len);
+        (step.clean_epoch, step.clean_position) = cursor(steps, options.clean_batch, clean_len);
+        let mut encoder = self.encoder();
+        self.iteration.encode_drawn(&mut encoder, step);
+        self.submit(encoder);
+        Ok(())
+    }
+
+    fn check_batches(
+        &self,
+        train: &ImageSet<'_>,
+        clean: Option<&ImageSet<'_>>,
+    ) -> Result<(), TrainError> {
+        let options = self.iteration.options();
+        if matches!(self.source, BatchSource::Sets { .. }) {
+            let reason = "this trainer has data sets of its own: call step".into();
+            return Err(TrainError::Dataset { which: "training", reason });
+        }
+        check(self.network(), train, clean, options)?;
+        let sizes =
+            [("training", Some(train), options.batch), ("clean", clean, options.clean_batch)];
+        for (which, set, expected) in sizes {
+            if let Some(set) = set
+                && (set.len() != expected || set.shape != self.network().input())
+            {
+                let (n, shape) = (set.len(), set.shape);
+                let reason = format!(
+                    "{n} images of {shape}, expected {expected} of {}",
+                    self.network().input()
+                );
+                return Err(TrainError::Dataset { which, reason });
+            }
+        }
+        Ok(())
+    }
+
+    fn submit_batches(
+        &mut self,
+        train: &ImageSet<'_>,
+        clean: Option<&ImageSet<'_>>,
+    ) -> Result<(), TrainError> {
+        let mut encoder = self.encoder();
+        if let BatchSource::Batches { train: train_in, clean: clean_in } = &self.source {
+            let context = self.iteration.model().context().clone();
+            train_in.write(&context, train);
+            let clean = clean.map(|clean| {
+                clean_in.write(&context, clean);
+                clean_in.batch()
+            });
+            self.iteration.encode(&mut encoder, train_in.batch(), clean)?;
+        }
+        self.submit(encoder);
+        Ok(())
+    }
+
+    fn encoder(&self) -> wgpu::CommandEncoder {
+        self.model().context().device.create_command_encoder(&Default::default())
+    }
+
+    /// Submits the step that was just encoded.
+    fn submit(&mut self, mut encoder: wgpu::CommandEncoder) {
+        let pending = self.readback.encode(&mut encoder);
+        self.model().context().submit(encoder);
+        if let Some(pending) = pending {
+            self.readback.submitted(pending);
+            self.reported.push_back(self.steps() - 1);
+        }
     }
 
     /// The oldest step's report that was not taken yet; with `wait`, waits until the device got
     /// there. `None` when there is none (yet).
     ///
     /// # Errors
-    /// When the device is lost.
+    /// When the device is lost, and in a browser with `wait`.
     pub fn take_report(&mut self, wait: bool) -> Result<Option<StepReport>, TrainError> {
-        let Some(words) = self.readback.take(&self.context, wait)? else { return Ok(None) };
-        let mut report = StepReport { step: self.reported, ..StepReport::default() };
-        self.reported += 1;
-        let mut rest = words.as_slice();
+        let words = self.readback.take(self.iteration.model().context(), wait)?;
+        Ok(words.map(|words| self.report(&words)))
+    }
+
+    /// The oldest step's report that was not taken yet, awaited; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the device is lost.
+    pub async fn take_report_async(&mut self) -> Result<Option<StepReport>, TrainError> {
+        let words = self.readback.take_async(self.iteration.model().context()).await?;
+        Ok(words.map(|words| self.report(&words)))
+    }
+
+    fn report(&mut self, words: &[u32]) -> StepReport {
+        let step = self.reported.pop_front().unwrap_or_default();
+        let mut report = StepReport { step, ..StepReport::default() };
+        let mut rest = words;
         for &(field, len) in &self.report_fields {
             let (words, after) = rest.split_at(len);
             rest = after;
@@ -339,95 +442,93 @@ impl Trainer {
                 Field::CleanPredictions => report.clean_predictions = words.to_vec(),
             }
         }
-        Ok(Some(report))
+        report
     }
 
-    /// Prepares the scoring of a labelled set with the parameters as they are at each call of
-    /// [`Evaluation::run`].
-    ///
-    /// # Errors
-    /// When the set does not fit the network or the device.
-    pub fn evaluation(&self, set: ImageSet<'_>, batch: usize) -> Result<Evaluation, TrainError> {
-        set.check("evaluation", self.network.classes())?;
-        let gather = Gather {
-            height: set.shape.height,
-            width: set.shape.width,
-            channels: set.shape.channels,
-            crop_pad: 0,
-            flip: false,
-        };
-        let shape = set.device_shape(&self.context);
-        let (recording, outputs) =
-            plan::evaluation(&self.network, batch, shape, &gather, Tuning::of(&self.context))?;
-        let mut tensors = self.tensors.clone();
-        let step = uniform_buffer(&self.context)?;
-        tensors.insert("step", step.clone());
-        set.upload(&self.context, "evaluation", &mut tensors)?;
-        let executable = Executable::new(&self.context, recording, &tensors)?;
-        let results = [outputs.predictions, outputs.losses];
-        let source = |id: TensorId| Ok((required(&executable, id)?.clone(), 4 * batch as u64));
-        let sources = results.into_iter().map(source).collect::<Result<_, GpuError>>()?;
-        let readback = Readback::new(&self.context, sources, RING);
-        let context = self.context.clone();
-        Ok(Evaluation { context, executable, readback, step, batch, len: set.len() })
-    }
-
-    pub(crate) fn context(&self) -> &Context {
-        &self.context
-    }
-
-    /// Buffer of one of the flat vectors: `parameters`, `velocity` or `running`.
-    pub(crate) fn vector(&self, name: &str) -> Option<&wgpu::Buffer> {
-        self.tensors.get(name)
-    }
-}
-
-/// A labelled set on the device, ready to be scored again and again.
-#[derive(Debug)]
-pub struct Evaluation {
-    context: Context,
-    executable: Executable,
-    readback: Readback,
-    step: wgpu::Buffer,
-    batch: usize,
-    len: usize,
-}
-
-impl Evaluation {
-    /// Predicted class and loss of every example, in order.
+    /// A copy of what the network has learned so far: [`Model::snapshot`].
     ///
     /// # Errors
     /// When the device is lost.
-    pub fn run(&mut self) -> Result<(Vec<u32>, Vec<f32>), TrainError> {
-        let (mut predictions, mut losses) = (Vec::new(), Vec::new());
-        let mut take = |readback: &mut Readback, context: &Context| -> Result<(), TrainError> {
-            if let Some(words) = readback.take(context, true)? {
-                let (classes, bits) = words.split_at(words.len() / 2);
-                predictions.extend_from_slice(classes);
-                losses.extend(bits.iter().map(|bits| f32::from_bits(*bits)));
-            }
-            Ok(())
-        };
-        for first in (0..self.len).step_by(self.batch) {
-            if self.readback.is_full() {
-                take(&mut self.readback, &self.context)?;
-            }
-            let step = Step { train_position: first as u32, ..Step::default() };
-            self.context.queue.write_buffer(&self.step, 0, bytemuck::bytes_of(&step));
-            let mut encoder = self.context.device.create_command_encoder(&Default::default());
-            self.executable.encode(&mut encoder.begin_compute_pass(&Default::default()));
-            let pending = self.readback.encode(&mut encoder);
-            self.context.submit(encoder);
-            if let Some(pending) = pending {
-                self.readback.submitted(pending);
-            }
-        }
-        while self.readback.in_flight() > 0 {
-            take(&mut self.readback, &self.context)?;
-        }
-        predictions.truncate(self.len);
-        losses.truncate(self.len);
-        Ok((predictions, losses))
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn snapshot(&self) -> Result<Snapshot, TrainError> {
+        self.model().snapshot()
+    }
+
+    /// Goes on from a snapshot: [`Model::restore`].
+    ///
+    /// # Errors
+    /// When the snapshot is of another network or optimizer; nothing has changed then.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), TrainError> {
+        self.model_mut().restore(snapshot)
+    }
+
+    /// A state of the weighting method: [`Model::weighting_state`].
+    ///
+    /// # Errors
+    /// When the device is lost.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn weighting_state(&self, name: &str) -> Result<Option<Vec<f32>>, TrainError> {
+        self.model().weighting_state(name)
+    }
+
+    /// Prepares the scoring of a labelled set: [`Model::evaluation`].
+    ///
+    /// # Errors
+    /// When the set does not fit the network or the device.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn evaluation(
+        &self,
+        set: ImageSet<'_>,
+        batch: usize,
+    ) -> Result<super::Evaluation, TrainError> {
+        self.model().evaluation(set, batch)
+    }
+
+    /// Writes a checkpoint: [`Model::save`].
+    ///
+    /// # Errors
+    /// When the device is lost or the file cannot be written.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        self.model().save(path)
+    }
+
+    /// Goes on from a checkpoint: [`Model::load`].
+    ///
+    /// # Errors
+    /// When the file cannot be read or belongs to another network; nothing has changed then.
+    pub fn load(&mut self, path: &Path) -> Result<(), TrainError> {
+        self.model_mut().load(path)
+    }
+}
+
+impl HostBatch {
+    async fn new(
+        context: &Context,
+        name: &str,
+        n: usize,
+        image: usize,
+    ) -> Result<Self, TrainError> {
+        let usage = wgpu::BufferUsages::STORAGE;
+        let images = format!("{name} batch's images");
+        let labels = format!("{name} batch's labels");
+        Ok(Self {
+            images: context.allocate(&images, (n * image) as u64, usage).await?,
+            labels: context.allocate(&labels, 4 * n as u64, usage).await?,
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.images.size() + self.labels.size()
+    }
+
+    fn write(&self, context: &Context, batch: &ImageSet<'_>) {
+        context.write(&self.images, batch.images);
+        context.write(&self.labels, bytemuck::cast_slice(batch.labels));
+    }
+
+    fn batch(&self) -> Batch<'_> {
+        Batch { images: Images::Bytes(self.images.slice(..)), labels: self.labels.slice(..) }
     }
 }
 
@@ -452,56 +553,7 @@ fn check(
             return Err(TrainError::Dataset { which: "clean", reason });
         }
     }
-    let channels = train.shape.channels;
-    let positive = options.deviation.iter().all(|d| *d > 0.0);
-    if options.mean.len() != channels || options.deviation.len() != channels || !positive {
-        return Err(TrainError::Option {
-            option: "mean and deviation",
-            value: format!("{:?} and {:?}", options.mean, options.deviation),
-            allowed: "one number a channel, deviations above 0",
-        });
-    }
-    Ok(())
-}
-
-fn required(executable: &Executable, id: TensorId) -> Result<&wgpu::Buffer, GpuError> {
-    let label = || executable.recording().tensor(id).label.clone();
-    executable.buffer(id).ok_or_else(|| GpuError::MissingTensor(label()))
-}
-
-fn uniform_buffer(context: &Context) -> Result<wgpu::Buffer, GpuError> {
-    let step = Step::default();
-    context.upload("step", bytemuck::bytes_of(&step), wgpu::BufferUsages::UNIFORM)
-}
-
-/// Everything external but the data sets.
-fn state_tensors(
-    context: &Context,
-    network: &Network,
-    options: &TrainerOptions,
-) -> Result<DeviceTensors, TrainError> {
-    let mut tensors = DeviceTensors::new();
-    tensors.insert("step", uniform_buffer(context)?);
-    let zeros = vec![0.0; network.parameters_len];
-    let normalisation = [options.mean.as_slice(), &options.deviation].concat();
-    let uniform = |n: usize| vec![1.0 / n.max(1) as f32; n.max(1)];
-    let vectors = [
-        ("parameters", network.initial_parameters(options.seed.into())),
-        ("velocity", zeros.clone()),
-        ("gradient", zeros.clone()),
-        ("clean_gradient", zeros),
-        ("decay_mask", network.decay_mask()),
-        ("running", network.initial_running()),
-        ("uniform/train", uniform(options.batch)),
-        ("uniform/clean", uniform(options.clean_batch)),
-        ("normalisation", normalisation),
-    ];
-    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM;
-    for (label, values) in vectors {
-        let content = bytemuck::cast_slice(&values);
-        tensors.insert(label, context.upload(label, content, usage)?);
-    }
-    Ok(tensors)
+    options.check(train.shape.channels)
 }
 
 /// What is read back after each step, in order.
@@ -519,4 +571,16 @@ fn report_fields(plan: &Plan) -> Vec<(Field, TensorId)> {
         fields.extend(clean.indices.map(|id| (Field::CleanIndices, id)));
     }
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cursor;
+
+    #[test]
+    fn a_pass_leaves_out_what_fills_no_batch() {
+        let expected = [(0, 0), (0, 3), (0, 6), (1, 0), (1, 3)];
+        assert_eq!([0, 1, 2, 3, 4].map(|steps| cursor(steps, 3, 11)), expected);
+        assert_eq!(cursor(5, 4, 4), (5, 0));
+    }
 }

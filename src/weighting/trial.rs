@@ -6,7 +6,7 @@ use super::twin::{Seen, Told, Twin};
 use super::{Setup, Weighting, by_name, cases, variants};
 use crate::gpu::ShaderChecks;
 use crate::nn::{Network, Shape, zoo};
-use crate::plan::Facts;
+use crate::plan::{Facts, Optimizer};
 use crate::reference::{rng, sample};
 use crate::train::{ImageSet, Schedule, StepReport, Trainer, TrainerOptions};
 
@@ -186,7 +186,7 @@ impl Trial {
             batch,
             clean_batch: clean.len(),
             schedule: Schedule::constant(rate),
-            momentum: 0.0,
+            optimizer: Optimizer::Sgd { momentum: 0.0, nesterov: false },
             weight_decay: 0.0,
             crop_pad: 0,
             flip: false,
@@ -210,8 +210,8 @@ impl Trial {
         for class in 0..classes {
             values[weight + class * classes + class] = scale as f32;
         }
-        let buffer = self.trainer.vector("parameters").unwrap();
-        self.trainer.context().queue.write_buffer(buffer, 0, bytemuck::cast_slice(&values));
+        let buffer = self.trainer.model().parameters().unwrap();
+        self.trainer.model().context().queue.write_buffer(buffer, 0, bytemuck::cast_slice(&values));
     }
 
     fn places(&self) -> (usize, usize) {
@@ -222,7 +222,7 @@ impl Trial {
     /// Weights `[features, classes]`, then biases.
     fn parameters(&self) -> Vec<f64> {
         let (weight, bias) = self.places();
-        let words = self.trainer.read_vector("parameters").unwrap();
+        let words = pollster::block_on(self.trainer.model().read_vector("parameters")).unwrap();
         let float = |word: &u32| f64::from(f32::from_bits(*word));
         let (classes, at) =
             (self.classes, |first: usize, len: usize| words[first..first + len].iter());

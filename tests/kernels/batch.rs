@@ -19,7 +19,13 @@ const STEP: Step = Step {
     train_position: 6,
     clean_epoch: 5,
     clean_position: 2,
-    padding: [0; 3],
+    train_images_first: 0,
+    train_labels_first: 0,
+    clean_images_first: 0,
+    clean_labels_first: 0,
+    first_correction: 0.0,
+    second_correction: 0.0,
+    padding: 0,
 };
 
 #[derive(Debug)]

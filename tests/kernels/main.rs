@@ -1,11 +1,13 @@
 //! Every kernel against its CPU twin, element by element, with and without naga's runtime checks.
 
+mod adamw;
 mod batch;
 mod conv;
 #[path = "../common/device.rs"]
 mod device;
 mod dual;
 mod elementwise;
+mod import;
 mod loss;
 mod matmul;
 mod norm;

@@ -34,7 +34,7 @@ pub struct Suspect<'a> {
     pub given: String,
     /// The class that it really is, where that is known.
     pub truth: Option<String>,
-    /// Mean weight in units of the uniform weight.
+    /// Mean weight in units of the uniform weight; for [`doubtful`] the score.
     pub weight: f32,
 }
 
@@ -78,24 +78,52 @@ pub fn suspects(
     };
     lowest.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
     lowest.truncate(MAX_SUSPECTS);
-    let sheet = Sheet::new(height, width, channels);
-    let rows = lowest.len().div_ceil(COLUMNS).max(1) as i32;
+    let shown = thousands(lowest.len() as u64);
+    let title = format!("The {shown} training examples with the lowest mean weight");
+    let key = "Under each: the label as given; what it really shows, if known; its weight ÷ uniform weight.";
+    draw_sheet(path, &lowest, &title, key, Sheet::new(height, width, channels))
+}
+
+/// Draws the first [`MAX_SUSPECTS`] examples in the order given, the most doubtful label first, as
+/// [`suspects`] does; under each stands its score from 0 to 1.
+///
+/// # Errors
+///
+/// As [`suspects`].
+pub fn doubtful(
+    path: &Path,
+    ranked: &[Suspect<'_>],
+    height: usize,
+    width: usize,
+    channels: usize,
+) -> Result<(), ReportError> {
+    check_shapes(ranked, height, width, channels)?;
+    let first: Vec<&Suspect<'_>> = ranked.iter().take(MAX_SUSPECTS).collect();
+    let shown = thousands(first.len() as u64);
+    let title = format!("The {shown} most doubtful labels");
+    let key = "Under each: the label as given; what it really shows, if known; how doubtful it is, from 0 to 1.";
+    draw_sheet(path, &first, &title, key, Sheet::new(height, width, channels))
+}
+
+fn draw_sheet(
+    path: &Path,
+    examples: &[&Suspect<'_>],
+    title: &str,
+    key: &str,
+    sheet: Sheet,
+) -> Result<(), ReportError> {
+    let rows = examples.len().div_ceil(COLUMNS).max(1) as i32;
     let picture = (
         2 * MARGIN + COLUMNS as i32 * sheet.cell_width,
         HEADING + KEY + rows * sheet.cell_height + MARGIN,
     );
     surface::save(path, (picture.0 as u32, picture.1 as u32), |root| {
-        let shown = thousands(lowest.len() as u64);
-        heading(
-            root,
-            &format!("The {shown} training examples with the lowest mean weight"),
-            "Under each: the label as given; what it really shows, if known; its weight ÷ uniform weight.",
-        )?;
-        if lowest.is_empty() {
+        heading(root, title, key)?;
+        if examples.is_empty() {
             return nothing(root, "no examples");
         }
-        draw_key(root, &lowest)?;
-        for (i, suspect) in lowest.iter().enumerate() {
+        draw_key(root, examples)?;
+        for (i, suspect) in examples.iter().enumerate() {
             let x = MARGIN + (i % COLUMNS) as i32 * sheet.cell_width;
             let y = HEADING + KEY + (i / COLUMNS) as i32 * sheet.cell_height;
             sheet.draw(root, suspect, px(x), px(y))?;

@@ -1,0 +1,161 @@
+//! A network's tensors under PyTorch's names and in its layouts.
+
+use super::{LayerKind, Network, Parameter, ParameterId, Shape};
+
+/// Which of the flat vectors a tensor lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Vector {
+    Parameters,
+    Running,
+}
+
+/// A tensor of a PyTorch state dict.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StateTensor {
+    /// `<layer>.weight`, `<layer>.bias`, `<layer>.running_mean`, `<layer>.running_var`.
+    pub name: String,
+    /// Shape in PyTorch's order.
+    pub shape: Vec<usize>,
+    pub vector: Vector,
+    /// First element in the flat vector; `None` for the scales that a normalisation without a
+    /// learned scale does not store: all 1.
+    pub offset: Option<usize>,
+    /// `[height, width, in, out]` of weights, which PyTorch stores as `[out, in, height, width]`.
+    kernel: Option<[usize; 4]>,
+}
+
+impl StateTensor {
+    fn vector_of(name: String, vector: Vector, offset: Option<usize>, len: usize) -> Self {
+        Self { name, shape: vec![len], vector, offset, kernel: None }
+    }
+
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// From this crate's order of elements to PyTorch's.
+    pub fn to_pytorch(&self, ours: &[u32]) -> Vec<u32> {
+        (0..ours.len()).map(|index| ours[self.our_index(index)]).collect()
+    }
+
+    /// From PyTorch's order of elements to this crate's.
+    pub fn to_ours(&self, theirs: &[u32]) -> Vec<u32> {
+        let mut ours = vec![0; theirs.len()];
+        for (index, &value) in theirs.iter().enumerate() {
+            ours[self.our_index(index)] = value;
+        }
+        ours
+    }
+
+    /// Where PyTorch's element `index` lies in this crate's tensor.
+    fn our_index(&self, index: usize) -> usize {
+        let Some([height, width, inputs, outputs]) = self.kernel else { return index };
+        let (row, column) = (index / width % height, index % width);
+        let input = index / (width * height) % inputs;
+        let output = index / (width * height * inputs);
+        ((row * width + column) * inputs + input) * outputs + output
+    }
+}
+
+impl Network {
+    /// The tensors of this network's PyTorch twin, in the order of the layers.
+    ///
+    /// Convolutions are `[out, in, kernel_h, kernel_w]`; linear layers `[out, in]`, where inputs that
+    /// were flattened from an image are in PyTorch's order, channels first.
+    pub(crate) fn state_dict(&self) -> Vec<StateTensor> {
+        let mut tensors = Vec::new();
+        for layer in &self.layers {
+            let name = |part: &str| format!("{}.{part}", layer.name);
+            let vector = |part: &str, id: ParameterId| {
+                let Parameter { offset, len, .. } = *self.parameter(id);
+                StateTensor::vector_of(name(part), Vector::Parameters, Some(offset), len)
+            };
+            match &layer.kind {
+                LayerKind::Conv { weight, bias, .. } => {
+                    let input = self.layers[layer.inputs[0].0].shape;
+                    tensors.push(weights(name("weight"), self.parameter(*weight), input));
+                    tensors.extend(bias.map(|bias| vector("bias", bias)));
+                }
+                LayerKind::Norm { scale, shift, running, .. } => {
+                    let channels = layer.shape.channels;
+                    let constant =
+                        StateTensor::vector_of(name("weight"), Vector::Parameters, None, channels);
+                    tensors.push(scale.map_or(constant, |scale| vector("weight", scale)));
+                    tensors.push(vector("bias", *shift));
+                    if let Some(running) = running.map(|index| &self.running[index]) {
+                        let parts = [("running_mean", 0), ("running_var", channels)];
+                        tensors.extend(parts.map(|(part, first)| {
+                            let offset = Some(running.offset + first);
+                            StateTensor::vector_of(name(part), Vector::Running, offset, channels)
+                        }));
+                    }
+                }
+                _ => {}
+            }
+        }
+        tensors
+    }
+}
+
+fn weights(name: String, parameter: &Parameter, input: Shape) -> StateTensor {
+    let (shape, kernel) = match parameter.shape[..] {
+        [height, width, inputs, outputs] => {
+            (vec![outputs, inputs, height, width], [height, width, inputs, outputs])
+        }
+        _ => {
+            let outputs = parameter.len / input.len();
+            let kernel = [input.height, input.width, input.channels, outputs];
+            (vec![outputs, input.len()], kernel)
+        }
+    };
+    let (vector, offset) = (Vector::Parameters, Some(parameter.offset));
+    StateTensor { name, shape, vector, offset, kernel: Some(kernel) }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::nn::{Network, Normalisation, Padding, Shape};
+
+    fn network() -> Network {
+        let mut b = Network::builder("small", Shape::new(4, 6, 2));
+        let mut x = b.input();
+        x = b.conv("conv", x, 3, 3, 2, Padding::Same, true);
+        x = b.norm("norm", x, Normalisation { scale: false, ..Normalisation::batch() });
+        b.linear("fc", x, 5);
+        b.build().unwrap()
+    }
+
+    #[test]
+    fn names_and_shapes_are_pytorchs() {
+        let tensors = network().state_dict();
+        let found: Vec<(&str, &[usize])> =
+            tensors.iter().map(|t| (t.name.as_str(), t.shape.as_slice())).collect();
+        let expected: [(&str, &[usize]); 8] = [
+            ("conv.weight", &[3, 2, 3, 3]),
+            ("conv.bias", &[3]),
+            ("norm.weight", &[3]),
+            ("norm.bias", &[3]),
+            ("norm.running_mean", &[3]),
+            ("norm.running_var", &[3]),
+            ("fc.weight", &[5, 18]),
+            ("fc.bias", &[5]),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(tensors[2].offset, None, "the scale is constant");
+    }
+
+    #[test]
+    fn weights_are_transposed_there_and_back() {
+        let tensors = network().state_dict();
+        let ours: Vec<u32> = (0..54).collect();
+        let theirs = tensors[0].to_pytorch(&ours);
+        // Output 1, input 1, row 2, column 0.
+        assert_eq!(theirs[((2 + 1) * 3 + 2) * 3], ((2 * 3) * 2 + 1) * 3 + 1);
+        assert_eq!(tensors[0].to_ours(&theirs), ours);
+        // A flattened 2×3×3 image: feature (channel 2, row 1, column 0) of output 4.
+        let ours: Vec<u32> = (0..90).collect();
+        let theirs = tensors[6].to_pytorch(&ours);
+        assert_eq!(theirs[4 * 18 + (2 * 2 + 1) * 3], ((3) * 3 + 2) * 5 + 4);
+        assert_eq!(tensors[6].to_ours(&theirs), ours);
+    }
+}

@@ -1,0 +1,44 @@
+use super::sgd::State;
+use super::{GRID, STEP, per_element};
+use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
+
+/// `shaders/adamw.wgsl`
+pub static SHADER: Shader =
+    Shader { name: "adamw", parts: &[GRID, STEP, include_str!("../../shaders/adamw.wgsl")] };
+
+/// What stays the same over a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// β₁, share of the old first moment.
+    pub beta1: f32,
+    /// β₂, share of the old second moment.
+    pub beta2: f32,
+    /// ε, added to the root of the second moment.
+    pub epsilon: f32,
+}
+
+/// m ← β₁·m + (1 − β₁)·g; v ← β₂·v + (1 − β₂)·g²; θ ← θ − η·λ·θ − η·m̂ / (√v̂ + ε), with the bias
+/// corrections, η and λ from the step's uniform. `state.velocity` holds the first moment m.
+pub fn update(
+    rec: &mut Recorder,
+    step: TensorId,
+    state: State,
+    second_moment: TensorId,
+    gradient: TensorId,
+    options: Options,
+) {
+    let len = rec.len(state.parameters);
+    let kernel = Kernel::new(&SHADER, "update")
+        .constant("BETA_1", options.beta1)
+        .constant("BETA_2", options.beta2)
+        .constant("EPSILON", options.epsilon);
+    let bindings = vec![
+        rec.whole(step, Access::Uniform),
+        rec.whole(state.parameters, Access::ReadWrite),
+        rec.whole(state.velocity, Access::ReadWrite),
+        rec.whole(second_moment, Access::ReadWrite),
+        rec.read(gradient),
+        rec.read(state.decay_mask),
+    ];
+    rec.dispatch(kernel, bindings, per_element(len), 16 * len as u64);
+}

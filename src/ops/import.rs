@@ -1,0 +1,49 @@
+use super::{GRID, STEP, per_element};
+use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
+
+/// `shaders/import.wgsl`
+pub static SHADER: Shader =
+    Shader { name: "import", parts: &[GRID, STEP, include_str!("../../shaders/import.wgsl")] };
+
+/// Which of the step's offsets says where the data begins in its binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `train_images_first`
+    TrainImages = 0,
+    /// `train_labels_first`
+    TrainLabels = 1,
+    /// `clean_images_first`
+    CleanImages = 2,
+    /// `clean_labels_first`
+    CleanLabels = 3,
+}
+
+fn kernel(entry: &'static str, len: usize, source: Source) -> Kernel {
+    Kernel::new(&SHADER, entry).size("LEN", len).constant("SOURCE", source as u32)
+}
+
+/// Copies words from the caller's `data` into all of `out`: labels `[n]`, or images
+/// `[n, h, w, c]` that are normalised already.
+pub fn words(rec: &mut Recorder, step: TensorId, source: Source, data: TensorId, out: TensorId) {
+    let len = rec.len(out);
+    let bindings = vec![rec.whole(step, Access::Uniform), rec.read(data), rec.write(out)];
+    rec.dispatch(kernel("words", len, source), bindings, per_element(len), 0);
+}
+
+/// Normalises 8-bit images `[n, h, w, c]` of the caller's `data` into all of `out`.
+/// `normalisation` holds the mean of each channel, then the standard deviations, of pixels in
+/// \[0, 1\].
+pub fn pixels(
+    rec: &mut Recorder,
+    step: TensorId,
+    source: Source,
+    data: TensorId,
+    normalisation: TensorId,
+    out: TensorId,
+) {
+    let len = rec.len(out);
+    let kernel = kernel("pixels", len, source).size("CHANNELS", rec.len(normalisation) / 2);
+    let uniform = rec.whole(step, Access::Uniform);
+    let bindings = vec![uniform, rec.read(data), rec.read(normalisation), rec.write(out)];
+    rec.dispatch(kernel, bindings, per_element(len), 3 * len as u64);
+}

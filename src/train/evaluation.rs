@@ -1,0 +1,147 @@
+use super::iteration::required;
+use super::trainer::RING;
+use super::{ImageSet, Model, TrainError};
+use crate::gpu::{Context, Executable, GpuError, Readback, TensorId, Tuning};
+use crate::ops::Step;
+use crate::ops::batch::Gather;
+use crate::plan;
+
+/// A labelled set on the device, ready to be scored again and again.
+#[derive(Debug)]
+pub struct Evaluation {
+    context: Context,
+    executable: Executable,
+    readback: Readback,
+    step: wgpu::Buffer,
+    batch: usize,
+    classes: usize,
+    len: usize,
+}
+
+/// What a model makes of a set, in its order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// The class with the largest score, `[n]`.
+    pub predictions: Vec<u32>,
+    /// Cross-entropy loss against the label, `[n]`, in nats.
+    pub losses: Vec<f32>,
+    /// Class scores before the softmax (logits), `[n, classes]`.
+    pub scores: Vec<f32>,
+}
+
+impl Evaluation {
+    pub(super) async fn new(
+        model: &Model,
+        set: ImageSet<'_>,
+        batch: usize,
+    ) -> Result<Self, TrainError> {
+        let (context, network) = (&model.context, &model.network);
+        set.check("evaluation", network.classes())?;
+        let gather = Gather {
+            height: set.shape.height,
+            width: set.shape.width,
+            channels: set.shape.channels,
+            crop_pad: 0,
+            flip: false,
+        };
+        let shape = set.device_shape(context);
+        let tuning = Tuning::of(context);
+        let (recording, outputs) = plan::evaluation(network, batch, shape, &gather, tuning)?;
+        recording.check_limits(&context.device.limits())?;
+        let mut tensors = model.tensors.clone();
+        let usage = wgpu::BufferUsages::UNIFORM;
+        let step = context.allocate("step", size_of::<Step>() as u64, usage).await?;
+        tensors.insert("step", step.clone());
+        set.upload(context, "evaluation", &mut tensors).await?;
+        let executable = Executable::new_async(context, recording, &tensors).await?;
+        let source = |id: TensorId| {
+            let bytes = executable.recording().tensor(id).bytes();
+            Ok((required(&executable, id)?.clone(), bytes))
+        };
+        let results = [outputs.predictions, outputs.losses, outputs.scores];
+        let sources = results.into_iter().map(source).collect::<Result<_, GpuError>>()?;
+        let readback = Readback::new(context, sources, RING);
+        let (context, classes, len) = (context.clone(), network.classes(), set.len());
+        Ok(Self { context, executable, readback, step, batch, classes, len })
+    }
+
+    /// Predicted class and loss of every example, in order.
+    ///
+    /// # Errors
+    /// When the device is lost.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run(&mut self) -> Result<(Vec<u32>, Vec<f32>), TrainError> {
+        let scores = self.scores()?;
+        Ok((scores.predictions, scores.losses))
+    }
+
+    /// Predictions, losses and class scores of every example, in order.
+    ///
+    /// # Errors
+    /// When the device is lost.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn scores(&mut self) -> Result<Scores, TrainError> {
+        let mut scores = Scores::default();
+        for first in (0..self.len).step_by(self.batch) {
+            if self.readback.is_full() {
+                let words = self.readback.take(&self.context, true)?;
+                self.append(words, &mut scores);
+            }
+            self.submit(first);
+        }
+        while self.readback.in_flight() > 0 {
+            let words = self.readback.take(&self.context, true)?;
+            self.append(words, &mut scores);
+        }
+        Ok(self.cut(scores))
+    }
+
+    /// The same, awaited.
+    ///
+    /// # Errors
+    /// When the device is lost.
+    pub async fn scores_async(&mut self) -> Result<Scores, TrainError> {
+        let mut scores = Scores::default();
+        for first in (0..self.len).step_by(self.batch) {
+            if self.readback.is_full() {
+                let words = self.readback.take_async(&self.context).await?;
+                self.append(words, &mut scores);
+            }
+            self.submit(first);
+        }
+        while self.readback.in_flight() > 0 {
+            let words = self.readback.take_async(&self.context).await?;
+            self.append(words, &mut scores);
+        }
+        Ok(self.cut(scores))
+    }
+
+    fn submit(&mut self, first: usize) {
+        let step = Step { train_position: first as u32, ..Step::default() };
+        self.context.queue.write_buffer(&self.step, 0, bytemuck::bytes_of(&step));
+        let mut encoder = self.context.device.create_command_encoder(&Default::default());
+        self.executable.encode(&mut encoder.begin_compute_pass(&Default::default()));
+        let pending = self.readback.encode(&mut encoder);
+        self.context.submit(encoder);
+        if let Some(pending) = pending {
+            self.readback.submitted(pending);
+        }
+    }
+
+    fn append(&self, words: Option<Vec<u32>>, scores: &mut Scores) {
+        let Some(words) = words else { return };
+        let (predictions, rest) = words.split_at(self.batch);
+        let (losses, logits) = rest.split_at(self.batch);
+        scores.predictions.extend_from_slice(predictions);
+        scores.losses.extend(losses.iter().map(|bits| f32::from_bits(*bits)));
+        scores.scores.extend(logits.iter().map(|bits| f32::from_bits(*bits)));
+    }
+
+    /// Without the repetitions that fill the last batch.
+    fn cut(&self, mut scores: Scores) -> Scores {
+        scores.predictions.truncate(self.len);
+        scores.losses.truncate(self.len);
+        scores.scores.truncate(self.len * self.classes);
+        scores
+    }
+}

@@ -1,0 +1,440 @@
+use super::{Model, TrainError, TrainerOptions};
+use crate::gpu::{
+    Context, DeviceTensors, ElementType, Executable, GpuError, Recorder, TensorId, Tuning,
+};
+use crate::nn::Network;
+use crate::ops::Step;
+use crate::ops::import::{self, Source};
+use crate::plan::{self, Facts, Input, Plan, TrainingOptions};
+
+/// Images of a batch in a buffer of the application, `[n, height, width, channels]`.
+#[derive(Clone, Copy, Debug)]
+pub enum Images<'a> {
+    /// 8 bits each, from any byte on: normalised by the mean and deviation of the options.
+    Bytes(wgpu::BufferSlice<'a>),
+    /// f32 each, from a multiple of 4 bytes on: taken as they are.
+    Floats(wgpu::BufferSlice<'a>),
+}
+
+/// A labelled batch in buffers of the application. They need the usage `STORAGE` and nothing else:
+/// no content of theirs passes through the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// The images.
+    pub images: Images<'a>,
+    /// u32 each, `[n]`, from a multiple of 4 bytes on. The loss of a label that is not below the
+    /// number of classes is NaN and its weight 0.
+    pub labels: wgpu::BufferSlice<'a>,
+}
+
+/// Results of the last encoded iteration on the device, each from byte 0 of its buffer on. They
+/// have the usages `STORAGE`, `VERTEX` and `COPY_SRC`; the next iteration overwrites them.
+#[derive(Clone, Copy, Debug)]
+pub struct Outputs<'a> {
+    /// w, `[n]` f32.
+    pub weights: &'a wgpu::Buffer,
+    /// u, `[n]` f32, of methods that compute it.
+    pub similarities: Option<&'a wgpu::Buffer>,
+    /// Losses before the step, `[n]` f32.
+    pub losses: &'a wgpu::Buffer,
+    /// Classes with the largest score before the step, `[n]` u32.
+    pub predictions: &'a wgpu::Buffer,
+    /// Losses of the clean batch, `[m]` f32, of methods that look at it.
+    pub clean_losses: Option<&'a wgpu::Buffer>,
+}
+
+/// A training iteration that is recorded into the application's own command encoder and reads
+/// batches from the application's own buffers: nothing is submitted, nothing is read back.
+///
+/// ```no_run
+/// # fn frame(
+/// #     context: &l2rw::gpu::Context, iteration: &mut l2rw::train::Iteration,
+/// #     images: &wgpu::Buffer, labels: &wgpu::Buffer,
+/// #     clean_images: &wgpu::Buffer, clean_labels: &wgpu::Buffer,
+/// # ) -> Result<(), l2rw::train::TrainError> {
+/// use l2rw::train::{Batch, Images};
+///
+/// let train = Batch { images: Images::Floats(images.slice(..)), labels: labels.slice(..) };
+/// let clean =
+///     Batch { images: Images::Floats(clean_images.slice(..)), labels: clean_labels.slice(..) };
+/// let mut encoder = context.device.create_command_encoder(&Default::default());
+/// // … the application's passes that fill the batches …
+/// iteration.encode(&mut encoder, train, Some(clean))?;
+/// // … its passes that use iteration.outputs().weights …
+/// context.queue.submit([encoder.finish()]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Iteration {
+    model: Model,
+    options: TrainerOptions,
+    plan: Plan,
+    executable: Executable,
+    results: Results,
+    imports: Vec<(Vec<Part>, Executable)>,
+}
+
+/// The buffers behind [`Outputs`].
+#[derive(Debug)]
+struct Results {
+    weights: wgpu::Buffer,
+    similarities: Option<wgpu::Buffer>,
+    losses: wgpu::Buffer,
+    predictions: wgpu::Buffer,
+    clean_losses: Option<wgpu::Buffer>,
+}
+
+impl Results {
+    fn new(executable: &Executable, plan: &Plan) -> Result<Self, GpuError> {
+        let buffer = |id: TensorId| required(executable, id).cloned();
+        Ok(Self {
+            weights: buffer(plan.weights)?,
+            similarities: plan.similarities.map(buffer).transpose()?,
+            losses: buffer(plan.train.losses)?,
+            predictions: buffer(plan.train.predictions)?,
+            clean_losses: plan.clean.map(|clean| buffer(clean.losses)).transpose()?,
+        })
+    }
+}
+
+/// Bindings to the application's buffers that are kept for the next time they are passed.
+const IMPORTS: usize = 8;
+
+/// Bytes that a binding's offset is a multiple of, on every device.
+const ALIGNMENT: u64 = 256;
+
+/// A part of the application's buffer that becomes one of the iteration's inputs.
+#[derive(Clone, Debug, PartialEq)]
+struct Part {
+    source: Source,
+    /// Whether it holds 8-bit values.
+    bytes: bool,
+    buffer: wgpu::Buffer,
+    /// First byte bound; what lies between it and the data is told by the step.
+    first: u64,
+    words: usize,
+}
+
+impl Iteration {
+    /// Allocates parameters, optimizer state and activations, and compiles the pipelines. Of the
+    /// options, those about augmentation do not apply: batches are taken as they come. Weighting
+    /// methods that count the training set beforehand, draw from it or tell its examples apart are
+    /// refused: they need [`Trainer::new`](super::Trainer::new).
+    ///
+    /// # Errors
+    /// When the options do not fit the network, the method needs data sets, or a tensor does not
+    /// fit the device.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn new(
+        context: &Context,
+        network: &Network,
+        options: &TrainerOptions,
+    ) -> Result<Self, TrainError> {
+        pollster::block_on(Self::new_async(context, network, options))
+    }
+
+    /// The same without blocking.
+    ///
+    /// # Errors
+    /// As [`Iteration::new`].
+    pub async fn new_async(
+        context: &Context,
+        network: &Network,
+        options: &TrainerOptions,
+    ) -> Result<Self, TrainError> {
+        options.check(network.input().channels)?;
+        let (classes, seed) = (network.classes(), options.seed);
+        let facts = Facts { classes, seed, ..Facts::default() };
+        let plan = plan_of(context, network, options, Input::Buffers, &facts)?;
+        // The plan takes normalised images: this belongs to their import.
+        let normalisation = [options.mean.as_slice(), &options.deviation].concat();
+        let (content, usage) = (bytemuck::cast_slice(&normalisation), wgpu::BufferUsages::STORAGE);
+        let mut given = DeviceTensors::new();
+        given.insert("normalisation", context.upload("normalisation", content, usage).await?);
+        let iteration = Self::from_plan(context, network, options, plan, given).await?;
+        iteration.prepare_imports().await?;
+        Ok(iteration)
+    }
+
+    /// `given` has the tensors that the model does not know of: data sets.
+    pub(super) async fn from_plan(
+        context: &Context,
+        network: &Network,
+        options: &TrainerOptions,
+        plan: Plan,
+        given: DeviceTensors,
+    ) -> Result<Self, TrainError> {
+        let model = Model::new(context, network, options, &plan, given).await?;
+        let recording = plan.recording.clone();
+        let executable = Executable::new_async(context, recording, &model.tensors).await?;
+        let results = Results::new(&executable, &plan)?;
+        Ok(Self { model, options: options.clone(), plan, executable, results, imports: Vec::new() })
+    }
+
+    /// The iteration as plain data.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The network with its parameters.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The network with its parameters, to load others.
+    pub fn model_mut(&mut self) -> &mut Model {
+        &mut self.model
+    }
+
+    pub(super) fn options(&self) -> &TrainerOptions {
+        &self.options
+    }
+
+    pub(super) fn executable(&self) -> &Executable {
+        &self.executable
+    }
+
+    /// Device memory in bytes, allocated once and for all: [`Plan::memory_bytes`] and the
+    /// normalisation of 8-bit images.
+    pub fn memory_bytes(&self) -> u64 {
+        let planned = self.plan.recording.find("normalisation").is_some();
+        let normalisation = self.model.tensors.get("normalisation").filter(|_| !planned);
+        self.plan.memory_bytes() + normalisation.map_or(0, wgpu::Buffer::size)
+    }
+
+    /// Where the results of the last encoded iteration will lie once it has run.
+    pub fn outputs(&self) -> Outputs<'_> {
+        let results = &self.results;
+        Outputs {
+            weights: &results.weights,
+            similarities: results.similarities.as_ref(),
+            losses: &results.losses,
+            predictions: &results.predictions,
+            clean_losses: results.clean_losses.as_ref(),
+        }
+    }
+
+    /// Records one iteration: weights from `clean`, and an optimizer step on the weighted `train`
+    /// batch. The caller submits. Several iterations may go into one encoder. Methods that look at
+    /// no clean set take no `clean` batch.
+    ///
+    /// # Errors
+    /// [`TrainError::Dataset`] where a batch is missing or too short, or an offset is not a
+    /// multiple of 4, [`TrainError::Gpu`] where a buffer lacks the usage `STORAGE`. Nothing has been
+    /// recorded then.
+    pub fn encode(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        train: Batch<'_>,
+        clean: Option<Batch<'_>>,
+    ) -> Result<(), TrainError> {
+        let mut step = self.model.next_step(&self.options);
+        let image = self.model.network.input().len() as u64;
+        let mut parts = Vec::new();
+        let n = self.options.batch as u64;
+        let sources = (Source::TrainImages, Source::TrainLabels);
+        let [images, labels] = batch_parts("training", train, sources, n, image, &mut parts)?;
+        (step.train_images_first, step.train_labels_first) = (images, labels);
+        match clean {
+            _ if !self.options.weighting.uses_clean_set() => {}
+            Some(clean) => {
+                let m = self.options.clean_batch as u64;
+                let sources = (Source::CleanImages, Source::CleanLabels);
+                let firsts = batch_parts("clean", clean, sources, m, image, &mut parts)?;
+                [step.clean_images_first, step.clean_labels_first] = firsts;
+            }
+            None => {
+                let reason = "weights are learned from it, and there is none".into();
+                return Err(TrainError::Dataset { which: "clean", reason });
+            }
+        }
+        let import = self.import(parts)?;
+        self.encode_step(encoder, step, Some(import));
+        Ok(())
+    }
+
+    /// Records an iteration whose batches are drawn from data sets on the device.
+    pub(super) fn encode_drawn(&mut self, encoder: &mut wgpu::CommandEncoder, step: Step) {
+        self.encode_step(encoder, step, None);
+    }
+
+    fn encode_step(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        step: Step,
+        import: Option<usize>,
+    ) {
+        use wgpu::util::DeviceExt;
+        if let Some(uniform) = self.model.tensors.get("step") {
+            // A copy in the encoder: a write to the queue would reach all iterations of it.
+            let content = bytemuck::bytes_of(&step);
+            let device = &self.model.context.device;
+            let staging = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                label: Some("l2rw step"),
+                contents: content,
+                usage: wgpu::BufferUsages::COPY_SRC,
+            });
+            encoder.copy_buffer_to_buffer(&staging, 0, uniform, 0, content.len() as u64);
+        }
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("l2rw iteration"),
+            timestamp_writes: None,
+        });
+        if let Some((_, import)) = import.and_then(|index| self.imports.get(index)) {
+            import.encode(&mut pass);
+        }
+        self.executable.encode(&mut pass);
+        drop(pass);
+        self.model.steps += 1;
+        self.model.moment_steps += 1;
+    }
+
+    /// The index of the bindings to these parts, made now if they are new.
+    fn import(&mut self, parts: Vec<Part>) -> Result<usize, TrainError> {
+        if let Some(index) = self.imports.iter().position(|(known, _)| *known == parts) {
+            return Ok(index);
+        }
+        let recording = self.import_recording(&parts)?;
+        let mut tensors = self.model.tensors.clone();
+        for part in &parts {
+            tensors.insert_slice(label_of(part.source), part.buffer.slice(part.first..));
+        }
+        let context = &self.model.context;
+        // Nothing to wait for: the pipelines are there, and nothing is allocated.
+        let executable =
+            pollster::block_on(Executable::new_async(context, recording.finish()?, &tensors))?;
+        if self.imports.len() == IMPORTS {
+            self.imports.remove(0);
+        }
+        self.imports.push((parts, executable));
+        Ok(self.imports.len() - 1)
+    }
+
+    fn import_recording(&self, parts: &[Part]) -> Result<Recorder, GpuError> {
+        let mut rec = Recorder::new();
+        rec.tune(Tuning::of(&self.model.context));
+        rec.stage("import");
+        let step = plan::step_tensor(&mut rec);
+        let channels = self.model.network.input().channels;
+        let normalisation = rec.external("normalisation", ElementType::F32, 2 * channels);
+        for part in parts {
+            let name = match part.source {
+                Source::TrainImages => "train/images",
+                Source::TrainLabels => "train/labels",
+                Source::CleanImages => "clean/images",
+                Source::CleanLabels => "clean/labels",
+            };
+            let missing = || GpuError::MissingTensor(name.to_owned());
+            let id = self.plan.recording.find(name).ok_or_else(missing)?;
+            let tensor = self.plan.recording.tensor(id);
+            let out = rec.external(name, tensor.element, tensor.len);
+            rec.label(name);
+            let data = rec.external(label_of(part.source), ElementType::U32, part.words);
+            match part.bytes {
+                true => import::pixels(&mut rec, step, part.source, data, normalisation, out),
+                false => import::words(&mut rec, step, part.source, data, out),
+            }
+        }
+        Ok(rec)
+    }
+
+    /// Compiles the pipelines of all imports, which [`Iteration::encode`] cannot await.
+    async fn prepare_imports(&self) -> Result<(), TrainError> {
+        let Some(any) = self.model.parameters() else { return Ok(()) };
+        let mut sources = vec![Source::TrainImages, Source::TrainLabels];
+        if self.options.weighting.uses_clean_set() {
+            sources.extend([Source::CleanImages, Source::CleanLabels]);
+        }
+        let part = |source, bytes| Part { source, bytes, buffer: any.clone(), first: 0, words: 1 };
+        let images = |s: &&Source| matches!(s, Source::TrainImages | Source::CleanImages);
+        let mut parts: Vec<Part> = sources.iter().map(|source| part(*source, false)).collect();
+        parts.extend(sources.iter().filter(images).map(|source| part(*source, true)));
+        let recording = self.import_recording(&parts)?.finish()?;
+        self.model.context.prepare(recording.dispatches.iter()).await?;
+        Ok(())
+    }
+}
+
+/// The step's uniform and every tensor from outside are the model's; the sources have these names.
+fn label_of(source: Source) -> &'static str {
+    match source {
+        Source::TrainImages => "the application's training images",
+        Source::TrainLabels => "the application's training labels",
+        Source::CleanImages => "the application's clean images",
+        Source::CleanLabels => "the application's clean labels",
+    }
+}
+
+/// Appends the parts of a batch of `n` examples; where its images and labels begin within them.
+fn batch_parts(
+    which: &'static str,
+    batch: Batch<'_>,
+    (images, labels): (Source, Source),
+    n: u64,
+    image: u64,
+    parts: &mut Vec<Part>,
+) -> Result<[u32; 2], TrainError> {
+    let (slice, bytes) = match batch.images {
+        Images::Bytes(slice) => (slice, true),
+        Images::Floats(slice) => (slice, false),
+    };
+    let width = if bytes { 1 } else { 4 };
+    let image_first = push_part(which, "images", images, slice, n * image * width, bytes, parts)?;
+    let label_first = push_part(which, "labels", labels, batch.labels, 4 * n, false, parts)?;
+    Ok([image_first, label_first])
+}
+
+fn push_part(
+    which: &'static str,
+    what: &str,
+    source: Source,
+    slice: wgpu::BufferSlice<'_>,
+    needed: u64,
+    bytes: bool,
+    parts: &mut Vec<Part>,
+) -> Result<u32, TrainError> {
+    let fail = |reason| Err(TrainError::Dataset { which, reason });
+    let offset = slice.offset();
+    if slice.size() < needed {
+        return fail(format!("its {what} take {needed} bytes, the slice has {}", slice.size()));
+    }
+    if !bytes && !offset.is_multiple_of(4) {
+        return fail(format!("the offset {offset} of its {what} is not a multiple of 4"));
+    }
+    let first = offset / ALIGNMENT * ALIGNMENT;
+    let words = (offset - first + needed).div_ceil(4) as usize;
+    let buffer = slice.buffer().clone();
+    parts.push(Part { source, bytes, buffer, first, words });
+    let begin = offset - first;
+    Ok((if bytes { begin } else { begin / 4 }) as u32)
+}
+
+pub(super) fn required(executable: &Executable, id: TensorId) -> Result<&wgpu::Buffer, GpuError> {
+    let label = || executable.recording().tensor(id).label.clone();
+    executable.buffer(id).ok_or_else(|| GpuError::MissingTensor(label()))
+}
+
+/// Plans an iteration and checks it against the device before anything is allocated.
+pub(super) fn plan_of(
+    context: &Context,
+    network: &Network,
+    options: &TrainerOptions,
+    input: Input,
+    facts: &Facts<'_>,
+) -> Result<Plan, TrainError> {
+    let plan = plan::training_on(
+        network,
+        &TrainingOptions {
+            batch: options.batch,
+            clean_batch: options.clean_batch,
+            weighting: options.weighting.clone(),
+            optimizer: options.optimizer,
+            tuning: Tuning::of(context),
+            input,
+        },
+        facts,
+    )?;
+    plan.recording.check_limits(&context.device.limits())?;
+    Ok(plan)
+}

@@ -1,0 +1,522 @@
+//! Reweighting inside other programs: the application's device, encoder, buffers and engine.
+
+#[path = "common/device.rs"]
+mod device;
+#[path = "common/values.rs"]
+mod values;
+
+use device::context;
+use l2rw::gpu::{
+    Context, DeviceTensors, Executable, GpuError, Lifetime, Recording, ShaderChecks, TensorId,
+    Tuning, read_back,
+};
+use l2rw::layers::{Layer, LayerBatch, LayerTensors, LayerWeights, LayersError};
+use l2rw::nn::{LayerKind, Network, Normalisation, Padding, Shape};
+use l2rw::ops::{NormKind, Step};
+use l2rw::plan::{Input, Optimizer, Similarity, TrainingOptions, training};
+use l2rw::train::{
+    Batch, Contents, ImageSet, Images, Iteration, StepReport, TrainError, Trainer, TrainerOptions,
+};
+use l2rw::weighting::{L2rw, Uniform};
+
+const N: usize = 6;
+const M: usize = 4;
+
+/// Convolution with bias, GroupNorm, strided convolution, linear layer.
+fn network() -> Network {
+    let mut b = Network::builder("embedded", Shape::new(7, 9, 3));
+    let mut x = b.input();
+    x = b.conv("conv1", x, 8, 3, 1, Padding::Same, true);
+    x = b.relu("relu1", x);
+    x = b.norm("norm", x, Normalisation::group(4));
+    x = b.conv("conv2", x, 6, 3, 2, Padding::Zeros(1), false);
+    x = b.relu("relu2", x);
+    b.linear("fc", x, 5);
+    b.build().unwrap()
+}
+
+fn options() -> TrainerOptions {
+    TrainerOptions { batch: N, clean_batch: M, ..TrainerOptions::plain(3) }
+}
+
+/// Images and labels of a batch of `n`.
+fn host_batch(tag: u32, n: usize) -> (Vec<u8>, Vec<u32>) {
+    let bytes = (0..n * network().input().len()).map(|i| {
+        let value = values::uniform(tag, i as u32);
+        ((value + 1.0) * 127.9) as u8
+    });
+    (bytes.collect(), (0..n as u32).map(|i| (i * i + tag) % 5).collect())
+}
+
+fn set<'a>((images, labels): &'a (Vec<u8>, Vec<u32>)) -> ImageSet<'a> {
+    ImageSet { images, labels, shape: network().input() }
+}
+
+/// A buffer that can be bound as storage and nothing else: no copy to or from the host, nor to any
+/// other buffer, is possible once it is filled.
+fn storage_only(context: &Context, content: &[u8]) -> wgpu::Buffer {
+    let buffer = context.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("the application's"),
+        size: content.len().next_multiple_of(4) as u64,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: true,
+    });
+    let padded: Vec<u8> = content.iter().copied().chain([0; 3]).collect();
+    let size = buffer.size() as usize;
+    buffer.get_mapped_range_mut(..).unwrap().slice(..).copy_from_slice(&padded[..size]);
+    buffer.unmap();
+    buffer
+}
+
+/// `content` behind `before` bytes that would be noticed.
+fn behind(before: usize, content: &[u8]) -> Vec<u8> {
+    [vec![0xEE; before], content.to_vec()].concat()
+}
+
+fn floats(context: &Context, buffer: &wgpu::Buffer, len: usize) -> Vec<f32> {
+    let words = read_back(context, buffer, 4 * len as u64).unwrap();
+    words.into_iter().map(f32::from_bits).collect()
+}
+
+fn drain(trainer: &mut Trainer, reports: &mut Vec<StepReport>) {
+    while let Some(report) = trainer.take_report(true).unwrap() {
+        reports.push(report);
+    }
+}
+
+/// Weights of each step and parameters after the last of a trainer on batches from the host.
+fn steps_of_a_trainer(steps: u32) -> (Vec<StepReport>, Vec<u8>) {
+    let context = context(ShaderChecks::Trusted);
+    let mut trainer = Trainer::for_batches(context, &network(), &options()).unwrap();
+    let mut reports = Vec::new();
+    for step in 0..steps {
+        let (train, clean) = (host_batch(2 * step, N), host_batch(2 * step + 1, M));
+        reports.extend(trainer.step_on(set(&train), Some(set(&clean))).unwrap());
+    }
+    drain(&mut trainer, &mut reports);
+    (reports, trainer.model().to_safetensors(Contents::Checkpoint).unwrap())
+}
+
+#[test]
+fn iterations_in_the_applications_encoder_equal_the_trainers_steps_from_any_offset() {
+    let context = context(ShaderChecks::Trusted);
+    let (reports, expected) = steps_of_a_trainer(3);
+    let mut iteration = Iteration::new(context, &network(), &options()).unwrap();
+    // Three iterations in one encoder, images of the first two as bytes, of the third as floats.
+    let mut encoder = context.device.create_command_encoder(&Default::default());
+    for step in 0..3u32 {
+        let bound = |tag, n, before: usize| {
+            let (images, labels) = host_batch(tag, n);
+            let normalised: Vec<f32> =
+                images.iter().map(|byte| (f32::from(*byte) / 255.0 - 0.5) / 0.5).collect();
+            let images = match step {
+                2 => behind(before / 4 * 4, bytemuck::cast_slice(&normalised)),
+                _ => behind(before, &images),
+            };
+            let labels = behind(4 * before, bytemuck::cast_slice(&labels));
+            (storage_only(context, &images), storage_only(context, &labels), before as u64)
+        };
+        let train = bound(2 * step, N, 1 + 300 * step as usize);
+        let clean = bound(2 * step + 1, M, 259 - step as usize);
+        let (train, clean) = (batch(&train, step == 2), batch(&clean, step == 2));
+        iteration.encode(&mut encoder, train, Some(clean)).unwrap();
+    }
+    let before = context.submissions();
+    context.queue.submit([encoder.finish()]);
+    assert_eq!(context.submissions(), before, "the iteration submits nothing itself");
+    let outputs = iteration.outputs();
+    let last = reports.last().unwrap();
+    assert_eq!(floats(context, outputs.weights, N), last.weights);
+    assert_eq!(floats(context, outputs.similarities.unwrap(), N), last.similarities);
+    assert_eq!(floats(context, outputs.losses, N), last.losses);
+    assert_eq!(floats(context, outputs.clean_losses.unwrap(), M), last.clean_losses);
+    assert!(last.weights.iter().any(|w| *w > 0.0));
+    assert!(iteration.model().to_safetensors(Contents::Checkpoint).unwrap() == expected);
+}
+
+type Bound = (wgpu::Buffer, wgpu::Buffer, u64);
+
+fn batch((images, labels, before): &Bound, as_floats: bool) -> Batch<'_> {
+    let images = match as_floats {
+        true => Images::Floats(images.slice(before / 4 * 4..)),
+        false => Images::Bytes(images.slice(before..)),
+    };
+    Batch { images, labels: labels.slice(4 * before..) }
+}
+
+#[test]
+fn batches_that_do_not_fit_are_refused_by_what_is_wrong_and_no_step_is_taken() {
+    let context = context(ShaderChecks::Trusted);
+    let mut iteration = Iteration::new(context, &network(), &options()).unwrap();
+    let image = network().input().len();
+    let images = storage_only(context, &vec![1; (N + 1) * image]);
+    let labels = storage_only(context, &[0; 64]);
+    let readable = context.device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: images.size(),
+        usage: wgpu::BufferUsages::COPY_SRC,
+        mapped_at_creation: false,
+    });
+    let good = Batch { images: Images::Bytes(images.slice(..)), labels: labels.slice(..) };
+    let mut refused = |train: Batch<'_>, clean: Option<Batch<'_>>| {
+        let mut encoder = context.device.create_command_encoder(&Default::default());
+        iteration.encode(&mut encoder, train, clean).unwrap_err().to_string()
+    };
+    let message = refused(good, None);
+    assert!(message.contains("clean"), "{message}");
+    let short = Images::Bytes(images.slice(image as u64 + 4..));
+    let message = refused(Batch { images: short, ..good }, Some(good));
+    assert!(
+        message.contains("training") && message.contains(&(N * image).to_string()),
+        "{message}"
+    );
+    let message = refused(good, Some(Batch { labels: labels.slice(2..), ..good }));
+    assert!(message.contains("clean") && message.contains("multiple of 4"), "{message}");
+    let message = refused(Batch { images: Images::Bytes(readable.slice(..)), ..good }, Some(good));
+    assert!(message.contains("training images") && message.contains("STORAGE"), "{message}");
+    assert_eq!(iteration.model().steps(), 0);
+}
+
+#[test]
+fn a_trainer_on_batches_refuses_those_of_another_size() {
+    let context = context(ShaderChecks::Trusted);
+    let mut trainer = Trainer::for_batches(context, &network(), &options()).unwrap();
+    let (train, clean) = (host_batch(1, N), host_batch(2, M));
+    let message = trainer.step_on(set(&clean), Some(set(&clean))).unwrap_err().to_string();
+    assert!(message.contains("expected 6"), "{message}");
+    let message = trainer.step_on(set(&train), None).unwrap_err().to_string();
+    assert!(message.contains("clean"), "{message}");
+    assert!(matches!(trainer.step(), Err(TrainError::Dataset { .. })));
+    assert_eq!(trainer.steps(), 0);
+}
+
+/// One iteration on fixed data whose tensors can all be read afterwards.
+struct Traced {
+    executable: Executable,
+    similarities: TensorId,
+    weights: TensorId,
+}
+
+impl Traced {
+    fn run(context: &Context, network: &Network) -> Self {
+        let plan = training(
+            network,
+            &TrainingOptions {
+                batch: N,
+                clean_batch: M,
+                weighting: L2rw { similarity: Some(Similarity::PerLayer), ..L2rw::default() }
+                    .into(),
+                optimizer: Optimizer::ADAMW,
+                tuning: Tuning::of(context),
+                input: Input::Buffers,
+            },
+        )
+        .unwrap();
+        let mut recording: Recording = plan.recording.clone();
+        for tensor in &mut recording.tensors {
+            if tensor.lifetime == Lifetime::Transient {
+                tensor.lifetime = Lifetime::Output;
+            }
+        }
+        let mut externals = DeviceTensors::new();
+        let external = |t: &&l2rw::gpu::Tensor| t.lifetime == Lifetime::External;
+        for (tag, tensor) in (7u32..).zip(recording.tensors.iter().filter(external)) {
+            let words: Vec<u32> = match tensor.label.as_str() {
+                "parameters" => {
+                    network.initial_parameters(3).into_iter().map(f32::to_bits).collect()
+                }
+                "uniform/clean" => vec![(1.0 / M as f32).to_bits(); M],
+                label if label.ends_with("labels") => {
+                    (0..tensor.len as u32).map(|i| (i + tag) % 5).collect()
+                }
+                label if label.ends_with("images") => {
+                    let values = values::values(tag, tensor.len);
+                    values.into_iter().map(|v| (v as f32).to_bits()).collect()
+                }
+                _ => vec![0; tensor.len],
+            };
+            let buffer = device::upload(context, &words, Lifetime::External);
+            externals.insert(tensor.label.clone(), buffer);
+        }
+        let step = [Step { first_correction: 0.1, second_correction: 0.001, ..Step::default() }];
+        let step = device::upload(context, bytemuck::cast_slice(&step), Lifetime::ExternalUniform);
+        externals.insert("step", step);
+        let executable = Executable::new(context, recording, &externals).unwrap();
+        let mut encoder = context.device.create_command_encoder(&Default::default());
+        executable.encode(&mut encoder.begin_compute_pass(&Default::default()));
+        context.queue.submit([encoder.finish()]);
+        Self { executable, similarities: plan.similarities.unwrap(), weights: plan.weights }
+    }
+
+    /// The buffer at a binding of the `nth` dispatch of a layer's kernel in a stage.
+    fn bound(
+        &self,
+        stage: &str,
+        layer: &str,
+        kernel: &str,
+        nth: usize,
+        binding: usize,
+    ) -> Option<wgpu::Buffer> {
+        let dispatches = self.executable.recording().dispatches.iter();
+        let mut found = dispatches
+            .filter(|d| d.stage == stage && d.label == layer && d.kernel.to_string() == kernel);
+        found.nth(nth).and_then(|d| self.executable.buffer(d.bindings[binding].tensor).cloned())
+    }
+
+    /// Input and output gradient of the training and the clean batch, from wherever the form of the
+    /// similarity that the plan chose binds them.
+    fn conv_batches(&self, layer: &str) -> [Owned; 2] {
+        let product = |nth, place| self.bound("similarity", layer, "matmul::nt", nth, place);
+        if let (Some(train), Some(clean)) = (product(1, 0), product(1, 1)) {
+            return [(product(0, 0), train), (product(0, 1), clean)];
+        }
+        let pixels = |place| self.bound("similarity", layer, "gram::pixel_dots", 0, place);
+        if let (Some(train), Some(clean)) = (pixels(1), pixels(3)) {
+            return [(pixels(0), train), (pixels(2), clean)];
+        }
+        let train = |place| self.bound("similarity", layer, "conv::similarity", 0, place);
+        let kernel = "conv_weight_gradient::split_sums";
+        let clean = |place| self.bound("clean", layer, kernel, 0, place);
+        [(train(0), train(2).unwrap()), (clean(0), clean(1).unwrap())]
+    }
+}
+
+/// Input and output gradient of a layer.
+type Owned = (Option<wgpu::Buffer>, wgpu::Buffer);
+
+fn layer_batch((input, gradient): &Owned) -> LayerBatch<'_> {
+    LayerBatch {
+        input: input.as_ref().map(|buffer| buffer.slice(..)),
+        output_gradient: gradient.slice(..),
+    }
+}
+
+#[test]
+fn weights_from_another_engines_layers_equal_those_of_the_whole_iteration() {
+    let context = context(ShaderChecks::Trusted);
+    let network = network();
+    let traced = Traced::run(context, &network);
+    let mut layers: Vec<(String, Layer, [Owned; 2])> = Vec::new();
+    for layer in &network.layers {
+        let name = layer.name.as_str();
+        match &layer.kind {
+            LayerKind::Conv { window, bias, .. } => {
+                let batches = traced.conv_batches(name);
+                if bias.is_some() {
+                    let (positions, channels) = (window.out_positions(), window.out_channels);
+                    let gradients = batches.clone().map(|(_, gradient)| (None, gradient));
+                    let kind = Layer::Bias { positions, channels };
+                    layers.push((format!("{name} bias"), kind, gradients));
+                }
+                layers.push((name.to_owned(), Layer::Conv(*window), batches));
+            }
+            LayerKind::Norm { options, .. } => {
+                let kind = Layer::Norm {
+                    kind: options.kind,
+                    positions: layer.shape.height * layer.shape.width,
+                    channels: layer.shape.channels,
+                    epsilon: options.epsilon,
+                    scale: options.scale,
+                };
+                let batch = |stage| {
+                    let at = |place| traced.bound(stage, name, "norm::backward_sums", 0, place);
+                    (at(0), at(3).unwrap())
+                };
+                layers.push((name.to_owned(), kind, ["backward", "clean"].map(batch)));
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(layers.len(), 6, "two convolutions, a linear layer, two biases, a norm");
+    let tensors: Vec<LayerTensors<'_>> = layers
+        .iter()
+        .map(|(name, layer, [train, clean])| LayerTensors {
+            name,
+            layer: *layer,
+            train: layer_batch(train),
+            clean: layer_batch(clean),
+        })
+        .collect();
+    let primitive = LayerWeights::new(context, N, M, &tensors).unwrap();
+    let mut encoder = context.device.create_command_encoder(&Default::default());
+    primitive.encode(&mut encoder.begin_compute_pass(&Default::default()));
+    context.queue.submit([encoder.finish()]);
+    let expected = |id| floats(context, traced.executable.buffer(id).unwrap(), N);
+    for (found, expected) in [
+        (floats(context, primitive.similarities(), N), expected(traced.similarities)),
+        (floats(context, primitive.weights(), N), expected(traced.weights)),
+    ] {
+        let largest = expected.iter().fold(0f32, |a, b| a.max(b.abs()));
+        assert!(largest > 1e-4, "{expected:?}");
+        for (f, e) in found.iter().zip(&expected) {
+            assert!((f - e).abs() <= 2e-6 * largest, "{found:?}, expected {expected:?}");
+        }
+    }
+}
+
+#[test]
+fn layers_that_do_not_fit_are_refused_by_name() {
+    let context = context(ShaderChecks::Trusted);
+    let buffer = storage_only(context, &[0; 1024]);
+    let batch = LayerBatch { input: Some(buffer.slice(..)), output_gradient: buffer.slice(..) };
+    let linear = Layer::Linear { inputs: 8, outputs: 3 };
+    let tensors = LayerTensors { name: "fc", layer: linear, train: batch, clean: batch };
+    let refused = |layers: &[LayerTensors<'_>], n| {
+        LayerWeights::new(context, n, 2, layers).unwrap_err().to_string()
+    };
+    assert!(LayerWeights::new(context, 4, 2, std::slice::from_ref(&tensors)).is_ok());
+    assert!(matches!(LayerWeights::new(context, 4, 2, &[]), Err(LayersError::Empty(_))));
+    let message = refused(std::slice::from_ref(&tensors), 40);
+    assert!(message.contains("'fc'") && message.contains("1280"), "{message}");
+    let message = refused(&[tensors.clone(), tensors.clone()], 4);
+    assert!(message.contains("two layers"), "{message}");
+    let inputless = LayerBatch { input: None, ..batch };
+    let message = refused(&[LayerTensors { train: inputless, ..tensors.clone() }], 4);
+    assert!(message.contains("'fc'") && message.contains("input"), "{message}");
+    let kind = NormKind::Group { groups: 3 };
+    let norm = Layer::Norm { kind, positions: 2, channels: 4, epsilon: 1e-5, scale: true };
+    let message = refused(&[LayerTensors { layer: norm, ..tensors.clone() }], 4);
+    assert!(message.contains('3') && message.contains('4'), "{message}");
+    let unaligned = LayerBatch { output_gradient: buffer.slice(4..), ..batch };
+    let message = refused(&[LayerTensors { train: unaligned, ..tensors }], 4);
+    assert!(
+        message.contains("fc/train/output gradient") && message.contains("multiple"),
+        "{message}"
+    );
+}
+
+#[test]
+fn trainers_share_a_device_from_threads_of_their_own() {
+    let expected = steps_of_a_trainer(4);
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..3).map(|_| scope.spawn(|| steps_of_a_trainer(4))).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    assert!(outcomes.iter().all(|outcome| *outcome == expected));
+}
+
+#[test]
+fn a_trainer_goes_on_in_another_thread() {
+    let context = context(ShaderChecks::Trusted);
+    let (train, clean) = (host_batch(1, N), host_batch(2, M));
+    let run = |moved: bool| {
+        let mut trainer = Trainer::for_batches(context, &network(), &options()).unwrap();
+        let step = |mut trainer: Trainer| {
+            trainer.step_on(set(&train), Some(set(&clean))).unwrap();
+            trainer
+        };
+        trainer = step(trainer);
+        trainer = match moved {
+            true => std::thread::scope(|scope| scope.spawn(|| step(trainer)).join().unwrap()),
+            false => step(trainer),
+        };
+        let mut reports = Vec::new();
+        drain(&mut trainer, &mut reports);
+        reports
+    };
+    assert_eq!(run(true), run(false));
+}
+
+#[test]
+fn nothing_blocks_in_the_async_forms_and_results_are_the_same() {
+    let (expected, bytes) = steps_of_a_trainer(6);
+    let context = context(ShaderChecks::Trusted);
+    let found = pollster::block_on(async {
+        let mut trainer =
+            Trainer::for_batches_async(context, &network(), &options()).await.unwrap();
+        let mut reports = Vec::new();
+        for step in 0..6 {
+            let (train, clean) = (host_batch(2 * step, N), host_batch(2 * step + 1, M));
+            reports.extend(trainer.step_on_async(set(&train), Some(set(&clean))).await.unwrap());
+        }
+        while let Some(report) = trainer.take_report_async().await.unwrap() {
+            reports.push(report);
+        }
+        let bytes = trainer.model().to_safetensors_async(Contents::Checkpoint).await.unwrap();
+        (reports, bytes)
+    });
+    assert_eq!(found.0, expected);
+    assert!(found.1 == bytes);
+}
+
+/// Bytes of all live buffers of a device of its own, by the allocator's account.
+fn allocated(context: &Context) -> u64 {
+    context.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    let report = context.device.generate_allocator_report().expect("Vulkan has an allocator");
+    report.total_allocated_bytes
+}
+
+#[test]
+fn the_memory_that_a_plan_foretells_is_what_is_allocated() {
+    // A device of its own: other tests allocate on the shared one at the same time.
+    let context = Context::new(None).unwrap();
+    let mut b = Network::builder("wide", Shape::new(16, 16, 3));
+    let mut x = b.input();
+    x = b.conv("conv", x, 32, 3, 1, Padding::Same, true);
+    x = b.relu("relu", x);
+    x = b.linear("fc1", x, 64);
+    b.linear("fc2", x, 10);
+    let network = b.build().unwrap();
+    let options = TrainerOptions { batch: 32, clean_batch: 16, ..TrainerOptions::plain(3) };
+    let images: Vec<u8> = vec![7; 64 * 16 * 16 * 3];
+    let labels: Vec<u32> = (0..64).map(|i| i % 10).collect();
+    let set = ImageSet { images: &images, labels: &labels, shape: network.input() };
+    let before = allocated(&context);
+    let mut trainer = Trainer::new(&context, &network, set, Some(set), &options).unwrap();
+    trainer.step().unwrap();
+    trainer.take_report(true).unwrap();
+    let (found, foretold) = (allocated(&context) - before, trainer.memory_bytes());
+    // What the allocator adds: buffers are rounded up, and the driver keeps a little of its own.
+    let buffers = trainer.plan().recording.tensors.len() as u64;
+    let slack = found.abs_diff(foretold);
+    assert!(slack <= 256 * buffers + 65_536, "{found} bytes allocated, {foretold} foretold");
+    assert!(slack * 50 < foretold, "{found} bytes allocated, {foretold} foretold");
+    assert!(trainer.memory_bytes() > trainer.plan().memory_bytes());
+}
+
+#[test]
+fn a_plan_beyond_the_limits_names_the_tensor_before_anything_is_allocated() {
+    let network = network();
+    let plan = training(
+        &network,
+        &TrainingOptions {
+            batch: 4000,
+            clean_batch: 1000,
+            weighting: Uniform.into(),
+            optimizer: Optimizer::ADAMW,
+            tuning: Tuning::default(),
+            input: Input::Buffers,
+        },
+    )
+    .unwrap();
+    let limits = |max_buffer_size, max_storage_buffer_binding_size| wgpu::Limits {
+        max_buffer_size,
+        max_storage_buffer_binding_size,
+        ..wgpu::Limits::default()
+    };
+    assert!(plan.recording.check_limits(&wgpu::Limits::default()).is_ok());
+    let conv1 = 4 * 4000 * 7 * 9 * 8;
+    let error = plan.recording.check_limits(&limits(1 << 28, conv1 - 1)).unwrap_err();
+    assert!(matches!(&error, GpuError::TensorTooLarge { tensor, bytes, .. }
+        if tensor.contains("conv1") && *bytes == conv1));
+    let message = plan.recording.check_limits(&limits(conv1 - 1, 1 << 27)).unwrap_err().to_string();
+    assert!(message.contains("conv1") && message.contains("max_buffer_size"), "{message}");
+}
+
+#[test]
+fn a_device_with_the_applications_features_and_limits_works() {
+    let shared = context(ShaderChecks::Trusted);
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
+    let mut descriptor = Context::device_descriptor(&adapter);
+    descriptor.required_features |= adapter.features() & wgpu::Features::FLOAT32_FILTERABLE;
+    descriptor.required_limits.max_bind_groups = 4;
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    let own = Context::from_device(device, queue, adapter.get_info(), ShaderChecks::Trusted);
+    assert_eq!(own.adapter.name, shared.adapter.name);
+    let mut trainer = Trainer::for_batches(&own, &network(), &options()).unwrap();
+    let (train, clean) = (host_batch(0, N), host_batch(1, M));
+    trainer.step_on(set(&train), Some(set(&clean))).unwrap();
+    let report = trainer.take_report(true).unwrap().unwrap();
+    assert_eq!(report, steps_of_a_trainer(1).0[0]);
+}

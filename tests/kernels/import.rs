@@ -1,0 +1,75 @@
+use l2rw::gpu::{ElementType, TensorId};
+use l2rw::ops::Step;
+use l2rw::ops::import::{self, Source};
+use l2rw::reference;
+
+use super::device::Bench;
+use super::table::{Tolerance, assert_table};
+
+#[derive(Debug)]
+struct Case {
+    len: usize,
+    channels: usize,
+    /// Where the data begins: bytes for pixels, words for words.
+    first: usize,
+    source: Source,
+}
+
+fn cases() -> Vec<Case> {
+    let case = |len, channels, first, source| Case { len, channels, first, source };
+    vec![
+        case(1, 1, 0, Source::TrainImages),
+        case(75, 3, 1, Source::TrainImages),
+        case(64, 1, 255, Source::CleanImages),
+        case(1_001, 7, 6, Source::TrainLabels),
+        case(130, 2, 131, Source::CleanLabels),
+    ]
+}
+
+fn words(count: usize) -> Vec<u32> {
+    (0..count as u32).map(|i| i.wrapping_mul(0x9E37_79B9) ^ (i << 7)).collect()
+}
+
+/// The step with `first` at one source and offsets that would be noticed at the others.
+fn step(bench: &mut Bench, case: &Case) -> TensorId {
+    let mut first = [9_000_001, 9_000_002, 9_000_003, 9_000_004];
+    first[case.source as usize] = case.first as u32;
+    let [train_images_first, train_labels_first, clean_images_first, clean_labels_first] = first;
+    let step = Step {
+        train_images_first,
+        train_labels_first,
+        clean_images_first,
+        clean_labels_first,
+        ..Step::default()
+    };
+    bench.uniform(bytemuck::cast_slice(&[step]))
+}
+
+#[test]
+fn words_are_copied_from_any_word_on() {
+    assert_table(&cases(), |case, bench, expected| {
+        let step = step(bench, case);
+        let data = words(case.first + case.len + 3);
+        let source = bench.integers(&data);
+        let out = bench.rec.transient_of("out", ElementType::U32, case.len);
+        import::words(&mut bench.rec, step, case.source, source, out);
+        expected.words("words", out, reference::import::words(&data, case.first, case.len));
+    });
+}
+
+#[test]
+fn pixels_are_normalised_from_any_byte_on() {
+    assert_table(&cases(), |case, bench, expected| {
+        let step = step(bench, case);
+        let data = words((case.first + case.len).div_ceil(4));
+        let source = bench.integers(&data);
+        let c = case.channels;
+        let normalisation: Vec<f64> =
+            (0..2 * c).map(|k| if k < c { 0.25 } else { 0.5 } + 0.125 * (k % c) as f64).collect();
+        let normalisation_in = bench.floats(&normalisation);
+        let out = bench.rec.transient("out", case.len);
+        import::pixels(&mut bench.rec, step, case.source, source, normalisation_in, out);
+        let twin = reference::import::pixels(&data, case.first, &normalisation, case.len);
+        expected.floats("pixels", out, twin, Tolerance::roundings(4, 8.0));
+    });
+}
