@@ -16,7 +16,6 @@ use crate::options::Options;
 /// What a run tells.
 pub struct Judged {
     pub ledger: WeightLedger,
-    pub losses: WeightLedger,
     /// Of the audited examples.
     pub beliefs: Beliefs,
     /// Of the trusted ones.
@@ -66,7 +65,6 @@ pub fn judge(options: &Options, audited: &Audited, context: &Context) -> Result<
     let mut clean_evaluation = trainer.evaluation(clean, 100)?;
     let classes = audited.set.classes();
     let mut ledger = WeightLedger::new(audited.set.len());
-    let mut losses = WeightLedger::new(audited.set.len());
     let mut beliefs = Beliefs::new(audited.set.len(), classes);
     let mut clean_beliefs = Beliefs::new(audited.clean.len(), classes);
     let mut bar = StepProgress::new("audit", steps);
@@ -74,7 +72,6 @@ pub fn judge(options: &Options, audited: &Audited, context: &Context) -> Result<
     for step in 1..=steps {
         if let Some(report) = trainer.step()? {
             ledger.record(&report.indices, &report.weights);
-            losses.record(&report.indices, &report.losses);
             bar.update(step, &view(&report, step, started));
         }
         let due =
@@ -86,7 +83,6 @@ pub fn judge(options: &Options, audited: &Audited, context: &Context) -> Result<
     }
     while let Some(report) = trainer.take_report(true)? {
         ledger.record(&report.indices, &report.weights);
-        losses.record(&report.indices, &report.losses);
     }
     bar.finish();
     let seconds = started.elapsed().as_secs_f64();
@@ -96,7 +92,7 @@ pub fn judge(options: &Options, audited: &Audited, context: &Context) -> Result<
     let route = if network.mixes_examples() { 5 } else { 4 };
     let evaluated = (audited.set.len() + audited.clean.len()) as u64;
     let passes = steps * (route * n + 3 * m) + SNAPSHOTS * evaluated;
-    Ok(Judged { ledger, losses, beliefs, clean_beliefs, model: network.name, seconds, passes })
+    Ok(Judged { ledger, beliefs, clean_beliefs, model: network.name, seconds, passes })
 }
 
 fn view(report: &l2rw::train::StepReport, step: u64, started: Instant) -> StepView {
