@@ -120,9 +120,7 @@ fn summary<'a>(
     weights: &[Option<f64>],
 ) -> Summary<'a> {
     let (set, clean) = (&audited.set, &audited.clean);
-    let trusted: Vec<Vec<f64>> =
-        (0..clean.len()).map(|index| judged.clean_beliefs.probabilities(index)).collect();
-    let rates = audit::noise_rates(&set.labels, probabilities, &clean.labels, &trusted);
+    let rates = audit::noise_rates(&set.labels, probabilities);
     let class = |(class, noise_rate): (usize, f64)| {
         let of_class: Vec<usize> =
             (0..set.len()).filter(|&i| set.labels[i] as usize == class).collect();
