@@ -50,8 +50,9 @@
 //! - [`gpu`]: devices, recordings, memory, read-back
 //! - [`data`] and [`report`] (default features): image sets, label noise; tables and plots
 //!
-//! The library keeps no global state and reads no environment variables. Calls that wait for the device
-//! have an `_async` form beside them, which is the only one on WebAssembly.
+//! The library keeps no global state and reads no environment variables (but to find the user's cache
+//! folder, where a program asks for it). Calls that wait for the device have an `_async` form beside
+//! them, which is the only one on WebAssembly.
 
 #[cfg(feature = "data")]
 pub mod data;
