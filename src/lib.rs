@@ -11,8 +11,7 @@
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     // 600 grey images of 4x4 pixels whose bright row tells the class; the first 20 labels are right,
 //!     // of the others every third is wrong.
-//!     let truth = |i: usize| i * 7 % 4;
-//!     let wrong = |i: usize| i >= 20 && i.is_multiple_of(3);
+//!     let (truth, wrong) = (|i: usize| i * 7 % 4, |i: usize| i >= 20 && i.is_multiple_of(3));
 //!     let pixel = |p: usize| p * p % 61 + 120 * usize::from(p / 4 % 4 == truth(p / 16));
 //!     let images: Vec<u8> = (0..600 * 16).map(|p| pixel(p) as u8).collect();
 //!     let labels: Vec<u32> = (0..600).map(|i| (truth(i) + wrong(i) as usize) as u32 % 4).collect();
@@ -52,8 +51,9 @@
 //! - [`gpu`]: devices, recordings, memory, read-back
 //! - [`data`] and [`report`] (default features): image sets, label noise; tables and plots
 //!
-//! The library keeps no global state and reads no environment variables. Calls that wait for the device
-//! have an `_async` form beside them, which is the only one on WebAssembly.
+//! The library keeps no global state and reads no environment variables (but to find the user's cache
+//! folder, where a program asks for it). Calls that wait for the device have an `_async` form beside
+//! them, which is the only one on WebAssembly.
 
 #[cfg(feature = "data")]
 pub mod data;

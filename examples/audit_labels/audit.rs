@@ -16,11 +16,8 @@ use crate::options::Options;
 /// What a run tells.
 pub struct Judged {
     pub ledger: WeightLedger,
-    pub losses: WeightLedger,
     /// Of the audited examples.
     pub beliefs: Beliefs,
-    /// Of the trusted ones.
-    pub clean_beliefs: Beliefs,
     pub model: String,
     /// Of training and evaluation.
     pub seconds: f64,
@@ -63,30 +60,24 @@ pub fn judge(options: &Options, audited: &Audited, context: &Context) -> Result<
     let (set, clean) = ((&audited.set).into(), (&audited.clean).into());
     let mut trainer = Trainer::new(context, &network, set, Some(clean), &trainer_options)?;
     let mut evaluation = trainer.evaluation(set, 200)?;
-    let mut clean_evaluation = trainer.evaluation(clean, 100)?;
     let classes = audited.set.classes();
     let mut ledger = WeightLedger::new(audited.set.len());
-    let mut losses = WeightLedger::new(audited.set.len());
     let mut beliefs = Beliefs::new(audited.set.len(), classes);
-    let mut clean_beliefs = Beliefs::new(audited.clean.len(), classes);
     let mut bar = StepProgress::new("audit", steps);
     let started = Instant::now();
     for step in 1..=steps {
         if let Some(report) = trainer.step()? {
             ledger.record(&report.indices, &report.weights);
-            losses.record(&report.indices, &report.losses);
             bar.update(step, &view(&report, step, started));
         }
         let due =
             |snapshot: u64| step == steps - (SNAPSHOTS - 1 - snapshot) * (steps / 2 / SNAPSHOTS);
         if (0..SNAPSHOTS).any(due) {
             beliefs.record(&evaluation.scores()?.scores);
-            clean_beliefs.record(&clean_evaluation.scores()?.scores);
         }
     }
     while let Some(report) = trainer.take_report(true)? {
         ledger.record(&report.indices, &report.weights);
-        losses.record(&report.indices, &report.losses);
     }
     bar.finish();
     let seconds = started.elapsed().as_secs_f64();
@@ -94,9 +85,8 @@ pub fn judge(options: &Options, audited: &Audited, context: &Context) -> Result<
     let (n, m) = (trainer_options.batch as u64, trainer_options.clean_batch as u64);
     // Either route needs 3m for G and 3n for the step; finding u takes 2n or n more.
     let route = if network.mixes_examples() { 5 } else { 4 };
-    let evaluated = (audited.set.len() + audited.clean.len()) as u64;
-    let passes = steps * (route * n + 3 * m) + SNAPSHOTS * evaluated;
-    Ok(Judged { ledger, losses, beliefs, clean_beliefs, model: network.name, seconds, passes })
+    let passes = steps * (route * n + 3 * m) + SNAPSHOTS * audited.set.len() as u64;
+    Ok(Judged { ledger, beliefs, model: network.name, seconds, passes })
 }
 
 fn view(report: &l2rw::train::StepReport, step: u64, started: Instant) -> StepView {

@@ -23,7 +23,6 @@ struct Row<'a> {
     probability_believed: f64,
     /// Mean weight in training, in units of the uniform weight.
     mean_weight: Option<f64>,
-    mean_loss: Option<f64>,
     /// Whether the label was made wrong, in trials.
     wrong: Option<bool>,
 }
@@ -85,7 +84,6 @@ pub fn write(options: &Options, audited: &Audited, judged: &Judged) -> Result<()
             probability_given: probabilities[index][given as usize],
             probability_believed: probabilities[index][believed as usize],
             mean_weight: weights[index],
-            mean_loss: judged.losses.mean(index).map(|l| l / 100.0),
             wrong: audited.wrong.as_ref().map(|wrong| wrong[index]),
         })?;
     }
@@ -122,9 +120,7 @@ fn summary<'a>(
     weights: &[Option<f64>],
 ) -> Summary<'a> {
     let (set, clean) = (&audited.set, &audited.clean);
-    let trusted: Vec<Vec<f64>> =
-        (0..clean.len()).map(|index| judged.clean_beliefs.probabilities(index)).collect();
-    let rates = audit::noise_rates(&set.labels, probabilities, &clean.labels, &trusted);
+    let rates = audit::noise_rates(&set.labels, probabilities);
     let class = |(class, noise_rate): (usize, f64)| {
         let of_class: Vec<usize> =
             (0..set.len()).filter(|&i| set.labels[i] as usize == class).collect();

@@ -264,6 +264,10 @@ impl Recording {
     /// [`GpuError::TensorTooLarge`] with the tensor's name, [`GpuError::DispatchTooLarge`] with the
     /// dispatch's.
     pub fn check_limits(&self, limits: &wgpu::Limits) -> Result<(), GpuError> {
+        // Bindings first: their limits are the lower ones.
+        for dispatch in &self.dispatches {
+            self.check_dispatch(dispatch, limits)?;
+        }
         for tensor in &self.tensors {
             let (bytes, limit) = (tensor.bytes(), limits.max_buffer_size);
             if bytes > limit {
@@ -271,7 +275,7 @@ impl Recording {
                 return Err(GpuError::TensorTooLarge { tensor, bytes, limit, limit_name });
             }
         }
-        self.dispatches.iter().try_for_each(|dispatch| self.check_dispatch(dispatch, limits))
+        Ok(())
     }
 
     fn check_dispatch(&self, dispatch: &Dispatch, limits: &wgpu::Limits) -> Result<(), GpuError> {

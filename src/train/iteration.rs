@@ -22,8 +22,9 @@ pub enum Images<'a> {
 pub struct Batch<'a> {
     /// The images.
     pub images: Images<'a>,
-    /// u32 each, `[n]`, from a multiple of 4 bytes on. The loss of a label that is not below the
-    /// number of classes is NaN and its weight 0.
+    /// u32 each, `[n]`, from a multiple of 4 bytes on, each below the number of classes: nobody
+    /// checks them. The loss of one that is not is NaN and its weight means nothing, but other
+    /// examples' gradients are not spoilt.
     pub labels: wgpu::BufferSlice<'a>,
 }
 
