@@ -13,11 +13,11 @@ use l2rw::gpu::{
 use l2rw::layers::{Layer, LayerBatch, LayerTensors, LayerWeights, LayersError};
 use l2rw::nn::{LayerKind, Network, Normalisation, Padding, Shape};
 use l2rw::ops::{NormKind, Step};
-use l2rw::plan::{Input, Optimizer, Similarity, TrainingOptions, training};
+use l2rw::plan::{Input, Optimizer, PlanError, Similarity, TrainingOptions, training};
 use l2rw::train::{
     Batch, Contents, ImageSet, Images, Iteration, StepReport, TrainError, Trainer, TrainerOptions,
 };
-use l2rw::weighting::{L2rw, Uniform};
+use l2rw::weighting::{L2rw, Mentor, Setup, Uniform, variants};
 
 const N: usize = 6;
 const M: usize = 4;
@@ -188,6 +188,105 @@ fn a_trainer_on_batches_refuses_those_of_another_size() {
     assert!(message.contains("clean"), "{message}");
     assert!(matches!(trainer.step(), Err(TrainError::Dataset { .. })));
     assert_eq!(trainer.steps(), 0);
+}
+
+/// One step of an iteration on batches in the application's buffers: the weights.
+fn weights_of_a_step(context: &Context, options: &TrainerOptions) -> Result<Vec<f32>, TrainError> {
+    let mut iteration = Iteration::new(context, &network(), options)?;
+    let bound = |tag, n| {
+        let (images, labels) = host_batch(tag, n);
+        (storage_only(context, &images), storage_only(context, bytemuck::cast_slice(&labels)), 0)
+    };
+    let (train, clean) = (bound(1, N), bound(2, M));
+    let clean = options.weighting.uses_clean_set().then(|| batch(&clean, false));
+    let mut encoder = context.device.create_command_encoder(&Default::default());
+    iteration.encode(&mut encoder, batch(&train, false), clean)?;
+    context.queue.submit([encoder.finish()]);
+    Ok(floats(context, iteration.outputs().weights, N))
+}
+
+#[test]
+fn methods_that_need_a_training_set_are_refused_for_supplied_batches_and_the_others_weigh_them() {
+    let context = context(ShaderChecks::Trusted);
+    let setup = Setup {
+        steps: 20,
+        label_correct: Some(vec![0.5; 5]),
+        confusion: Some(vec![1.0; 25]),
+        mentor: Some(Mentor::untrained(1)),
+        ..Setup::default()
+    };
+    let mut refused = Vec::new();
+    for variant in variants() {
+        let weighting = (variant.make)(&setup).unwrap();
+        let method = weighting.name();
+        match weights_of_a_step(context, &TrainerOptions { weighting, ..options() }) {
+            Ok(weights) => {
+                let sensible = weights.iter().all(|w| w.is_finite() && *w >= 0.0);
+                assert!(sensible && weights.len() == N, "{}: {weights:?}", variant.name);
+            }
+            Err(TrainError::Plan(PlanError::Weighting { method: named, reason })) => {
+                assert_eq!(named, method);
+                assert!(reason.contains("data set"), "{}: {reason}", variant.name);
+                refused.push(variant.name);
+            }
+            Err(other) => panic!("{}: {other}", variant.name),
+        }
+    }
+    let expected = [
+        "proportion",
+        "class-balanced",
+        "class-balanced-focal",
+        "hard-mining",
+        "adaboost",
+        "resample",
+        "under-sampling",
+        "over-sampling",
+        "smote",
+    ];
+    refused.sort_unstable();
+    assert_eq!(refused, {
+        let mut expected = expected;
+        expected.sort_unstable();
+        expected
+    });
+}
+
+#[test]
+fn a_snapshot_and_a_checkpoint_after_it_carry_what_adamw_remembers() {
+    let context = context(ShaderChecks::Trusted);
+    let trainer = |optimizer| {
+        let options = TrainerOptions { optimizer, ..options() };
+        Trainer::for_batches(context, &network(), &options).unwrap()
+    };
+    let (train, clean) = (host_batch(1, N), host_batch(2, M));
+    let step = |trainer: &mut Trainer| {
+        trainer.step_on(set(&train), Some(set(&clean))).unwrap();
+        trainer.take_report(true).unwrap();
+        trainer.model().to_safetensors(Contents::Parameters).unwrap()
+    };
+    let mut first = trainer(Optimizer::ADAMW);
+    for _ in 0..3 {
+        step(&mut first);
+    }
+    let snapshot = first.snapshot().unwrap();
+    let expected = [step(&mut first), step(&mut first)];
+
+    // Its own steps begin anew, those behind the moments do not.
+    let mut second = trainer(Optimizer::ADAMW);
+    second.restore(&snapshot).unwrap();
+    assert_eq!(second.steps(), 0);
+    assert_eq!(step(&mut second), expected[0]);
+    let checkpoint = second.model().to_safetensors(Contents::Checkpoint).unwrap();
+    let mut third = trainer(Optimizer::ADAMW);
+    third.model_mut().load_safetensors(&checkpoint, Contents::Checkpoint).unwrap();
+    assert_eq!(third.steps(), 1);
+    assert_eq!(step(&mut third), expected[1]);
+
+    let mut other = trainer(Optimizer::Sgd { momentum: 0.9, nesterov: false });
+    let before = other.model().to_safetensors(Contents::Checkpoint).unwrap();
+    let error = other.restore(&snapshot).unwrap_err().to_string();
+    assert!(error.contains("second_moment"), "{error}");
+    assert_eq!(other.model().to_safetensors(Contents::Checkpoint).unwrap(), before);
 }
 
 /// One iteration on fixed data whose tensors can all be read afterwards.

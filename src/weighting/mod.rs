@@ -208,8 +208,8 @@ fn class_counts(method: &'static str, facts: &Facts<'_>) -> Result<Vec<usize>, P
     if facts.labels.is_empty() {
         return Err(PlanError::Weighting {
             method: method.to_owned(),
-            reason: "it counts the labels of the training set, which are not known; plan with \
-                     `training_on` and their `Facts`"
+            reason: "it counts the labels of the training set, which are not known; give a \
+                     trainer the data set, or plan with `training_on` and their `Facts`"
                 .into(),
         });
     }
