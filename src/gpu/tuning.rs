@@ -22,6 +22,23 @@ pub struct Tuning {
     /// A workgroup, through its memory, rather than an invocation combines the parts of a
     /// reduction.
     pub trees: bool,
+    /// Which convolutions and matrix products stage their factors through workgroup memory, if any.
+    /// It takes 256 invocations and 16 KiB of memory a workgroup, WebGPU's default limits.
+    pub staging: Option<Staging>,
+}
+
+/// From which sizes on kernels stage their factors through workgroup memory, and how. Sizes whose
+/// rows in memory do not come by fours are never staged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Staging {
+    /// Least number of input and of output channels of a convolution.
+    pub channels: usize,
+    /// Least number of rows, of columns and of terms of a matrix product.
+    pub product: usize,
+    /// Workgroups compute 128 instead of 64 columns where the columns fill them.
+    pub wide_tiles: bool,
+    /// Workgroups over which long sums are split.
+    pub split_workgroups: usize,
 }
 
 impl Tuning {
@@ -34,6 +51,12 @@ impl Tuning {
         split_invocations: 8192,
         chunk: 32,
         trees: true,
+        staging: Some(Staging {
+            channels: 64,
+            product: 128,
+            wide_tiles: false,
+            split_workgroups: 512,
+        }),
     };
 
     /// What suits an adapter that computes on the CPU: it loads element by element and invocation
@@ -46,12 +69,17 @@ impl Tuning {
         split_invocations: 1024,
         chunk: 256,
         trees: false,
+        staging: None,
     };
 
     /// What suits the context's adapter, with what its device offers.
     pub fn of(context: &Context) -> Self {
         if !context.is_software() {
-            return Self::GPU;
+            let limits = context.device.limits();
+            let is_offered = limits.max_compute_invocations_per_workgroup >= 256
+                && limits.max_compute_workgroup_size_x >= 256
+                && limits.max_compute_workgroup_storage_size >= 16 << 10;
+            return Self { staging: Self::GPU.staging.filter(|_| is_offered), ..Self::GPU };
         }
         let wide_loads = context.device.features().contains(wgpu::Features::SHADER_INT64);
         Self { wide_loads, ..Self::SOFTWARE }
