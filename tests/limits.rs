@@ -85,7 +85,7 @@ fn a_model_beyond_a_binding_or_a_buffer_is_refused_by_the_name_of_its_parameters
         limit: 1 << 17,
         limit_name: "max_buffer_size",
     };
-    assert_eq!(refusal(trainer(&context(1 << 17, 1 << 17), &network, 10)), expected);
+    assert_eq!(refusal(trainer(&context(ROOM, 1 << 17), &network, 10)), expected);
 }
 
 #[test]
