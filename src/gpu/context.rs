@@ -118,7 +118,7 @@ impl Context {
         checks: ShaderChecks,
     ) -> Self {
         let is_software = adapter.device_type == wgpu::DeviceType::Cpu;
-        let tuning = Tuning::suited(is_software, device.features());
+        let tuning = Tuning::suited(is_software, &device);
         Self {
             device,
             queue,

@@ -19,4 +19,4 @@ pub use recording::{
     Access, Binding, Dispatch, ElementType, Kernel, Lifetime, Recorder, Recording, Shader, Tensor,
     TensorId, fold_workgroups,
 };
-pub use tuning::Tuning;
+pub use tuning::{Staging, Tuning};

@@ -27,6 +27,24 @@ pub struct Tuning {
     /// A workgroup, through its memory, rather than an invocation combines the parts of a
     /// reduction.
     pub trees: bool,
+    /// Which convolutions and matrix products stage their factors through workgroup memory, if any.
+    /// It takes 256 invocations and 16 KiB of memory a workgroup, WebGPU's default limits.
+    pub staging: Option<Staging>,
+}
+
+/// From which sizes on kernels stage their factors through workgroup memory, and how. Sizes whose
+/// rows in memory do not come by fours are never staged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Staging {
+    /// Least number of input and of output channels of a convolution.
+    pub channels: usize,
+    /// Least number of rows, of columns and of terms of a matrix product.
+    pub product: usize,
+    /// Workgroups compute 128 instead of 64 columns where the columns fill them.
+    pub wide_tiles: bool,
+    /// Workgroups over which long sums are split.
+    pub split_workgroups: usize,
 }
 
 impl Tuning {
@@ -39,6 +57,12 @@ impl Tuning {
         split_invocations: 8192,
         chunk: 32,
         trees: true,
+        staging: Some(Staging {
+            channels: 64,
+            product: 128,
+            wide_tiles: false,
+            split_workgroups: 512,
+        }),
     };
 
     /// What suits an adapter that computes on the CPU: it loads element by element and invocation
@@ -51,6 +75,7 @@ impl Tuning {
         split_invocations: 1024,
         chunk: 256,
         trees: false,
+        staging: None,
     };
 
     /// The context's: what suits its adapter unless told otherwise ([`Context::with_tuning`]).
@@ -59,16 +84,17 @@ impl Tuning {
     }
 
     /// What suits an adapter, with what its device offers.
-    pub(super) fn suited(is_software: bool, features: wgpu::Features) -> Self {
-        if !is_software {
-            return Self::GPU;
+    pub(super) fn suited(is_software: bool, device: &wgpu::Device) -> Self {
+        if is_software {
+            return Self { wide_loads: has_wide_loads(device), ..Self::SOFTWARE };
         }
-        Self { wide_loads: features.contains(wgpu::Features::SHADER_INT64), ..Self::SOFTWARE }
+        Self { staging: Self::GPU.staging.filter(|_| can_stage(device)), ..Self::GPU }
     }
 
     /// Whether the context's device can run it.
     pub fn is_offered(&self, context: &Context) -> bool {
-        !self.wide_loads || context.device.features().contains(wgpu::Features::SHADER_INT64)
+        (!self.wide_loads || has_wide_loads(&context.device))
+            && (self.staging.is_none() || can_stage(&context.device))
     }
 
     /// The tuning that was measured on the context's adapter and [kept](Self::keep) in a folder.
@@ -118,6 +144,17 @@ impl Tuning {
         })?;
         Ok(path)
     }
+}
+
+fn has_wide_loads(device: &wgpu::Device) -> bool {
+    device.features().contains(wgpu::Features::SHADER_INT64)
+}
+
+fn can_stage(device: &wgpu::Device) -> bool {
+    let limits = device.limits();
+    limits.max_compute_invocations_per_workgroup >= 256
+        && limits.max_compute_workgroup_size_x >= 256
+        && limits.max_compute_workgroup_storage_size >= 16 << 10
 }
 
 /// One file an adapter.

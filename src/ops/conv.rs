@@ -1,13 +1,21 @@
+//! Two families of kernels. Where channels are few, an invocation computes a register tile of pixels
+//! by one or two blocks of channels straight from storage: every weight it loads serves 8 pixels.
+//! Where they are many ([`Staging::channels`](crate::gpu::Staging)), that is bound by the second-level
+//! cache, and a workgroup of 256 invocations computes 128 pixels by 64 channels (or more) as a matrix
+//! product instead, whose factors it loads once into its memory, 16 terms at a time.
+
+use super::conv_staged::Staged;
 use super::{GRID, Rows, View, Window, add, per_element, reduce};
 use crate::gpu::{Access, Binding, Kernel, Recorder, Shader, TensorId, Tuning};
 
 const GEOMETRY: &str = include_str!("../../shaders/conv_geometry.wgsl");
+const TILING: &str = include_str!("../../shaders/conv_tiling.wgsl");
 
 macro_rules! shader {
     ($name:literal, $($part:literal),+) => {
         Shader {
             name: $name,
-            parts: &[GRID, GEOMETRY, $(include_str!(concat!("../../shaders/", $part, ".wgsl"))),+],
+            parts: &[GRID, GEOMETRY, TILING, $(include_str!(concat!("../../shaders/", $part, ".wgsl"))),+],
         }
     };
 }
@@ -238,9 +246,13 @@ fn output_grid(g: &Geometry, tiling: &Tiling, columns: usize) -> [u32; 3] {
 
 /// `conv(x, weights)`: `x` `[n, h, w, in]`, `weights` `[kernel_h, kernel_w, in, out]`.
 pub fn forward(rec: &mut Recorder, w: &Window, n: usize, x: TensorId, weights: View) -> TensorId {
+    let z = rec.transient("conv", n * w.output_len());
+    if let Some(staged) = Staged::of(w, n, rec.tuning()) {
+        staged.forward(rec, x, weights, z);
+        return z;
+    }
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_outputs(&g.window, TILE);
-    let z = rec.transient("conv", n * w.output_len());
     let bindings = vec![rec.read(x), bind(weights, w, rec.tuning()), rec.write(z)];
     let columns = columns(Blocks::of(&g.window).output, rec.tuning());
     let kernel = kernel("forward", &g, &tiling, columns, rec.tuning());
@@ -260,7 +272,13 @@ pub fn dual(
     weights: View,
     weights_tangent: View,
 ) -> (TensorId, TensorId) {
-    if rec.tuning().composed_dual || w.kernel_w > WIDEST_DUAL_KERNEL {
+    let staged = Staged::of(w, n, rec.tuning());
+    let is_composed = match (staged, dx) {
+        (Some(_), None) => true,
+        (Some(_), Some(_)) => rec.tuning().composed_dual,
+        (None, _) => rec.tuning().composed_dual || w.kernel_w > WIDEST_DUAL_KERNEL,
+    };
+    if is_composed {
         let z = forward(rec, w, n, x, weights);
         let mut dz = forward(rec, w, n, x, weights_tangent);
         if let Some(dx) = dx {
@@ -269,10 +287,14 @@ pub fn dual(
         }
         return (z, dz);
     }
-    let g = Geometry::new(w, n);
-    let tiling = Tiling::of_outputs(&g.window, DUAL_TILE);
     let z = rec.transient("conv", n * w.output_len());
     let dz = rec.transient("conv tangent", n * w.output_len());
+    if let (Some(staged), Some(dx)) = (staged, dx) {
+        staged.dual(rec, [x, dx], [weights, weights_tangent], [z, dz]);
+        return (z, dz);
+    }
+    let g = Geometry::new(w, n);
+    let tiling = Tiling::of_outputs(&g.window, DUAL_TILE);
     let bindings = vec![
         rec.read(x),
         bind(weights, w, rec.tuning()),
@@ -297,9 +319,13 @@ pub fn input_gradient(
     dy: TensorId,
     weights: View,
 ) -> TensorId {
+    let dx = rec.transient("conv input gradient", n * w.input_len());
+    if let Some(staged) = Staged::of(w, n, rec.tuning()) {
+        staged.input_gradient(rec, dy, weights, dx);
+        return dx;
+    }
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_inputs(&g.window, TILE);
-    let dx = rec.transient("conv input gradient", n * w.input_len());
     let bindings = vec![rec.read(dy), bind(weights, w, rec.tuning()), rec.write(dx)];
     let tiles = g.images * g.window.height * tiling.tiles;
     let blocks = Blocks::of(&g.window).input;
@@ -322,6 +348,10 @@ pub fn similarity(
     clean_gradient: View,
     out: View,
 ) {
+    if let Some(staged) = Staged::of(w, n, rec.tuning()) {
+        let dots = staged.similarity(rec, x, dy, clean_gradient);
+        return reduce::sum_segments(rec, dots, w.output_len() / 4, out);
+    }
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_outputs(&g.window, TILE);
     let blocks = Blocks::of(&g.window).output;
@@ -352,10 +382,15 @@ pub fn weight_gradient(
     weights: Option<TensorId>,
     out: View,
 ) {
-    let g = Geometry::new(w, n);
-    let rows = g.images * g.window.out_height;
-    let split = rows.div_ceil(splits(&g, rec.tuning().split_invocations)).max(1);
-    let sums = split_sums(rec, &g, split, x, dy, weights);
+    let sums = match Staged::of(w, n, rec.tuning()) {
+        Some(staged) => staged.split_sums(rec, x, dy, weights),
+        None => {
+            let g = Geometry::new(w, n);
+            let rows = g.images * g.window.out_height;
+            let split = rows.div_ceil(splits(&g, rec.tuning().split_invocations)).max(1);
+            split_sums(rec, &g, split, x, dy, weights)
+        }
+    };
     reduce::sum_rows(rec, Rows::all(sums, w.weight_len(), 1), None, out);
 }
 

@@ -1,0 +1,59 @@
+use crate::gpu::{Kernel, Staging, fold_workgroups};
+
+/// Shared by all kernels that stage their factors through workgroup memory.
+pub const STAGED: &str = include_str!("../../shaders/staged.wgsl");
+
+/// Rows and columns of the smallest tile of a workgroup.
+const TILE: usize = 64;
+/// Terms of the sums that are staged at a time; `STEP` in the shader.
+pub const STEP: usize = 16;
+
+/// How the results of a matrix product are cut into tiles, one a workgroup.
+#[derive(Clone, Copy, Debug)]
+pub struct Tiles {
+    tall: usize,
+    wide: usize,
+    rows: usize,
+    columns: usize,
+}
+
+impl Tiles {
+    /// Tiles of rows by columns.
+    pub fn of(rows: usize, columns: usize, staging: Staging) -> Self {
+        let tall = side(rows);
+        let wide = if staging.wide_tiles { side(columns) } else { 1 };
+        let tiles = |len: usize, side: usize| len.div_ceil(TILE * side);
+        Self { tall, wide, rows: tiles(rows, tall), columns: tiles(columns, wide) }
+    }
+
+    /// Tiles of numbers with their tangents, which take the other half of a tile's sides.
+    pub fn dual(rows: usize, columns: usize) -> Self {
+        Self { tall: 2, wide: 2, rows: rows.div_ceil(TILE), columns: columns.div_ceil(TILE) }
+    }
+
+    /// Number of tiles.
+    pub fn count(&self) -> usize {
+        self.rows * self.columns
+    }
+
+    /// One workgroup for each tile of each slice.
+    pub fn grid(&self, slices: usize) -> [u32; 3] {
+        fold_workgroups(self.count() * slices)
+    }
+
+    /// Sets what `staged.wgsl` needs.
+    pub fn constants(&self, kernel: Kernel, slices: usize) -> Kernel {
+        kernel
+            .header("TALL", self.tall as u32)
+            .header("WIDE", self.wide as u32)
+            .size("ROW_TILES", self.rows)
+            .size("COLUMN_TILES", self.columns)
+            .size("SLICES", slices)
+    }
+}
+
+/// Side of a tile: twice the smallest unless that adds more than an eighth to what is computed.
+fn side(len: usize) -> usize {
+    let tiles = len.div_ceil(TILE);
+    if 8 * tiles.next_multiple_of(2) <= 9 * tiles { 2 } else { 1 }
+}
