@@ -4,7 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use l2rw::gpu::{ElementType, Kernel, Lifetime, Recorder, Recording, Tensor, TensorId, Tuning};
+use l2rw::gpu::{
+    ElementType, Kernel, Lifetime, Recorder, Recording, Staging, Tensor, TensorId, Tuning,
+};
 use l2rw::nn::zoo::{ResNet, caffe_lenet, lenet5, mlp, mnist_lenet};
 use l2rw::nn::{Network, Normalisation, Shape};
 use l2rw::ops::batch::Gather;
@@ -107,14 +109,14 @@ fn plans(network: &Network) -> Vec<Recording> {
 fn other_operations() -> Recording {
     let mut rec = Recorder::new();
     let mut input = |len| rec.external("input", ElementType::F32, len);
-    let (a, b) = (input(1 << 12), input(1 << 12));
+    let (a, b) = (input(1 << 17), input(1 << 17));
     add::forward(&mut rec, a, b);
     add::zeros_like(&mut rec, a);
-    for (in_channels, out_channels) in [(8, 4), (3, 4), (3, 2)] {
+    for (in_channels, out_channels) in [(8, 4), (116, 120), (3, 4), (3, 2)] {
         convolution(&mut rec, &Window::same(4, 6, in_channels, out_channels, 3, 2), a, b);
     }
-    for (m, k, n) in [(12, 8, 8), (12, 9, 4), (12, 6, 5)] {
-        for tuning in [Tuning::GPU, Tuning::SOFTWARE] {
+    for (m, k, n) in [(12, 8, 8), (128, 8, 128), (12, 9, 4), (12, 6, 5)] {
+        for tuning in tunings() {
             rec.tune(tuning);
             for product in [matmul::nn, matmul::nt, matmul::tn] {
                 product(&mut rec, m, k, n, a, b);
@@ -150,14 +152,24 @@ fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
         let out = View::whole(rec, similarities);
         conv::similarity(rec, window, n, x, dy, weights, out);
         conv::per_example_gradient(rec, window, n, x, dy);
+        let gradient = rec.transient("gradient", window.weight_len());
+        let out = View::whole(rec, gradient);
+        conv::weight_gradient(rec, window, n, x, dy, Some(similarities), out);
     }
 }
 
 /// Every choice, with weights in either kind of binding.
-fn tunings() -> [Tuning; 4] {
+fn tunings() -> [Tuning; 6] {
     let [gpu, software] = [Tuning::GPU, Tuning { composed_dual: false, ..Tuning::SOFTWARE }];
     let swapped = |tuning: Tuning| Tuning { uniform_weights: !tuning.uniform_weights, ..tuning };
-    [gpu, swapped(gpu), software, swapped(software)]
+    let [narrow, wide] = [false, true].map(staged);
+    [gpu, swapped(gpu), software, swapped(software), narrow, wide]
+}
+
+/// Everything staged that can be, whatever its size.
+fn staged(wide_tiles: bool) -> Tuning {
+    let staging = Staging { channels: 1, product: 1, wide_tiles, split_workgroups: 3 };
+    Tuning { staging: Some(staging), ..Tuning::GPU }
 }
 
 fn kernels() -> Vec<Kernel> {

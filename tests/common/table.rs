@@ -116,10 +116,18 @@ pub fn assert_table<Case: Debug>(
     cases: &[Case],
     record: impl Fn(&Case, &mut Bench, &mut Expected),
 ) {
+    assert_table_tuned(cases, [Tuning::GPU, Tuning::SOFTWARE].map(offered), record);
+}
+
+/// The same with two tunings of the caller's.
+#[track_caller]
+pub fn assert_table_tuned<Case: Debug>(
+    cases: &[Case],
+    mut tunings: [Tuning; 2],
+    record: impl Fn(&Case, &mut Bench, &mut Expected),
+) {
     let mut failures = Vec::new();
-    for (index, case) in cases.iter().enumerate() {
-        let mut tunings = [Tuning::GPU, Tuning::SOFTWARE].map(offered);
-        tunings.rotate_left(index % 2);
+    for case in cases {
         for (checks, tuning) in
             [ShaderChecks::Trusted, ShaderChecks::Checked].into_iter().zip(tunings)
         {
@@ -129,6 +137,7 @@ pub fn assert_table<Case: Debug>(
             let differences = expected.differences(bench, checks);
             failures.extend(differences.iter().map(|d| format!("{case:?} {tuning:?}\n    {d}")));
         }
+        tunings.rotate_left(1);
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }

@@ -1,11 +1,11 @@
-use l2rw::gpu::{ShaderChecks, Tuning};
+use l2rw::gpu::{ShaderChecks, Staging, Tuning};
 use l2rw::ops::{View, Window, conv, gram};
 use l2rw::reference;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use super::device::{Bench, offered};
-use super::table::{Expected, Tolerance, assert_table};
+use super::table::{Expected, Tolerance, assert_table, assert_table_tuned};
 use super::values::values;
 
 #[derive(Debug)]
@@ -129,15 +129,9 @@ fn weighted_examples(n: usize, w: &Window, data: &Data) -> (Vec<f64>, Vec<f64>, 
     (weights, x, dy)
 }
 
-fn record_similarities(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
-    let (data, m) = (Data::new(n, w), 2);
+fn record_similarity(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
+    let data = Data::new(n, w);
     let (x, dy) = (bench.floats(&data.x), bench.floats(&data.dy));
-
-    let rows = conv::per_example_gradient(&mut bench.rec, w, n, x, dy);
-    let reference = reference::conv::per_example_gradient(w, n, &data.x, &data.dy);
-    let tolerance = Tolerance::sums(&[w.out_positions()], 1.0);
-    expected.floats("per-example gradient", rows, reference, tolerance);
-
     let g = bench.floats(&data.weights);
     let g = View::whole(&bench.rec, g);
     let out = bench.rec.transient("similarity", n);
@@ -146,6 +140,17 @@ fn record_similarities(n: usize, w: &Window, bench: &mut Bench, expected: &mut E
     let reference = reference::conv::similarity(w, n, &data.x, &data.dy, &data.weights);
     let tolerance = Tolerance::sums(&[w.patch_len(), w.output_len()], 1.0);
     expected.floats("similarity", out, reference, tolerance);
+}
+
+fn record_similarities(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
+    let (data, m) = (Data::new(n, w), 2);
+    let (x, dy) = (bench.floats(&data.x), bench.floats(&data.dy));
+
+    let rows = conv::per_example_gradient(&mut bench.rec, w, n, x, dy);
+    let reference = reference::conv::per_example_gradient(w, n, &data.x, &data.dy);
+    let tolerance = Tolerance::sums(&[w.out_positions()], 1.0);
+    expected.floats("per-example gradient", rows, reference, tolerance);
+    record_similarity(n, w, bench, expected);
 
     let (clean_x, clean_dy) = (values(7, m * w.input_len()), values(8, m * w.output_len()));
     let clean = gram::Clean { m, x: bench.floats(&clean_x), dy: bench.floats(&clean_dy) };
@@ -179,6 +184,38 @@ fn per_example_gradients_and_both_forms_of_similarity_equal_the_twins() {
     });
 }
 
+/// Everything staged that can be, in tiles of 64 and of up to 128 columns, with few and many splits.
+fn staged() -> [Tuning; 2] {
+    let tuning = |wide_tiles, split_workgroups, composed_dual| Tuning {
+        staging: Some(Staging { channels: 1, product: 1, wide_tiles, split_workgroups }),
+        composed_dual,
+        ..Tuning::GPU
+    };
+    [tuning(false, 5, false), tuning(true, 1, true)]
+}
+
+#[test]
+fn convolutions_staged_through_workgroup_memory_equal_the_twins() {
+    let windows = [
+        // Steps of 16 channels with a remainder, two tiles of channels, parts of which are outside.
+        (3, Window::same(5, 7, 20, 68, 3, 1)),
+        // Two tiles of 64 pixels and channels that fill a tile of 128.
+        (2, Window::padded(9, 8, 12, 116, 1, 1, 0)),
+        // Taps that meet only some of the pixels, or none.
+        (2, Window::same(7, 10, 8, 12, 5, 2)),
+        (2, Window::padded(6, 5, 4, 8, 1, 3, 1)),
+        (2, Window { kernel_w: 2, pad_left: 0, ..Window::same(4, 5, 4, 8, 4, 2) }),
+        // A tile of 128 pixels and of 128 input channels.
+        (70, Window::linear(120, 16)),
+    ];
+    let cases = windows.map(|(n, window)| Case { n, window });
+    assert_table_tuned(&cases, staged(), |case, bench, expected| {
+        record_passes(case.n, &case.window, bench, expected);
+        record_weight_gradients(case.n, &case.window, bench, expected);
+        record_similarity(case.n, &case.window, bench, expected);
+    });
+}
+
 #[test]
 fn layers_of_equal_counts_of_blocks_but_other_blocks_are_told_apart() {
     // 4 → 3 blocks of 4 channels, and of 1.
@@ -200,14 +237,17 @@ fn weight_gradients_over_many_splits_equal_the_twin() {
 }
 
 prop_compose! {
-    /// Any choice of kernels that the device offers.
+    /// Any choice of register-tile kernels that the device offers.
     fn any_tuning()(
         (composed_dual, uniform_weights, two_blocks, wide_loads, trees) in any::<(bool, bool, bool, bool, bool)>(),
         (split_invocations, chunk) in (1_usize..5000, 1_usize..40),
     ) -> Tuning {
         let all = Tuning { wide_loads: true, ..Tuning::SOFTWARE };
         let wide_loads = wide_loads && offered(all).wide_loads;
-        Tuning { composed_dual, uniform_weights, wide_loads, two_blocks, split_invocations, chunk, trees }
+        Tuning {
+            composed_dual, uniform_weights, wide_loads, two_blocks, split_invocations, chunk, trees,
+            staging: None,
+        }
     }
 }
 

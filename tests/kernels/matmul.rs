@@ -1,7 +1,9 @@
+use l2rw::gpu::{Staging, Tuning};
 use l2rw::ops::matmul;
 use l2rw::reference::matmul as twin;
 
-use super::table::{Tolerance, assert_table};
+use super::device::Bench;
+use super::table::{Expected, Tolerance, assert_table, assert_table_tuned};
 use super::values::values;
 
 #[derive(Debug)]
@@ -27,15 +29,31 @@ fn products_equal_the_twins_in_all_three_transpositions() {
         (100, 64, 10),
     ];
     let cases = sizes.map(|(m, k, n)| Case { m, k, n });
-    assert_table(&cases, |&Case { m, k, n }, bench, expected| {
-        let (a, b) = (values(1, m * k), values(2, k * n));
-        let (a_in, b_in) = (bench.floats(&a), bench.floats(&b));
-        let tolerance = Tolerance::sums(&[k], 1.0);
-        let c = matmul::nn(&mut bench.rec, m, k, n, a_in, b_in);
-        expected.floats("nn", c, twin::nn(m, k, n, &a, &b), tolerance);
-        let c = matmul::nt(&mut bench.rec, m, k, n, a_in, b_in);
-        expected.floats("nt", c, twin::nt(m, k, n, &a, &b), tolerance);
-        let c = matmul::tn(&mut bench.rec, m, k, n, a_in, b_in);
-        expected.floats("tn", c, twin::tn(m, k, n, &a, &b), tolerance);
+    assert_table(&cases, record_products);
+}
+
+#[test]
+fn products_staged_through_workgroup_memory_equal_the_twins() {
+    // One and two tiles of 64 or 128 rows, part of them outside; steps of 16 terms with a remainder.
+    let sizes = [(65, 36, 68), (40, 20, 132), (196, 16, 4), (12, 40, 8)];
+    let cases = sizes.map(|(m, k, n)| Case { m, k, n });
+    let tunings = [false, true].map(|wide_tiles| Tuning {
+        staging: Some(Staging { channels: 1, product: 1, wide_tiles, split_workgroups: 1 }),
+        ..Tuning::GPU
     });
+    assert_table_tuned(&cases, tunings, |case, bench, expected| {
+        record_products(case, bench, expected);
+    });
+}
+
+fn record_products(&Case { m, k, n }: &Case, bench: &mut Bench, expected: &mut Expected) {
+    let (a, b) = (values(1, m * k), values(2, k * n));
+    let (a_in, b_in) = (bench.floats(&a), bench.floats(&b));
+    let tolerance = Tolerance::sums(&[k], 1.0);
+    let c = matmul::nn(&mut bench.rec, m, k, n, a_in, b_in);
+    expected.floats("nn", c, twin::nn(m, k, n, &a, &b), tolerance);
+    let c = matmul::nt(&mut bench.rec, m, k, n, a_in, b_in);
+    expected.floats("nt", c, twin::nt(m, k, n, &a, &b), tolerance);
+    let c = matmul::tn(&mut bench.rec, m, k, n, a_in, b_in);
+    expected.floats("tn", c, twin::tn(m, k, n, &a, &b), tolerance);
 }
