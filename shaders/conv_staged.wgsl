@@ -71,7 +71,7 @@ fn x_square(at: vec4<i32>) -> Square {
     return transpose(Square(x_quad(at.x), x_quad(at.y), x_quad(at.z), x_quad(at.w)));
 }
 
-// Index of a quad of weights of a tap, and how far apart those of neighbouring input channels lie.
+// Index of a quad of weights of a tap; those of neighbouring input channels lie OUT_BLOCKS apart.
 fn weight_index(taps: Taps, terms: Terms, in: i32, out_block: i32) -> i32 {
     let ky = taps.ky + taps.next * terms.row;
     let kx = taps.kx + taps.next * terms.column;
@@ -225,20 +225,22 @@ fn load_dual(p: Part, pixels: Pixels, out_block: i32, taps: Taps, terms: Terms) 
 }
 
 // The first square takes values, the second one tangents.
-fn add_dual_term(tile: ptr<function, Tile>, local: u32, term: i32) {
-    let rows = left_quad(local, term, 0);
-    let columns = right_quad(local, term, 0);
+fn add_dual_term(tile: ptr<function, Tile>, left: i32, right: i32) {
+    let rows = staged[left];
+    let columns = staged[right];
     add_outer(tile, 0u, rows, columns);
-    add_outer(tile, TALL - 1u, left_quad(local, term, 1), columns);
-    add_outer(tile, TALL - 1u, rows, right_quad(local, term, 1));
+    add_outer(tile, TALL - 1u, staged[left + 16], columns);
+    add_outer(tile, TALL - 1u, rows, staged[right + 16]);
 }
 
 fn multiply_dual(tile: ptr<function, Tile>, local: u32) {
-    for (var term = 0; term < STEP; term += 4) {
-        add_dual_term(tile, local, term);
-        add_dual_term(tile, local, term + 1);
-        add_dual_term(tile, local, term + 2);
-        add_dual_term(tile, local, term + 3);
+    for (var term = 0; term < STEP / 4; term++) {
+        let left = left_slot(local, term);
+        let right = right_slot(local, term);
+        add_dual_term(tile, left, right);
+        add_dual_term(tile, left + LEFT, right + RIGHT);
+        add_dual_term(tile, left + 2 * LEFT, right + 2 * RIGHT);
+        add_dual_term(tile, left + 3 * LEFT, right + 3 * RIGHT);
     }
 }
 

@@ -1,5 +1,5 @@
 // Gradient of convolution weights as a matrix product that is staged through workgroup memory, in sums
-// over splits of the output pixels; the splits are added up afterwards. Rows are the input channels of
+// over splits of the output pixels, which are added up afterwards. Rows are the input channels of
 // all taps, columns output channels, terms pixels; slices are splits. Channels come in quads.
 
 // Output pixels of a split, a multiple of 16.

@@ -69,12 +69,14 @@ fn stage(p: Part, square: Square) {
     stage_row(p, 3, square[3]);
 }
 
-fn left_quad(local: u32, term: i32, i: i32) -> Quad {
-    return staged[term * LEFT + ((i32(local / 16u) + 16 * i) ^ (term / 4 * 2))];
+// Where the quads of the terms 4·term .. that an invocation multiplies begin. The scattering stays
+// within eight quads, so that the next terms and the second quad lie at constant distances.
+fn left_slot(local: u32, term: i32) -> i32 {
+    return 4 * term * LEFT + (i32(local / 16u) ^ (2 * term));
 }
 
-fn right_quad(local: u32, term: i32, i: i32) -> Quad {
-    return staged[RIGHT_BASE + term * RIGHT + ((i32(local % 16u) + 16 * i) ^ (term / 4 * 2))];
+fn right_slot(local: u32, term: i32) -> i32 {
+    return RIGHT_BASE + 4 * term * RIGHT + (i32(local % 16u) ^ (2 * term));
 }
 
 fn add_outer(tile: ptr<function, Tile>, i: u32, rows: Quad, columns: Quad) {
@@ -84,25 +86,27 @@ fn add_outer(tile: ptr<function, Tile>, i: u32, rows: Quad, columns: Quad) {
     (*tile)[i][3] += rows.w * columns;
 }
 
-fn add_term(tile: ptr<function, Tile>, local: u32, term: i32) {
-    let rows = left_quad(local, term, 0);
-    let columns = right_quad(local, term, 0);
+fn add_term(tile: ptr<function, Tile>, left: i32, right: i32) {
+    let rows = staged[left];
+    let columns = staged[right];
     add_outer(tile, 0u, rows, columns);
-    if TALL > 1u { add_outer(tile, TALL - 1u, left_quad(local, term, 1), columns); }
+    if TALL > 1u { add_outer(tile, TALL - 1u, staged[left + 16], columns); }
     if WIDE > 1u {
-        let more_columns = right_quad(local, term, 1);
+        let more_columns = staged[right + 16];
         add_outer(tile, TALL * (WIDE - 1u), rows, more_columns);
-        if TALL > 1u { add_outer(tile, TALL * WIDE - 1u, left_quad(local, term, 1), more_columns); }
+        if TALL > 1u { add_outer(tile, TALL * WIDE - 1u, staged[left + 16], more_columns); }
     }
 }
 
 // Adds what the staged terms give. Written out, since drivers need not unroll naga's loops.
 fn multiply(tile: ptr<function, Tile>, local: u32) {
-    for (var term = 0; term < STEP; term += 4) {
-        add_term(tile, local, term);
-        add_term(tile, local, term + 1);
-        add_term(tile, local, term + 2);
-        add_term(tile, local, term + 3);
+    for (var term = 0; term < STEP / 4; term++) {
+        let left = left_slot(local, term);
+        let right = right_slot(local, term);
+        add_term(tile, left, right);
+        add_term(tile, left + LEFT, right + RIGHT);
+        add_term(tile, left + 2 * LEFT, right + 2 * RIGHT);
+        add_term(tile, left + 3 * LEFT, right + 3 * RIGHT);
     }
 }
 

@@ -152,3 +152,25 @@ impl Staged {
         sums
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Staged, Window};
+    use crate::gpu::Tuning;
+
+    fn is_staged(in_channels: usize, out_channels: usize, tuning: Tuning) -> bool {
+        let window = Window::same(8, 8, in_channels, out_channels, 3, 1);
+        Staged::of(&window, 2, tuning).is_some()
+    }
+
+    #[test]
+    fn layers_with_many_channels_by_fours_are_staged_on_a_gpu_only() {
+        let least = Tuning::GPU.staging.expect("GPUs stage").channels;
+        assert!(is_staged(least, least, Tuning::GPU));
+        assert!(!is_staged(least - 4, least, Tuning::GPU));
+        assert!(!is_staged(least, least - 4, Tuning::GPU));
+        assert!(!is_staged(least + 1, least, Tuning::GPU));
+        assert!(!is_staged(least, least + 2, Tuning::GPU));
+        assert!(!is_staged(least, least, Tuning::SOFTWARE));
+    }
+}

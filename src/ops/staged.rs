@@ -57,3 +57,26 @@ fn side(len: usize) -> usize {
     let tiles = len.div_ceil(TILE);
     if 8 * tiles.next_multiple_of(2) <= 9 * tiles { 2 } else { 1 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Tiles, side};
+    use crate::gpu::Staging;
+
+    #[test]
+    fn tiles_are_large_where_that_adds_little() {
+        assert_eq!([1, 64, 65, 128, 129, 192, 1024, 1025].map(side), [1, 1, 2, 2, 1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn tiles_cover_all_results() {
+        let staging = Staging { channels: 1, product: 1, wide_tiles: true, split_workgroups: 1 };
+        for (rows, columns) in [(1, 4), (100, 160), (129, 128), (1000, 640)] {
+            let tiles = Tiles::of(rows, columns, staging);
+            assert!(
+                tiles.rows * tiles.tall * 64 >= rows && tiles.columns * tiles.wide * 64 >= columns
+            );
+            assert_eq!(tiles.count(), tiles.rows * tiles.columns);
+        }
+    }
+}
