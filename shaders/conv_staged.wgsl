@@ -306,12 +306,12 @@ fn transposed_taps(f: Phase) -> Taps {
     return Taps(OUT_HEIGHT, OUT_WIDTH, OUT_BLOCKS, ky, kx, S, select(0, rows, columns > 0), columns, -1);
 }
 
-fn input_pixels(first: i32, p: Part, f: Phase, taps: Taps) -> Pixels {
+fn input_pixels(first: i32, p: Part, f: Phase) -> Pixels {
     let pixels = vec4<i32>(first, first + 1, first + 2, first + 3);
     let image_rows = pixels / f.width;
     let images = image_rows / f.height;
-    let rows = image_rows - images * f.height + (f.y + PAD_TOP - taps.ky) / S;
-    let columns = pixels - image_rows * f.width + (f.x + PAD_LEFT - taps.kx) / S;
+    let rows = image_rows - images * f.height + (f.y + PAD_TOP) / S;
+    let columns = pixels - image_rows * f.width + (f.x + PAD_LEFT) / S;
     let at = ((images * OUT_HEIGHT + rows) * OUT_WIDTH + columns) * OUT_BLOCKS + p.term;
     let exists = images < vec4<i32>(IMAGES);
     return Pixels(select(vec4<i32>(OUTSIDE), rows, exists), columns, at);
@@ -357,7 +357,7 @@ fn transposed(
     let f = phase(at.slice);
     let taps = transposed_taps(f);
     let p = part(local, true, true);
-    let pixels = input_pixels(4 * (at.row * LEFT + p.quad), p, f, taps);
+    let pixels = input_pixels(4 * (at.row * LEFT + p.quad), p, f);
     let in_block = at.column * RIGHT + p.quad;
     var terms: Terms;
     var tile: Tile;
