@@ -159,11 +159,12 @@ fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
 }
 
 /// Every choice, with weights in either kind of binding.
-fn tunings() -> [Tuning; 6] {
-    let [gpu, software] = [Tuning::GPU, Tuning { composed_dual: false, ..Tuning::SOFTWARE }];
+fn tunings() -> [Tuning; 7] {
+    let [gpu, shared] = [Tuning::GPU, Tuning::SOFTWARE];
+    let software = Tuning { composed_dual: false, shared_loads: false, ..shared };
     let swapped = |tuning: Tuning| Tuning { uniform_weights: !tuning.uniform_weights, ..tuning };
     let [narrow, wide] = [false, true].map(staged);
-    [gpu, swapped(gpu), software, swapped(software), narrow, wide]
+    [gpu, swapped(gpu), shared, software, swapped(software), narrow, wide]
 }
 
 /// Everything staged that can be, whatever its size.
