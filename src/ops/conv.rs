@@ -29,7 +29,8 @@ macro_rules! conv {
             $block,
             "invocation_single",
             "weight_sharing_none",
-            "conv"
+            "conv",
+            "conv_dual"
         )
     };
 }
