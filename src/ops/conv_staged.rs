@@ -5,17 +5,23 @@ use super::{View, Window};
 use crate::gpu::{Kernel, Recorder, Shader, Staging, TensorId, Tuning};
 
 const GEOMETRY: &str = include_str!("../../shaders/conv_geometry.wgsl");
+const SIZES: &str = include_str!("../../shaders/conv_sizes_fixed.wgsl");
 
 /// `shaders/conv_staged.wgsl`
 static SHADER: Shader = Shader {
     name: "conv_staged",
-    parts: &[STAGED, GEOMETRY, include_str!("../../shaders/conv_staged.wgsl")],
+    parts: &[STAGED, GEOMETRY, SIZES, include_str!("../../shaders/conv_staged.wgsl")],
 };
 
 /// `shaders/conv_staged_weight_gradient.wgsl`
 static WEIGHT_GRADIENT_SHADER: Shader = Shader {
     name: "conv_staged_weight_gradient",
-    parts: &[STAGED, GEOMETRY, include_str!("../../shaders/conv_staged_weight_gradient.wgsl")],
+    parts: &[
+        STAGED,
+        GEOMETRY,
+        SIZES,
+        include_str!("../../shaders/conv_staged_weight_gradient.wgsl"),
+    ],
 };
 
 /// A convolution of a batch that is to be staged.
