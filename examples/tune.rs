@@ -30,8 +30,8 @@ struct Options {
     out: Option<PathBuf>,
 }
 
-/// Timed steps of each of two candidates, in turn.
-const ROUNDS: usize = 5;
+/// Timed pairs of steps of two candidates.
+const ROUNDS: usize = 7;
 /// What a change must gain to be kept.
 const GAIN: f64 = 0.02;
 
@@ -71,14 +71,11 @@ fn main() -> Result<()> {
             println!("{} seconds are over: the rest stays as it is", options.seconds);
             break;
         }
-        let [old, new] = times(&context, &network, [best, candidate])?;
-        let kept = new < old * (1.0 - GAIN);
-        println!(
-            "{name:<44} {:>9.2} ms -> {:>9.2} ms{}",
-            old * 1e3,
-            new * 1e3,
-            if kept { "  kept" } else { "" }
-        );
+        let (seconds, ratio) = compare(&context, &network, [best, candidate])?;
+        let kept = ratio < 1.0 - GAIN;
+        let (milliseconds, change) = (seconds * 1e3, (ratio - 1.0) * 1e2);
+        let kept_note = if kept { "  kept" } else { "" };
+        println!("{name:<44} {milliseconds:>9.2} ms {change:>+7.1} %{kept_note}");
         if kept {
             best = candidate;
         }
@@ -89,25 +86,35 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Least seconds of an L2RW step in two ways, measured in turn.
-fn times(context: &Context, network: &Network, tunings: [Tuning; 2]) -> Result<[f64; 2]> {
+/// Seconds of an L2RW step in the first way, and how many times as many the second takes: medians
+/// over pairs of steps, since a machine that is busy or throttled for a while slows down both of a
+/// pair.
+fn compare(context: &Context, network: &Network, tunings: [Tuning; 2]) -> Result<(f64, f64)> {
     let mut trainers = Vec::new();
     for tuning in tunings {
         trainers.push(trainer(&context.clone().with_tuning(tuning), network)?);
     }
-    let mut least = [f64::INFINITY; 2];
+    let (mut seconds, mut ratios) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        for (trainer, least) in trainers.iter_mut().zip(&mut least) {
+        let mut pair = [0.0; 2];
+        for (trainer, time) in trainers.iter_mut().zip(&mut pair) {
             let start = Instant::now();
             trainer.step()?;
             trainer.take_report(true)?;
-            // The first step compiles.
-            if round > 0 {
-                *least = least.min(start.elapsed().as_secs_f64());
-            }
+            *time = start.elapsed().as_secs_f64();
+        }
+        // The first step compiles.
+        if round > 0 {
+            seconds.push(pair[0]);
+            ratios.push(pair[1] / pair[0]);
         }
     }
-    Ok(least)
+    Ok((median(seconds), median(ratios)))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn trainer(context: &Context, network: &Network) -> Result<Trainer> {
