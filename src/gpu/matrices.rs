@@ -128,3 +128,29 @@ fn subgroups(size: u32, side: u32) -> Option<[u32; 2]> {
     let is_whole = matches!(side, 8 | 16) && grid.iter().all(|&n| n * side <= PART);
     (is_whole && size.is_power_of_two()).then_some(grid)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subgroups_divide_the_results_or_there_are_no_matrices() {
+        let grid = |size, side| {
+            let (found, grid) =
+                Matrices::new(size, false, Some(side))?.side_and_subgroups(Precision::F16)?;
+            assert_eq!((found, grid[0] * grid[1] * size), (side, 256));
+            Some(grid)
+        };
+        assert_eq!(grid(32, 8), Some([4, 2]));
+        assert_eq!(grid(64, 16), Some([2, 2]));
+        // More subgroups than there are matrices of 16 × 16 in a column.
+        assert_eq!(grid(8, 16), None);
+        for (size, side) in [(0, 8), (128, 8), (48, 8), (4, 8), (32, 4), (32, 0)] {
+            assert_eq!(grid(size, side), None, "{side} in subgroups of {size}");
+        }
+        assert_eq!(Matrices::new(32, false, None), None);
+        let full = Matrices::new(32, true, None).unwrap();
+        assert_eq!(full.side_and_subgroups(Precision::F32), Some((8, [4, 2])));
+        assert_eq!(full.side_and_subgroups(Precision::F16), None);
+    }
+}

@@ -241,5 +241,11 @@ mod tests {
         assert!(refusal(text.replace(driver, "an older one")).contains("tune again"));
         assert!(refusal(text.replace("77", "0")).contains("cannot run"));
         assert!(refusal(text.replace("chunk", "chunks")).contains("chunks"));
+        // The device was not made with matrices.
+        let matrices = r#"{ "subgroup_size": 8, "full": true, "half": null }"#;
+        let with_matrices =
+            text.replace(r#""matrices": null"#, &format!(r#""matrices": {matrices}"#));
+        assert_ne!(with_matrices, text);
+        assert!(refusal(with_matrices).contains("cannot run"));
     }
 }
