@@ -162,9 +162,10 @@ fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
 
 /// Every choice, with weights in either kind of binding.
 fn tunings() -> Vec<Tuning> {
-    let [gpu, software] = [Tuning::GPU, Tuning { composed_dual: false, ..Tuning::SOFTWARE }];
+    let [gpu, shared] = [Tuning::GPU, Tuning::SOFTWARE];
+    let software = Tuning { composed_dual: false, shared_loads: false, ..shared };
     let swapped = |tuning: Tuning| Tuning { uniform_weights: !tuning.uniform_weights, ..tuning };
-    let mut all = vec![gpu, swapped(gpu), software, swapped(software)];
+    let mut all = vec![gpu, swapped(gpu), shared, software, swapped(software)];
     for wide_tiles in [false, true] {
         all.push(staged(wide_tiles, None, Precision::F32));
         all.push(staged(wide_tiles, None, Precision::F16));
@@ -198,8 +199,8 @@ fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SHADER_INT64, is_wide(kernel));
     capabilities.set(Capabilities::SHADER_FLOAT16, is_rounding(kernel));
-    let with_matrices = Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP;
-    capabilities.set(with_matrices, has_matrices(kernel));
+    capabilities.set(Capabilities::SUBGROUP, is_shared(kernel) || has_matrices(kernel));
+    capabilities.set(Capabilities::COOPERATIVE_MATRIX, has_matrices(kernel));
     let options = naga::front::wgsl::Options { parse_doc_comments: false, capabilities };
     let module = naga::front::wgsl::Frontend::new_with_options(options)
         .parse(&source)
@@ -223,6 +224,11 @@ fn is_rounding(kernel: &Kernel) -> bool {
 /// Whether a kernel has cooperative matrices, which only Vulkan and Metal have.
 fn has_matrices(kernel: &Kernel) -> bool {
     kernel.shader.parts.iter().any(|part| part.contains("enable wgpu_cooperative_matrix;"))
+}
+
+/// Whether the invocations of a subgroup exchange values, and so is for devices that offer it.
+fn is_shared(kernel: &Kernel) -> bool {
+    kernel.shader.parts.iter().any(|part| part.contains("subgroupShuffle"))
 }
 
 /// What goes wrong in any of the four languages.

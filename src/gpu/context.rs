@@ -80,7 +80,8 @@ impl Context {
     ///
     /// Limits are WebGPU's defaults, except the sizes of buffers and bindings, which follow the
     /// adapter: large activations need them. Of features it takes timestamps, 64-bit integers
-    /// ([`Tuning::wide_loads`](super::Tuning::wide_loads)) and 16-bit floats
+    /// ([`Tuning::wide_loads`](super::Tuning::wide_loads)), subgroups
+    /// ([`Tuning::shared_loads`](super::Tuning::shared_loads)) and 16-bit floats
     /// ([`Precision::F16`](super::Precision::F16)) where they are to be had, and needs none. A device
     /// with less works as long as every tensor fits; one that does not is an error with its name
     /// ([`GpuError::TensorTooLarge`]).
@@ -107,7 +108,8 @@ impl Context {
             required_features: adapter.features()
                 & (wgpu::Features::TIMESTAMP_QUERY
                     | wgpu::Features::SHADER_INT64
-                    | wgpu::Features::SHADER_F16),
+                    | wgpu::Features::SHADER_F16
+                    | wgpu::Features::SUBGROUP),
             required_limits: limits,
             ..Default::default()
         }
@@ -122,7 +124,7 @@ impl Context {
         checks: ShaderChecks,
     ) -> Self {
         let is_software = adapter.device_type == wgpu::DeviceType::Cpu;
-        let tuning = Tuning::suited(is_software, &device);
+        let tuning = Tuning::suited(is_software, &device, &adapter);
         Self {
             device,
             queue,
