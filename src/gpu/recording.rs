@@ -25,6 +25,8 @@ pub enum Lifetime {
     External,
     /// Small, constant during one run, written by the host: a uniform buffer of the caller.
     ExternalUniform,
+    /// Small, never changes, part of the recording ([`Recording::constants`]): a uniform buffer.
+    Constant,
     /// Lives from its first write to its last read; its memory is reused.
     Transient,
     /// Transient in origin, but readable after the run: its memory is not reused.
@@ -202,6 +204,8 @@ pub struct Recording {
     pub tensors: Vec<Tensor>,
     /// All dispatches, in order of execution.
     pub dispatches: Vec<Dispatch>,
+    /// Content of the tensors of [`Lifetime::Constant`].
+    pub constants: Vec<(TensorId, Vec<u32>)>,
 }
 
 impl Recording {
@@ -405,6 +409,20 @@ impl Recorder {
         len: usize,
     ) -> TensorId {
         self.tensor(Tensor { label: label.into(), len, element, lifetime: Lifetime::External })
+    }
+
+    /// A tensor of fixed content, for a uniform binding; the same tensor for the same content.
+    pub fn constants(&mut self, content: Vec<u32>) -> TensorId {
+        if let Some((id, _)) = self.recording.constants.iter().find(|(_, known)| *known == content)
+        {
+            return *id;
+        }
+        let number = self.recording.constants.len();
+        let (label, len, element) =
+            (format!("constants {number}"), content.len(), ElementType::U32);
+        let id = self.tensor(Tensor { label, len, element, lifetime: Lifetime::Constant });
+        self.recording.constants.push((id, content));
+        id
     }
 
     /// Adds a transient tensor of floats, named after the current stage, label and `what`.

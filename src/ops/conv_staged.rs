@@ -7,19 +7,19 @@ use crate::gpu::{Kernel, Recorder, Shader, Staging, TensorId, Tuning};
 /// `shaders/conv_staged_forward.wgsl`, which similarities are made of.
 static FORWARD_SHADERS: [Shader; 2] = staged_shaders!(
     "conv_staged_forward",
-    exact: ["conv_geometry", "conv_staged", "conv_staged_forward"]
+    exact: ["conv_geometry", "conv_sizes_fixed", "conv_staged", "conv_staged_forward"]
 );
 
 /// `shaders/conv_staged_transposed.wgsl`
 static TRANSPOSED_SHADERS: [Shader; 5] = staged_shaders!(
     "conv_staged_transposed",
-    may_round: ["conv_geometry", "conv_staged", "conv_staged_transposed"]
+    may_round: ["conv_geometry", "conv_sizes_fixed", "conv_staged", "conv_staged_transposed"]
 );
 
 /// `shaders/conv_staged_weight_gradient.wgsl`
 static WEIGHT_GRADIENT_SHADERS: [Shader; 5] = staged_shaders!(
     "conv_staged_weight_gradient",
-    may_round: ["conv_geometry", "conv_staged_weight_gradient"]
+    may_round: ["conv_geometry", "conv_sizes_fixed", "conv_staged_weight_gradient"]
 );
 
 /// A convolution of a batch that is to be staged.
