@@ -127,9 +127,14 @@ impl Kernel {
 
     /// The WGSL text that is compiled.
     pub fn source(&self) -> String {
+        // Directives come before all else.
+        let is_directive = |line: &&str| line.starts_with("enable ");
+        let lines = || self.shader.parts.iter().flat_map(|part| part.lines());
+        let directives = lines().filter(is_directive).map(|line| format!("{line}\n"));
         let header =
             self.header.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n"));
-        header.chain(self.shader.parts.iter().map(|part| format!("{part}\n"))).collect()
+        let rest = lines().filter(|line| !is_directive(line)).map(|line| format!("{line}\n"));
+        directives.chain(header).chain(rest).collect()
     }
 }
 
@@ -354,6 +359,7 @@ pub struct Recorder {
     stage: &'static str,
     label: String,
     tuning: Tuning,
+    rounding: bool,
 }
 
 impl Recorder {
@@ -367,9 +373,16 @@ impl Recorder {
         self.tuning = tuning;
     }
 
+    /// Whether kernels to come may round their factors to [`Staging::precision`](super::Staging): where
+    /// only the optimizer's step depends on what they compute, and no similarity. At first they may
+    /// not.
+    pub fn allow_rounding(&mut self, allowed: bool) {
+        self.rounding = allowed;
+    }
+
     /// How kernels are written.
     pub fn tuning(&self) -> Tuning {
-        self.tuning
+        if self.rounding { self.tuning } else { self.tuning.exact() }
     }
 
     /// Sets the stage of the dispatches to come.
