@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Parser;
 use l2rw::data::default_cache_dir;
-use l2rw::gpu::{Context, Tuning};
+use l2rw::gpu::{Context, Staging, Tuning};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::train::{ImageSet, Trainer, TrainerOptions};
 use l2rw::weighting::L2rw;
@@ -38,11 +38,19 @@ const GAIN: f64 = 0.02;
 /// One choice made otherwise.
 type Change = (&'static str, fn(&mut Tuning));
 
-const CHANGES: [Change; 11] = [
+const CHANGES: [Change; 17] = [
     ("dual convolutions the other way", |t| t.composed_dual = !t.composed_dual),
     ("weights through the other kind of binding", |t| t.uniform_weights = !t.uniform_weights),
     ("loads of the other width", |t| t.wide_loads = !t.wide_loads),
+    ("loads shared by subgroups the other way", |t| t.shared_loads = !t.shared_loads),
     ("one or two blocks of channels the other way", |t| t.two_blocks = !t.two_blocks),
+    ("staging from half the channels on", |t| staging(t, |s| s.channels = (s.channels / 2).max(4))),
+    ("staging from double the channels on", |t| staging(t, |s| s.channels *= 2)),
+    ("staged tiles of the other width", |t| staging(t, |s| s.wide_tiles = !s.wide_tiles)),
+    ("staged sums split four times less", |t| {
+        staging(t, |s| s.split_workgroups = (s.split_workgroups / 4).max(16))
+    }),
+    ("staged sums split four times more", |t| staging(t, |s| s.split_workgroups *= 4)),
     ("parts combined the other way", |t| t.trees = !t.trees),
     ("long sums split four times less", |t| {
         t.split_invocations = (t.split_invocations / 4).max(64)
@@ -53,6 +61,10 @@ const CHANGES: [Change; 11] = [
     ("chunks of double the size", |t| t.chunk *= 2),
     ("chunks of double the size again", |t| t.chunk *= 2),
 ];
+
+fn staging(tuning: &mut Tuning, change: fn(&mut Staging)) {
+    tuning.staging.iter_mut().for_each(change);
+}
 
 fn main() -> Result<()> {
     let options = Options::parse();
