@@ -22,8 +22,14 @@ const MIN_HEIGHT: i32 = 560;
 const MAX_POINTS: usize = 200;
 
 /// Dash and gap in pixels; methods beyond the palette's size repeat its colours with the next pattern.
-const DASHES: [Option<(f64, f64)>; 4] =
-    [None, Some((9.0, 5.0)), Some((2.0, 4.0)), Some((16.0, 4.0))];
+const DASHES: [Option<(f64, f64)>; 6] = [
+    None,
+    Some((9.0, 5.0)),
+    Some((2.0, 4.0)),
+    Some((16.0, 4.0)),
+    Some((4.0, 10.0)),
+    Some((24.0, 12.0)),
+];
 
 /// Draws accuracy against training steps, a line a method: the test set on the left; on the right the
 /// training batches by the labels *as given* and, for up to seven methods, the clean set.
@@ -261,4 +267,23 @@ fn draw_legend(area: &Area<'_>, methods: &[MethodResult]) -> Drawn {
         write(area, &accuracy, (number, y), style(BODY, INK, HPos::Right, VPos::Center))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn all_methods_at_once_have_lines_of_their_own() {
+        let count = crate::train::Recipe::all().into_iter().count();
+        let line = |i| {
+            let color = color(i);
+            let dash = dash(i).map(|(on, off)| (on.to_bits(), off.to_bits()));
+            ((color.0, color.1, color.2), dash)
+        };
+        let lines: HashSet<_> = (0..count).map(line).collect();
+        assert_eq!(lines.len(), count);
+    }
 }
