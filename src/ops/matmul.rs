@@ -2,9 +2,14 @@
 //! large sizes ([`Staging::product`](crate::gpu::Staging)), a workgroup of 256 invocations computes 128 rows by 64
 //! columns (or more), whose factors it loads once into its memory, 16 terms at a time. That reads
 //! storage a fifth as often: 10 multiplications a float instead of 2.
+//!
+//! Where subgroups share what convolutions load ([`Tuning::shared_loads`]), products are the passes of
+//! a linear layer, whose kernels do.
 
 use super::staged::{self, STEP, Tiles, staged_shaders};
-use super::{GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, lanes_variant, per_element};
+use super::{
+    GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, View, Window, conv, lanes_variant, per_element,
+};
 use crate::gpu::{Kernel, Recorder, Shader, Staging, TensorId, Tuning};
 
 const VEC4: &str = include_str!("../../shaders/matmul_vec4.wgsl");
@@ -28,18 +33,38 @@ const TILE: usize = 8;
 /// `a · b` for `a` `[m, k]`, `b` `[k, n]`, none of them 0: `[m, n]`.
 pub fn nn(rec: &mut Recorder, m: usize, k: usize, n: usize, a: TensorId, b: TensorId) -> TensorId {
     let lanes = lanes([k, n]);
+    if is_layer(lanes, rec.tuning()) {
+        let weights = View::whole(rec, b);
+        return conv::forward(rec, &Window::linear(k, n), m, a, weights);
+    }
     product(rec, "nn", [m, k, n], lanes, k / lanes, a, b)
 }
 
 /// `a · bᵀ` for `a` `[m, k]`, `b` `[n, k]`, none of them 0: `[m, n]`.
 pub fn nt(rec: &mut Recorder, m: usize, k: usize, n: usize, a: TensorId, b: TensorId) -> TensorId {
     let lanes = lanes([k, n]);
+    if is_layer(lanes, rec.tuning()) {
+        let weights = View::whole(rec, b);
+        return conv::input_gradient(rec, &Window::linear(n, k), m, a, weights);
+    }
     product(rec, "nt", [m, k, n], lanes, k / lanes, a, b)
 }
 
 /// `aᵀ · b` for `a` `[k, m]`, `b` `[k, n]`, none of them 0: `[m, n]`.
 pub fn tn(rec: &mut Recorder, m: usize, k: usize, n: usize, a: TensorId, b: TensorId) -> TensorId {
-    product(rec, "tn", [m, k, n], lanes([m, n]), k, a, b)
+    let lanes = lanes([m, n]);
+    if is_layer(lanes, rec.tuning()) {
+        let product = rec.transient("product", m * n);
+        let out = View::whole(rec, product);
+        conv::weight_gradient(rec, &Window::linear(m, n), k, a, b, None, out);
+        return product;
+    }
+    product(rec, "tn", [m, k, n], lanes, k, a, b)
+}
+
+/// Whether a product is left to the kernels of a linear layer.
+fn is_layer(lanes: usize, tuning: Tuning) -> bool {
+    lanes == 4 && tuning.shared_loads && tuning.staging.is_none()
 }
 
 /// Width of a register block where these sizes are cut into blocks.

@@ -2,7 +2,7 @@ use l2rw::gpu::{Precision, Staging, Tuning};
 use l2rw::ops::matmul;
 use l2rw::reference::matmul as twin;
 
-use super::device::{Bench, matrices};
+use super::device::{Bench, matrices, offered};
 use super::table::{Expected, Tolerance, assert_table, assert_table_tuned};
 use super::values::values;
 
@@ -30,6 +30,15 @@ fn products_equal_the_twins_in_all_three_transpositions() {
     ];
     let cases = sizes.map(|(m, k, n)| Case { m, k, n });
     assert_table(&cases, record_products);
+}
+
+#[test]
+fn products_as_passes_of_a_layer_equal_the_twins() {
+    let sizes = [(1, 4, 4), (12, 32, 16), (24, 20, 8), (68, 16, 36), (7, 13, 11)];
+    let cases = sizes.map(|(m, k, n)| Case { m, k, n });
+    let tunings =
+        [true, false].map(|wide_loads| offered(Tuning { wide_loads, ..Tuning::SOFTWARE }));
+    assert_table_tuned(&cases, tunings, record_products);
 }
 
 #[test]
