@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn all_methods_at_once_have_lines_of_their_own() {
-        let count = crate::train::Recipe::all().into_iter().count();
+        let count = crate::train::Recipe::all().len();
         let line = |i| {
             let color = color(i);
             let dash = dash(i).map(|(on, off)| (on.to_bits(), off.to_bits()));
