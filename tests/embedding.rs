@@ -420,7 +420,7 @@ fn weights_from_another_engines_layers_equal_those_of_the_whole_iteration() {
                 let kind = Layer::Norm {
                     kind: options.kind,
                     positions: layer.shape.height * layer.shape.width,
-                    channels: layer.shape.channels,
+                    channels: layer.stored.channels,
                     epsilon: options.epsilon,
                     scale: options.scale,
                 };

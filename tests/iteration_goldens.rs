@@ -89,14 +89,14 @@ fn initial_state(network: &Network) -> (Vec<f32>, Vec<f32>) {
     for (number, parameter) in (0u32..).zip(&network.parameters) {
         let fan_in: usize = parameter.shape[..parameter.shape.len() - 1].iter().product();
         let factor = (3.0 / fan_in as f64).sqrt() as f32;
-        for i in 0..parameter.len {
+        for i in 0..parameter.count() {
             let value = values::uniform(100 + number, i as u32) as f32;
-            parameters[parameter.offset + i] = match parameter.name.rsplit('.').next() {
+            parameters[parameter.position(i)] = match parameter.name.rsplit('.').next() {
                 Some("weight") => value * factor,
                 Some("scale") => 1.0 + 0.25 * value,
                 _ => value * 0.1,
             };
-            velocity[parameter.offset + i] = values::uniform(200 + number, i as u32) as f32 * 0.01;
+            velocity[parameter.position(i)] = values::uniform(200 + number, i as u32) as f32 * 0.01;
         }
     }
     (parameters, velocity)
@@ -343,8 +343,9 @@ fn check(case: &Case, checks: ShaderChecks) -> Vec<String> {
         for (stored, vector) in vectors {
             let name = format!("{stored}/{}", parameter.name);
             let expected = golden.tensor(&name).unwrap();
-            let found = &outcome.tensors[vector][parameter.offset..][..parameter.len];
-            let thinned: Vec<f64> = found.iter().copied().step_by(golden.stride(&name)).collect();
+            let flat = &outcome.tensors[vector];
+            let elements = (0..parameter.count()).step_by(golden.stride(&name));
+            let thinned: Vec<f64> = elements.map(|i| flat[parameter.position(i)]).collect();
             // The Gram form leaves out the parts of G that it does not need.
             let skipped = stored == "g"
                 && case.similarity == Similarity::PerLayer
@@ -355,7 +356,7 @@ fn check(case: &Case, checks: ShaderChecks) -> Vec<String> {
         }
     }
     for running in &outcome.network.running {
-        for (kind, offset) in [("mean", 0), ("var", running.channels)] {
+        for (kind, offset) in [("mean", 0), ("var", running.stored)] {
             let name = format!("running/{}.{kind}", running.name);
             let found = &outcome.tensors["running"][running.offset + offset..][..running.channels];
             compare(&name, found, &golden.tensor(&name).unwrap(), 1e-5);

@@ -7,7 +7,8 @@ use std::collections::HashSet;
 
 use device::context;
 use l2rw::gpu::ShaderChecks;
-use l2rw::nn::{Network, Normalisation, Shape, zoo};
+use l2rw::nn::{Network, Normalisation, Padding, Shape, zoo};
+use l2rw::plan::{Optimizer, Similarity};
 use l2rw::train::{EarlyStopping, ImageSet, StepReport, TrainError, Trainer, TrainerOptions};
 use l2rw::weighting::{L2rw, Mentor, MetaWeightNet, Setup, Uniform, Weighting, by_name, variants};
 
@@ -93,6 +94,64 @@ fn the_same_seed_gives_the_same_bits_and_another_seed_does_not() {
     };
     assert_eq!(bits(3), bits(3));
     assert_ne!(bits(3), bits(4));
+}
+
+/// Odd numbers of channels in front of everything that may see more of them.
+fn odd_network() -> Network {
+    let mut b = Network::builder("odd", Shape::new(8, 8, 3));
+    let mut x = b.input();
+    x = b.conv("conv1", x, 5, 3, 1, Padding::Same, false);
+    x = b.norm("norm1", x, Normalisation::batch());
+    x = b.relu("relu1", x);
+    x = b.conv("conv2", x, 6, 3, 1, Padding::Same, true);
+    x = b.max_pool("pool", x, 2, 2, Padding::Valid);
+    x = b.conv("conv3", x, 9, 3, 1, Padding::Same, true);
+    x = b.norm("norm3", x, Normalisation::group(3));
+    x = b.linear("fc1", x, 7);
+    x = b.dropout("dropout", x, 0.25);
+    x = b.relu("relu", x);
+    b.linear("fc2", x, 4);
+    b.build().unwrap()
+}
+
+#[test]
+fn channels_of_zeros_are_stored_where_they_stay_zeros() {
+    let network = odd_network();
+    let stored: Vec<usize> = network.layers.iter().map(|layer| layer.stored.channels).collect();
+    assert_eq!(stored, [3, 8, 8, 8, 8, 9, 9, 8, 8, 8, 4]);
+    let learned: HashSet<usize> =
+        network.parameters.iter().flat_map(|p| (0..p.count()).map(|i| p.position(i))).collect();
+    assert_eq!(learned.len(), network.parameter_count(), "every value has a place of its own");
+    let (pixels, labels) = images(60);
+    let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+    let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: true };
+    for (optimizer, similarity) in
+        [(sgd, Similarity::Tangent), (Optimizer::ADAMW, Similarity::PerLayer)]
+    {
+        let l2rw = L2rw { similarity: Some(similarity), ..L2RW };
+        let options = TrainerOptions {
+            batch: 12,
+            clean_batch: 8,
+            optimizer,
+            weight_decay: 0.01,
+            ..TrainerOptions::cifar(l2rw)
+        };
+        let context = context(ShaderChecks::Trusted);
+        let mut trainer = Trainer::new(context, &network, set, Some(set), &options).unwrap();
+        run(&mut trainer, 5);
+        let buffer = trainer.model().parameters().unwrap();
+        let flat = l2rw::gpu::read_back(context, buffer, buffer.size()).unwrap();
+        let initial = network.initial_parameters(options.seed.into());
+        let mut moved = 0;
+        for (index, (word, initial)) in flat.iter().zip(&initial).enumerate() {
+            if learned.contains(&index) {
+                moved += usize::from(*word != initial.to_bits());
+            } else {
+                assert_eq!(f32::from_bits(*word), 0.0, "element {index}, {optimizer:?}");
+            }
+        }
+        assert!(moved > learned.len() / 2, "{moved} of {} learned values moved", learned.len());
+    }
 }
 
 #[test]

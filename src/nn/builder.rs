@@ -1,13 +1,11 @@
 use thiserror::Error;
 
+use super::storage::{self, Channels};
 use super::{
     Init, Layer, LayerId, LayerKind, Network, Normalisation, Parameter, ParameterId,
     RunningStatistics, Shape,
 };
 use crate::ops::{NormKind, Window};
-
-/// Bindings start at multiples of 256 bytes, so parameter tensors start at multiples of 64.
-const ALIGNMENT: usize = 64;
 
 /// Why a network cannot be built.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -41,8 +39,13 @@ pub struct NetworkBuilder {
 
 impl NetworkBuilder {
     pub(super) fn new(name: &str, input: Shape) -> Self {
-        let first =
-            Layer { name: "input".into(), kind: LayerKind::Input, inputs: vec![], shape: input };
+        let first = Layer {
+            name: "input".into(),
+            kind: LayerKind::Input,
+            inputs: vec![],
+            shape: input,
+            stored: input,
+        };
         let network = Network {
             name: name.into(),
             layers: vec![first],
@@ -119,25 +122,13 @@ impl NetworkBuilder {
                 .fail(name, format!("{channels} channels do not split into {groups} groups"));
         }
         let scale = options.scale.then(|| {
-            self.parameter(
-                format!("{name}.scale"),
-                vec![channels],
-                false,
-                Init::Constant(1.0),
-                true,
-            )
+            self.parameter(format!("{name}.scale"), vec![channels], false, Init::Constant(1.0))
         });
-        let shift = self.parameter(
-            format!("{name}.shift"),
-            vec![channels],
-            false,
-            Init::Constant(0.0),
-            scale.is_none(),
-        );
+        let shift =
+            self.parameter(format!("{name}.shift"), vec![channels], false, Init::Constant(0.0));
         let running = (options.kind == NormKind::Batch).then(|| {
-            let offset = self.network.running_len.next_multiple_of(ALIGNMENT);
-            self.network.running_len = offset + 2 * channels;
-            self.network.running.push(RunningStatistics { name: name.into(), offset, channels });
+            let (name, stored) = (name.to_owned(), channels);
+            self.network.running.push(RunningStatistics { name, offset: 0, channels, stored });
             self.network.running.len() - 1
         });
         self.push(
@@ -231,8 +222,7 @@ impl NetworkBuilder {
             Some(error) => Err(error),
             None => {
                 fuse_relus(&mut self.network);
-                self.network.parameters_len =
-                    self.network.parameters_len.next_multiple_of(ALIGNMENT);
+                storage::lay_out(&mut self.network);
                 Ok(self.network)
             }
         }
@@ -265,7 +255,8 @@ impl NetworkBuilder {
     }
 
     fn push(&mut self, name: &str, kind: LayerKind, inputs: Vec<LayerId>, shape: Shape) -> LayerId {
-        self.network.layers.push(Layer { name: name.into(), kind, inputs, shape });
+        let (name, stored) = (name.to_owned(), shape);
+        self.network.layers.push(Layer { name, kind, inputs, shape, stored });
         LayerId(self.network.layers.len() - 1)
     }
 
@@ -278,11 +269,10 @@ impl NetworkBuilder {
         init: Init,
         bias: bool,
     ) -> LayerId {
-        let weight = self.parameter(format!("{name}.weight"), shape, true, init, true);
+        let weight = self.parameter(format!("{name}.weight"), shape, true, init);
         let outputs = vec![window.out_channels];
-        let bias = bias.then(|| {
-            self.parameter(format!("{name}.bias"), outputs, false, Init::Constant(0.0), true)
-        });
+        let bias = bias
+            .then(|| self.parameter(format!("{name}.bias"), outputs, false, Init::Constant(0.0)));
         let shape = Shape::new(window.out_height, window.out_width, window.out_channels);
         self.push(name, LayerKind::Conv { window, weight, bias }, vec![from], shape)
     }
@@ -293,13 +283,11 @@ impl NetworkBuilder {
         shape: Vec<usize>,
         decays: bool,
         init: Init,
-        aligned: bool,
     ) -> ParameterId {
-        let len = shape.iter().product();
-        let end = self.network.parameters_len;
-        let offset = if aligned { end.next_multiple_of(ALIGNMENT) } else { end };
-        self.network.parameters_len = offset + len;
-        self.network.parameters.push(Parameter { name, shape, offset, len, decays, init });
+        let none = Channels::unpadded(1);
+        let (offset, len, inputs, outputs) = (0, 0, none, none);
+        let parameter = Parameter { name, shape, offset, len, inputs, outputs, decays, init };
+        self.network.parameters.push(parameter);
         ParameterId(self.network.parameters.len() - 1)
     }
 

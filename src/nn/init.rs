@@ -19,9 +19,15 @@ pub enum Init {
 }
 
 impl Init {
-    /// Fills a tensor whose last two dimensions are input and output channels. The same seed and
-    /// stream give the same values.
-    pub(super) fn fill(self, values: &mut [f32], shape: &[usize], seed: u64, stream: u64) {
+    /// A tensor whose last two dimensions are input and output channels. The same seed and stream
+    /// give the same values.
+    pub(super) fn draw(self, shape: &[usize], seed: u64, stream: u64) -> Vec<f32> {
+        let mut values = vec![0.0; values_len(shape)];
+        self.fill(&mut values, shape, seed, stream);
+        values
+    }
+
+    fn fill(self, values: &mut [f32], shape: &[usize], seed: u64, stream: u64) {
         let fan_out = |shape: &[usize]| match shape {
             [kernel @ .., _, out] => kernel.iter().product::<usize>() * out,
             _ => values_len(shape),

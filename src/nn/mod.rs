@@ -4,6 +4,7 @@ mod builder;
 mod init;
 mod network;
 mod pytorch;
+mod storage;
 pub mod zoo;
 
 pub use builder::{BuildError, NetworkBuilder, Padding};

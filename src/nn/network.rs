@@ -1,6 +1,7 @@
 use std::fmt;
 
 use super::Init;
+use super::storage::Channels;
 use crate::ops::{NormKind, Window};
 
 /// Height, width and channels of one example at some point of a network. Activations are stored
@@ -55,16 +56,35 @@ pub struct Parameter {
     pub shape: Vec<usize>,
     /// First element in the flat vector.
     pub offset: usize,
-    /// Number of elements.
+    /// Elements of its range in the flat vector: [`Parameter::count`] and the zeros between them,
+    /// which pad input and output channels to multiples of four.
     pub len: usize,
+    pub(super) inputs: Channels,
+    pub(super) outputs: Channels,
     /// Whether weight decay applies: weights yes; biases and norm parameters no.
     pub decays: bool,
     /// Initial values.
     pub init: Init,
 }
 
+impl Parameter {
+    /// Number of learned values.
+    pub fn count(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Where element `index` of the tensor, counted in the order of `shape`, lies in the flat
+    /// vector.
+    pub fn position(&self, index: usize) -> usize {
+        let (row, output) = (index / self.outputs.count, index % self.outputs.count);
+        let (position, input) = (row / self.inputs.count, row % self.inputs.count);
+        let row = position * self.inputs.stored + input;
+        self.offset + row * self.outputs.stored + output
+    }
+}
+
 /// Where the running mean and variance of a BatchNorm layer lie in the network's flat vector of
-/// running statistics: `channels` means, then `channels` variances.
+/// running statistics: `stored` means, then `stored` variances, of which `channels` count.
 #[derive(Clone, Debug)]
 pub struct RunningStatistics {
     /// Name of the layer.
@@ -73,6 +93,8 @@ pub struct RunningStatistics {
     pub offset: usize,
     /// Channels.
     pub channels: usize,
+    /// Channels with those of zeros behind them.
+    pub stored: usize,
 }
 
 /// Options of a normalisation layer.
@@ -162,6 +184,9 @@ pub struct Layer {
     pub inputs: Vec<LayerId>,
     /// Shape of its output for one example.
     pub shape: Shape,
+    /// The same as it lies on the device: where the layers behind allow it, channels of zeros make
+    /// their number a multiple of four.
+    pub stored: Shape,
 }
 
 /// A network that ends in class scores: a small directed acyclic graph of layers.
@@ -209,7 +234,7 @@ impl Network {
 
     /// Number of learned values, gaps excluded.
     pub fn parameter_count(&self) -> usize {
-        self.parameters.iter().map(|p| p.len).sum()
+        self.parameters.iter().map(Parameter::count).sum()
     }
 
     /// Whether the output for one example depends on the others of its batch, as with BatchNorm's
@@ -223,8 +248,8 @@ impl Network {
     pub fn initial_parameters(&self, seed: u64) -> Vec<f32> {
         let mut values = vec![0.0; self.parameters_len];
         for (index, parameter) in self.parameters.iter().enumerate() {
-            let range = parameter.offset..parameter.offset + parameter.len;
-            parameter.init.fill(&mut values[range], &parameter.shape, seed, index as u64);
+            let drawn = parameter.init.draw(&parameter.shape, seed, index as u64);
+            drawn.into_iter().enumerate().for_each(|(i, v)| values[parameter.position(i)] = v);
         }
         values
     }
@@ -233,7 +258,7 @@ impl Network {
     pub fn initial_running(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.running_len];
         for running in &self.running {
-            values[running.offset + running.channels..][..running.channels].fill(1.0);
+            values[running.offset + running.stored..][..running.stored].fill(1.0);
         }
         values
     }
@@ -248,7 +273,7 @@ impl Network {
     }
 
     /// Floating point operations of one forward pass of one example, convolutions and linear
-    /// layers only.
+    /// layers only, with those on channels of zeros.
     pub fn forward_flops(&self) -> u64 {
         let flops = |layer: &Layer| match &layer.kind {
             LayerKind::Conv { window, .. } => window.flops(),

@@ -1,5 +1,6 @@
 //! A network's tensors under PyTorch's names and in its layouts.
 
+use super::storage::Channels;
 use super::{LayerKind, Network, Parameter, ParameterId, Shape};
 
 /// Which of the flat vectors a tensor lies in.
@@ -20,27 +21,40 @@ pub(crate) struct StateTensor {
     /// First element in the flat vector; `None` for the scales that a normalisation without a
     /// learned scale does not store: all 1.
     pub offset: Option<usize>,
-    /// `[height, width, in, out]` of weights, which PyTorch stores as `[out, in, height, width]`.
-    kernel: Option<[usize; 4]>,
+    /// Elements in the flat vector, channels of zeros included.
+    stored: usize,
+    /// Geometry of weights; `None` for vectors.
+    kernel: Option<Kernel>,
+}
+
+/// Weights `[height, width, in, out]`, which PyTorch stores as `[out, in, height, width]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Kernel {
+    height: usize,
+    width: usize,
+    inputs: Channels,
+    outputs: Channels,
 }
 
 impl StateTensor {
-    fn vector_of(name: String, vector: Vector, offset: Option<usize>, len: usize) -> Self {
-        Self { name, shape: vec![len], vector, offset, kernel: None }
+    fn vector_of(name: String, vector: Vector, offset: Option<usize>, channels: Channels) -> Self {
+        let (shape, stored) = (vec![channels.count], channels.stored);
+        Self { name, shape, vector, offset, stored, kernel: None }
     }
 
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// From this crate's order of elements to PyTorch's.
-    pub fn to_pytorch(&self, ours: &[u32]) -> Vec<u32> {
-        (0..ours.len()).map(|index| ours[self.our_index(index)]).collect()
+    /// The tensor in PyTorch's order of elements, taken from the flat vector.
+    pub fn to_pytorch(&self, flat: &[u32]) -> Vec<u32> {
+        let Some(offset) = self.offset else { return vec![1f32.to_bits(); self.len()] };
+        (0..self.len()).map(|index| flat[offset + self.our_index(index)]).collect()
     }
 
-    /// From PyTorch's order of elements to this crate's.
+    /// From PyTorch's order of elements to the tensor's range of the flat vector.
     pub fn to_ours(&self, theirs: &[u32]) -> Vec<u32> {
-        let mut ours = vec![0; theirs.len()];
+        let mut ours = vec![0; self.stored];
         for (index, &value) in theirs.iter().enumerate() {
             ours[self.our_index(index)] = value;
         }
@@ -49,11 +63,11 @@ impl StateTensor {
 
     /// Where PyTorch's element `index` lies in this crate's tensor.
     fn our_index(&self, index: usize) -> usize {
-        let Some([height, width, inputs, outputs]) = self.kernel else { return index };
+        let Some(Kernel { height, width, inputs, outputs }) = self.kernel else { return index };
         let (row, column) = (index / width % height, index % width);
-        let input = index / (width * height) % inputs;
-        let output = index / (width * height * inputs);
-        ((row * width + column) * inputs + input) * outputs + output
+        let input = index / (width * height) % inputs.count;
+        let output = index / (width * height * inputs.count);
+        ((row * width + column) * inputs.stored + input) * outputs.stored + output
     }
 }
 
@@ -67,8 +81,8 @@ impl Network {
         for layer in &self.layers {
             let name = |part: &str| format!("{}.{part}", layer.name);
             let vector = |part: &str, id: ParameterId| {
-                let Parameter { offset, len, .. } = *self.parameter(id);
-                StateTensor::vector_of(name(part), Vector::Parameters, Some(offset), len)
+                let Parameter { offset, outputs, .. } = *self.parameter(id);
+                StateTensor::vector_of(name(part), Vector::Parameters, Some(offset), outputs)
             };
             match &layer.kind {
                 LayerKind::Conv { weight, bias, .. } => {
@@ -77,13 +91,13 @@ impl Network {
                     tensors.extend(bias.map(|bias| vector("bias", bias)));
                 }
                 LayerKind::Norm { scale, shift, running, .. } => {
-                    let channels = layer.shape.channels;
+                    let channels = Channels::of(layer);
                     let constant =
                         StateTensor::vector_of(name("weight"), Vector::Parameters, None, channels);
                     tensors.push(scale.map_or(constant, |scale| vector("weight", scale)));
                     tensors.push(vector("bias", *shift));
                     if let Some(running) = running.map(|index| &self.running[index]) {
-                        let parts = [("running_mean", 0), ("running_var", channels)];
+                        let parts = [("running_mean", 0), ("running_var", channels.stored)];
                         tensors.extend(parts.map(|(part, first)| {
                             let offset = Some(running.offset + first);
                             StateTensor::vector_of(name(part), Vector::Running, offset, channels)
@@ -98,18 +112,14 @@ impl Network {
 }
 
 fn weights(name: String, parameter: &Parameter, input: Shape) -> StateTensor {
-    let (shape, kernel) = match parameter.shape[..] {
-        [height, width, inputs, outputs] => {
-            (vec![outputs, inputs, height, width], [height, width, inputs, outputs])
-        }
-        _ => {
-            let outputs = parameter.len / input.len();
-            let kernel = [input.height, input.width, input.channels, outputs];
-            (vec![outputs, input.len()], kernel)
-        }
+    let Parameter { offset, len, inputs, outputs, .. } = *parameter;
+    let (shape, [height, width]) = match parameter.shape[..] {
+        [height, width, inputs, outputs] => (vec![outputs, inputs, height, width], [height, width]),
+        _ => (vec![outputs.count, input.len()], [input.height, input.width]),
     };
-    let (vector, offset) = (Vector::Parameters, Some(parameter.offset));
-    StateTensor { name, shape, vector, offset, kernel: Some(kernel) }
+    let kernel = Some(Kernel { height, width, inputs, outputs });
+    let (vector, offset) = (Vector::Parameters, Some(offset));
+    StateTensor { name, shape, vector, offset, stored: len, kernel }
 }
 
 #[cfg(test)]
@@ -146,16 +156,26 @@ mod tests {
 
     #[test]
     fn weights_are_transposed_there_and_back() {
-        let tensors = network().state_dict();
-        let ours: Vec<u32> = (0..54).collect();
-        let theirs = tensors[0].to_pytorch(&ours);
+        let network = network();
+        let tensors = network.state_dict();
+        // The convolution's 3 channels are stored as 4: the flat vector holds its own positions, and
+        // the zeros between them stay zeros.
+        let parameter = &network.parameters[0];
+        let mut flat = vec![0; network.parameters_len];
+        for index in 0..parameter.count() {
+            flat[parameter.position(index)] = 1 + index as u32;
+        }
+        let theirs = tensors[0].to_pytorch(&flat);
         // Output 1, input 1, row 2, column 0.
-        assert_eq!(theirs[((2 + 1) * 3 + 2) * 3], ((2 * 3) * 2 + 1) * 3 + 1);
-        assert_eq!(tensors[0].to_ours(&theirs), ours);
+        assert_eq!(theirs[((2 + 1) * 3 + 2) * 3], 1 + ((2 * 3) * 2 + 1) * 3 + 1);
+        assert_eq!(tensors[0].to_ours(&theirs), flat[parameter.offset..][..72]);
         // A flattened 2×3×3 image: feature (channel 2, row 1, column 0) of output 4.
-        let ours: Vec<u32> = (0..90).collect();
-        let theirs = tensors[6].to_pytorch(&ours);
-        assert_eq!(theirs[4 * 18 + (2 * 2 + 1) * 3], ((3) * 3 + 2) * 5 + 4);
-        assert_eq!(tensors[6].to_ours(&theirs), ours);
+        let parameter = network.parameters.iter().find(|p| p.name == "fc.weight").unwrap();
+        for index in 0..parameter.count() {
+            flat[parameter.position(index)] = 1 + index as u32;
+        }
+        let theirs = tensors[6].to_pytorch(&flat);
+        assert_eq!(theirs[4 * 18 + (2 * 2 + 1) * 3], 1 + ((3) * 3 + 2) * 5 + 4);
+        assert_eq!(tensors[6].to_ours(&theirs), flat[parameter.offset..][..2 * 3 * 4 * 5]);
     }
 }

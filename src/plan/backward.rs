@@ -121,7 +121,7 @@ impl Pass<'_> {
                 return Some(Delta::Conv { layer: index, window, weight, x, dy, bias });
             }
             LayerKind::Norm { options, scale, shift, relu, .. } => {
-                let norm = self.norm(options, layer.shape, *relu);
+                let norm = self.norm(options, layer.stored, *relu);
                 let affine = self.affine(self.parameters, *scale, *shift);
                 let moments = activations.extras[index]?;
                 let sums = ops::norm::gradient_sums(rec, &norm, x, moments, affine, dy);
@@ -141,8 +141,8 @@ impl Pass<'_> {
             LayerKind::AveragePool(w) => Some(ops::pool::average_backward(rec, w, n, dy)),
             LayerKind::Residual { stride } => {
                 let side = layer.inputs.get(1)?.0;
-                let shape = self.network.layers[side].shape;
-                let shortcut = self.shortcut(shape, layer.shape, *stride);
+                let shape = self.network.layers[side].stored;
+                let shortcut = self.shortcut(shape, layer.stored, *stride);
                 if flow.needs[side] {
                     let dside = match shortcut.is_identity() {
                         true => dy,

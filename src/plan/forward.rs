@@ -239,7 +239,7 @@ impl Pass<'_> {
                 (z, None)
             }
             LayerKind::Norm { options, scale, shift, running, relu } => {
-                let norm = self.norm(options, layer.shape, *relu);
+                let norm = self.norm(options, layer.stored, *relu);
                 let affine = self.affine(self.parameters, *scale, *shift);
                 let moments = self.moments(rec, &norm, options, *running, x);
                 (ops::norm::forward(rec, &norm, x, moments, affine), Some(moments))
@@ -251,8 +251,8 @@ impl Pass<'_> {
             }
             LayerKind::AveragePool(window) => (ops::pool::average_forward(rec, window, n, x), None),
             LayerKind::Residual { stride } => {
-                let from = self.network.layers[input(1)].shape;
-                let shortcut = self.shortcut(from, layer.shape, *stride);
+                let from = self.network.layers[input(1)].stored;
+                let shortcut = self.shortcut(from, layer.stored, *stride);
                 let side = done.values[input(1)];
                 (ops::residual::forward(rec, &shortcut, n, x, side), None)
             }
@@ -284,7 +284,7 @@ impl Pass<'_> {
             LayerKind::Input | LayerKind::Conv { .. } => None,
             LayerKind::Norm { options, scale, shift, relu, .. } => {
                 let direction = direction.filter(|_| index >= self.first_layer)?;
-                let norm = self.norm(options, layer.shape, *relu);
+                let norm = self.norm(options, layer.stored, *relu);
                 let affine = self.affine(self.parameters, *scale, *shift);
                 // Behind the images themselves there is no tangent yet.
                 let along = self.affine(direction, *scale, *shift);
@@ -298,8 +298,8 @@ impl Pass<'_> {
             }
             LayerKind::AveragePool(window) => Some(ops::pool::average_forward(rec, window, n, dx?)),
             LayerKind::Residual { stride } => {
-                let from = self.network.layers[input(1)].shape;
-                let shortcut = self.shortcut(from, layer.shape, *stride);
+                let from = self.network.layers[input(1)].stored;
+                let shortcut = self.shortcut(from, layer.stored, *stride);
                 let Some(dside) = tangents[input(1)] else { return dx };
                 let dx = dx.unwrap_or_else(|| ops::add::zeros_like(rec, x));
                 Some(ops::residual::forward(rec, &shortcut, n, dx, dside))
@@ -323,7 +323,7 @@ impl Pass<'_> {
         let view = |of: TensorId| {
             running.map(|index| {
                 let r = &self.network.running[index];
-                View { tensor: of, offset: r.offset, len: 2 * r.channels }
+                View { tensor: of, offset: r.offset, len: 2 * r.stored }
             })
         };
         match self.statistics {

@@ -56,11 +56,8 @@ impl Model {
         let mut stored: Vec<Stored> = Vec::new();
         for tensor in &state {
             let flat = if tensor.vector == Vector::Running { &running } else { &parameters };
-            let words = match tensor.offset {
-                Some(offset) => tensor.to_pytorch(&flat[offset..][..tensor.len()]),
-                None => vec![1f32.to_bits(); tensor.len()],
-            };
-            stored.push((tensor.name.clone(), tensor.shape.clone(), to_bytes(&words)));
+            let words = to_bytes(&tensor.to_pytorch(flat));
+            stored.push((tensor.name.clone(), tensor.shape.clone(), words));
         }
         // One entry at most: a map of several would be written in a random order.
         let mut metadata = HashMap::new();
@@ -68,10 +65,10 @@ impl Model {
             metadata.insert("steps".to_owned(), self.steps.to_string());
             for &(label, name) in self.optimizer_vectors() {
                 let words = self.read_vector(label).await?;
-                for (tensor, offset) in learned(&state) {
-                    let words = tensor.to_pytorch(&words[offset..][..tensor.len()]);
+                for (tensor, _) in learned(&state) {
                     let name = format!("optimizer/{name}/{}", tensor.name);
-                    stored.push((name, tensor.shape.clone(), to_bytes(&words)));
+                    let words = to_bytes(&tensor.to_pytorch(&words));
+                    stored.push((name, tensor.shape.clone(), words));
                 }
             }
             if self.counts_moments() {
