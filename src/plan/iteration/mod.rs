@@ -242,24 +242,40 @@ impl<'a> Iteration<'a> {
         self.exchange_points.push(ExchangePoint { tensor, before_dispatch });
     }
 
-    fn update(&mut self) {
-        self.rec.stage("update");
-        self.rec.label("");
-        let (rec, step, vectors) = (&mut self.rec, self.step, self.vectors);
-        match (self.options.optimizer, self.second_moment) {
+    /// A step of the trainer's optimizer, without weight decay, on the method's own
+    /// [`state`](Self::state) `name` against `gradient`, of the same length. What the optimizer
+    /// remembers becomes the states `<name> velocity` and, with AdamW, `<name> second moment`.
+    pub fn optimize(&mut self, name: &str, gradient: TensorId) {
+        let len = self.rec.len(gradient);
+        let zeros = || vec![0.0; len];
+        let state = sgd::State {
+            parameters: self.state(name, zeros),
+            velocity: self.state(&format!("{name} velocity"), zeros),
+            decay_mask: self.table(&format!("{name} decay mask"), zeros),
+        };
+        let second_moment =
+            self.second_moment.map(|_| self.state(&format!("{name} second moment"), zeros));
+        self.descend(state, second_moment, gradient);
+    }
+
+    fn descend(&mut self, state: sgd::State, second_moment: Option<TensorId>, gradient: TensorId) {
+        let (rec, step) = (&mut self.rec, self.step);
+        match (self.options.optimizer, second_moment) {
             (Optimizer::AdamW { beta1, beta2, epsilon }, Some(second_moment)) => {
                 let options = adamw::Options { beta1, beta2, epsilon };
-                adamw::update(rec, step, vectors, second_moment, self.gradient, options);
+                adamw::update(rec, step, state, second_moment, gradient, options);
             }
             (optimizer, _) => {
                 let nesterov = matches!(optimizer, Optimizer::Sgd { nesterov: true, .. });
-                sgd::update(rec, step, vectors, self.gradient, nesterov);
+                sgd::update(rec, step, state, gradient, nesterov);
             }
         }
     }
 
     pub(super) fn finish(mut self, weighed: Weighed) -> Result<Plan, PlanError> {
-        self.update();
+        self.rec.stage("update");
+        self.rec.label("");
+        self.descend(self.vectors, self.second_moment, self.gradient);
         let train = keep_outputs(&mut self.rec, "train", &weighed.train);
         let clean = weighed.clean.map(|clean| keep_outputs(&mut self.rec, "clean", &clean));
         self.rec.keep(weighed.weights, "weights");
