@@ -33,7 +33,7 @@ impl Method for Unsure {
 
     fn weights(&self, it: &mut Iteration<'_>, seen: &Scored) -> Result<TensorId, PlanError> {
         let kernel = PerExample::new(&SHADER).constant("LOW", self.low).constant("HIGH", self.high);
-        let raw = kernel.record(it, seen);
+        let raw = kernel.record(it, seen)?;
         Ok(it.normalise(raw))
     }
 }

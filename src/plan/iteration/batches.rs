@@ -40,10 +40,10 @@ impl Iteration<'_> {
                 let labels = self.rec.external(format!("{name}/labels"), ElementType::U32, n);
                 Ok(Batch { images, labels, indices: None })
             }
-            Input::Buffers => Err(PlanError::Weighting {
-                method: self.options.weighting.name().into(),
-                reason: "it draws its own batches, so it needs data sets instead of buffers".into(),
-            }),
+            Input::Buffers => {
+                Err(self
+                    .refusal("it draws its own batches, so it needs data sets instead of buffers"))
+            }
             Input::Datasets { train, clean, gather } => {
                 let shape = if stream == Stream::Clean { clean } else { train };
                 let data = dataset_tensors(&mut self.rec, name, shape, gather);
@@ -64,11 +64,7 @@ impl Iteration<'_> {
         gather: &Gather,
         sampling: &Sampling,
     ) -> Result<Batch, PlanError> {
-        let fail = |reason: String| PlanError::Weighting {
-            method: self.options.weighting.name().into(),
-            reason,
-        };
-        sampling.check(data.len).map_err(fail)?;
+        sampling.check(data.len).map_err(|reason| self.refusal(reason))?;
         let n = self.options.batch;
         self.pass_len = sampling.pass_len(data.len);
         if let Some(available) = self.pass_len.filter(|len| *len < n) {

@@ -166,6 +166,12 @@ impl<'a> Iteration<'a> {
         }
     }
 
+    /// The error with which the method refuses to be planned, with the reason and what to do.
+    pub fn refusal(&self, reason: impl Into<String>) -> PlanError {
+        let method = self.options.weighting.name().to_owned();
+        PlanError::Weighting { method, reason: reason.into() }
+    }
+
     /// A tensor of the method that lives from step to step and is part of checkpoints, called
     /// `weighting/<name>`. The second call with a name returns the same tensor.
     pub fn state(&mut self, name: &str, initial: impl FnOnce() -> Vec<f32>) -> TensorId {
