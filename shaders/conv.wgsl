@@ -1,13 +1,11 @@
 // Convolution of IMAGES images [HEIGHT, WIDTH, IN] with weights [KERNEL_H, KERNEL_W, IN, OUT]: forward,
-// together with its tangent, reduced against an output gradient, and transposed.
+// reduced against an output gradient, and transposed.
 //
 // One invocation computes a tile: TILE neighbouring pixels of one row, for COLUMNS blocks of channels.
 // The inputs that its pixels see are loaded once a kernel row and serve all taps of that row.
 // Channels come in blocks of 4 or 1: In, Out, Block and the functions on them are in block_*.wgsl.
 // The weights `w` and their tangent `v` are declared in weights_*.wgsl.
 
-// Whether the input has a tangent; images have none.
-override INPUT_TANGENT: bool = true;
 // Whether the similarity is wanted for every pixel rather than for every tile.
 override PER_PIXEL: bool = false;
 
@@ -20,15 +18,14 @@ alias InTile = array<In, TILE>;
 alias InSpan = array<In, SPAN>;
 alias OutSpan = array<Out, SPAN>;
 
-struct Place { image: i32, row: i32, first: i32, block: i32 }
+// Where the tile of an invocation lies; beyond the last one `exists` is false.
+struct Place { image: i32, row: i32, first: i32, block: i32, exists: bool }
 
-// The tile of an invocation: blocks of channels vary fastest, so that neighbours share inputs.
-fn place(i: i32, blocks: i32, columns: u32, height: i32, width: i32) -> Place {
-    let tiles = (width + i32(TILE) - 1) / i32(TILE);
-    let groups = blocks / i32(columns);
-    let tile = i / groups;
-    let block = i % groups * i32(columns);
-    return Place(tile / (tiles * height), tile / tiles % height, tile % tiles * i32(TILE), block);
+// Weights of one tap: of one or two blocks of channels.
+struct Blocks { first: Block, second: Block }
+
+fn next_block(p: Place) -> Place {
+    return Place(p.image, p.row, p.first, p.block + 1, p.exists);
 }
 
 fn is_inside(i: i32, column: i32, width: i32) -> bool {
@@ -70,19 +67,21 @@ fn add_taps(
     kx: i32,
     k: i32,
 ) {
-    add_tap(tile, span, kx, weight_block(k));
-    if COLUMNS > 1u { add_tap(second, span, kx, weight_block(k + 1)); }
+    let blocks = weight_blocks(k, 1);
+    add_tap(tile, span, kx, blocks.first);
+    if COLUMNS > 1u { add_tap(second, span, kx, blocks.second); }
 }
 
 fn convolve(p: Place, tile: ptr<function, OutTile>, second: ptr<function, OutTile>) {
     for (var ky = 0; ky < i32(KERNEL_H); ky++) {
         let row = p.row * S + ky - PAD_TOP;
-        if row < 0 || row >= HEIGHT {
+        let outside = row < 0 || row >= HEIGHT;
+        if all_leave_out(outside) {
             continue;
         }
         for (var in = 0; in < IN_BLOCKS; in++) {
             var span: InSpan;
-            load_span(p, row, in, &span);
+            if !SHARED || !outside { load_span(p, row, in, &span); }
             let k = weight_at(ky, in, p.block);
             let next = IN_BLOCKS * IN_LANES * OUT_BLOCKS;
             // Written out, since drivers unroll a loop of this size only below a limit.
@@ -99,6 +98,9 @@ fn convolve(p: Place, tile: ptr<function, OutTile>, second: ptr<function, OutTil
 }
 
 fn store_outputs(p: Place, tile: ptr<function, OutTile>) {
+    if !p.exists {
+        return;
+    }
     let pixel = (p.image * OUT_HEIGHT + p.row) * OUT_WIDTH + p.first;
     for (var r = 0; r < i32(TILE); r++) {
         if EXACT || p.first + r < OUT_WIDTH {
@@ -109,16 +111,16 @@ fn store_outputs(p: Place, tile: ptr<function, OutTile>) {
 
 // z = conv(x, w)
 @compute @workgroup_size(WORKGROUP)
-fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let p = place(i32(linear_index(id, groups)), OUT_BLOCKS, COLUMNS, OUT_HEIGHT, OUT_WIDTH);
-    if p.image >= IMAGES {
+fn forward(invocation: Invocation) {
+    let p = place(begin(invocation), OUT_BLOCKS, COLUMNS, OUT_HEIGHT, OUT_WIDTH);
+    if !SHARED && !p.exists {
         return;
     }
     var tile: OutTile;
     var second: OutTile;
     convolve(p, &tile, &second);
     store_outputs(p, &tile);
-    if COLUMNS > 1u { store_outputs(Place(p.image, p.row, p.first, p.block + 1), &second); }
+    if COLUMNS > 1u { store_outputs(next_block(p), &second); }
 }
 
 @group(0) @binding(2) var<storage, read> gradient: array<StoredOut>;
@@ -131,7 +133,7 @@ fn dot_with_gradient(p: Place, tile: ptr<function, OutTile>) -> f32 {
         if EXACT || p.first + r < OUT_WIDTH {
             let at = (pixel + r) * OUT_BLOCKS + p.block;
             let dot = sum_out((*tile)[r] * load_out(gradient[at]));
-            if PER_PIXEL {
+            if PER_PIXEL && p.exists {
                 dots[at] = dot;
             }
             sum += dot;
@@ -143,10 +145,9 @@ fn dot_with_gradient(p: Place, tile: ptr<function, OutTile>) -> f32 {
 // dots = ⟨gradient, conv(x, w)⟩ over the channels of the blocks and the pixels of the tile (or of
 // each pixel and block): with w = G the similarity in gradient form, summed over an example afterwards.
 @compute @workgroup_size(WORKGROUP)
-fn similarity(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = i32(linear_index(id, groups));
-    let p = place(i, OUT_BLOCKS, COLUMNS, OUT_HEIGHT, OUT_WIDTH);
-    if p.image >= IMAGES {
+fn similarity(invocation: Invocation) {
+    let p = place(begin(invocation), OUT_BLOCKS, COLUMNS, OUT_HEIGHT, OUT_WIDTH);
+    if !SHARED && !p.exists {
         return;
     }
     var tile: OutTile;
@@ -154,83 +155,12 @@ fn similarity(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
     convolve(p, &tile, &second);
     var sum = dot_with_gradient(p, &tile);
     if COLUMNS > 1u {
-        sum += dot_with_gradient(Place(p.image, p.row, p.first, p.block + 1), &second);
+        sum += dot_with_gradient(next_block(p), &second);
     }
-    if !PER_PIXEL {
-        dots[i] = sum;
-    }
-}
-
-@group(0) @binding(2) var<storage, read> dx: array<StoredIn>;
-@group(0) @binding(4) var<storage, read_write> dual_z: array<Out>;
-@group(0) @binding(5) var<storage, read_write> dz: array<Out>;
-
-fn add_dual_tap(
-    tile: ptr<function, OutTile>,
-    tangent: ptr<function, OutTile>,
-    span: ptr<function, InSpan>,
-    dspan: ptr<function, InSpan>,
-    kx: i32,
-    k: i32,
-) {
-    let block = weight_block(k);
-    let dblock = tangent_block(k);
-    for (var r = 0; r < i32(TILE); r++) {
-        let a = (*span)[r * S + kx];
-        (*tile)[r] += to_out(block, a);
-        if INPUT_TANGENT {
-            (*tangent)[r] += to_out(block, (*dspan)[r * S + kx]) + to_out(dblock, a);
-        } else {
-            (*tangent)[r] += to_out(dblock, a);
-        }
-    }
-}
-
-// dual_z = conv(x, w), dz = conv(dx, w) + conv(x, v): every input and weight is loaded once.
-@compute @workgroup_size(WORKGROUP)
-fn dual(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let p = place(i32(linear_index(id, groups)), OUT_BLOCKS, 1u, OUT_HEIGHT, OUT_WIDTH);
-    if p.image >= IMAGES {
-        return;
-    }
-    var tile: OutTile;
-    var tangent: OutTile;
-    for (var ky = 0; ky < i32(KERNEL_H); ky++) {
-        let row = p.row * S + ky - PAD_TOP;
-        if row < 0 || row >= HEIGHT {
-            continue;
-        }
-        for (var in = 0; in < IN_BLOCKS; in++) {
-            var span: InSpan;
-            var dspan: InSpan;
-            load_span(p, row, in, &span);
-            if INPUT_TANGENT {
-                for (var i = 0; i < i32(SPAN); i++) {
-                    let column = p.first * S + i - PAD_LEFT;
-                    if is_inside(i, column, WIDTH) {
-                        let at = ((p.image * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + in;
-                        dspan[i] = load_in(dx[at]);
-                    }
-                }
-            }
-            let k = weight_at(ky, in, p.block);
-            let next = IN_BLOCKS * IN_LANES * OUT_BLOCKS;
-            add_dual_tap(&tile, &tangent, &span, &dspan, 0, k);
-            if KERNEL_W > 1u { add_dual_tap(&tile, &tangent, &span, &dspan, 1, k + next); }
-            if KERNEL_W > 2u { add_dual_tap(&tile, &tangent, &span, &dspan, 2, k + 2 * next); }
-            if KERNEL_W > 3u { add_dual_tap(&tile, &tangent, &span, &dspan, 3, k + 3 * next); }
-            if KERNEL_W > 4u { add_dual_tap(&tile, &tangent, &span, &dspan, 4, k + 4 * next); }
-            for (var kx = i32(MAX_UNROLLED_TAPS); kx < i32(KERNEL_W); kx++) {
-                add_dual_tap(&tile, &tangent, &span, &dspan, kx, k + kx * next);
-            }
-        }
-    }
-    let pixel = (p.image * OUT_HEIGHT + p.row) * OUT_WIDTH + p.first;
-    for (var r = 0; r < i32(TILE); r++) {
-        if EXACT || p.first + r < OUT_WIDTH {
-            dual_z[(pixel + r) * OUT_BLOCKS + p.block] = tile[r];
-            dz[(pixel + r) * OUT_BLOCKS + p.block] = tangent[r];
-        }
+    if !PER_PIXEL && p.exists {
+        let tiles = (OUT_WIDTH + i32(TILE) - 1) / i32(TILE);
+        let tile = (p.image * OUT_HEIGHT + p.row) * tiles + p.first / i32(TILE);
+        dots[(tile * OUT_BLOCKS + p.block) / i32(COLUMNS)] = sum;
     }
 }
 
@@ -254,11 +184,15 @@ fn add_transposed_taps(
     kx: i32,
     k: i32,
 ) {
-    add_transposed_tap(tile, span, kx, weight_block(k));
-    if COLUMNS > 1u { add_transposed_tap(second, span, kx, weight_block(k + IN_LANES * OUT_BLOCKS)); }
+    let blocks = weight_blocks(k, IN_LANES * OUT_BLOCKS);
+    add_transposed_tap(tile, span, kx, blocks.first);
+    if COLUMNS > 1u { add_transposed_tap(second, span, kx, blocks.second); }
 }
 
 fn store_input_gradient(p: Place, tile: ptr<function, InTile>) {
+    if !p.exists {
+        return;
+    }
     let pixel = (p.image * HEIGHT + p.row) * WIDTH + p.first;
     for (var r = 0; r < i32(TILE); r++) {
         if EXACT || p.first + r < WIDTH {
@@ -269,9 +203,9 @@ fn store_input_gradient(p: Place, tile: ptr<function, InTile>) {
 
 // input_gradient[y, x, in] = Σ dy[(y + PAD_TOP − ky) / STRIDE, (x + PAD_LEFT − kx) / STRIDE, out] · w[ky, kx, in, out]
 @compute @workgroup_size(WORKGROUP)
-fn transposed(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let p = place(i32(linear_index(id, groups)), IN_BLOCKS, COLUMNS, HEIGHT, WIDTH);
-    if p.image >= IMAGES {
+fn transposed(invocation: Invocation) {
+    let p = place(begin(invocation), IN_BLOCKS, COLUMNS, HEIGHT, WIDTH);
+    if !SHARED && !p.exists {
         return;
     }
     var tile: InTile;
@@ -279,14 +213,15 @@ fn transposed(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
     for (var ky = 0; ky < i32(KERNEL_H); ky++) {
         let t = p.row + PAD_TOP - ky;
         let row = t / S;
-        if t < 0 || t % S != 0 || row >= OUT_HEIGHT {
+        let outside = t < 0 || t % S != 0 || row >= OUT_HEIGHT;
+        if all_leave_out(outside) {
             continue;
         }
         let first = p.first / S + FIRST_OFFSET;
         for (var out = 0; out < OUT_BLOCKS; out++) {
             var span: OutSpan;
             for (var i = 0; i < i32(SPAN); i++) {
-                if is_inside(i, first + i, OUT_WIDTH) {
+                if (!SHARED || !outside) && is_inside(i, first + i, OUT_WIDTH) {
                     let pixel = (p.image * OUT_HEIGHT + row) * OUT_WIDTH + first + i;
                     span[i] = load_out(dy[pixel * OUT_BLOCKS + out]);
                 }
@@ -304,5 +239,5 @@ fn transposed(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
         }
     }
     store_input_gradient(p, &tile);
-    if COLUMNS > 1u { store_input_gradient(Place(p.image, p.row, p.first, p.block + 1), &second); }
+    if COLUMNS > 1u { store_input_gradient(next_block(p), &second); }
 }

@@ -17,6 +17,9 @@ const PIXELS: i32 = 4;
 // From the header: COLUMNS (1 or 2).
 const SPAN: u32 = 3u * STRIDE + KERNEL_W;
 
+// Blocks of channels, kernel row and split of an invocation.
+struct Part { in: i32, out: i32, ky: i32, split: i32 }
+
 @group(0) @binding(0) var<storage, read> x: array<StoredIn>;
 @group(0) @binding(1) var<storage, read> dy: array<StoredOut>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
@@ -46,25 +49,47 @@ fn add_taps(taps: ptr<function, Taps>, a: ptr<function, Inputs>, d: ptr<function
     }
 }
 
+// The output gradient at a pixel of an output row, times the weight of its example.
+fn delta(out_row: i32, column: i32, block: i32, weight_of_row: f32) -> Out {
+    var weight = weight_of_row;
+    if EXACT || column < OUT_WIDTH {
+        if WEIGHTED && EXAMPLE_PER_PIXEL {
+            weight = weights[column];
+        }
+        // A weight of zero keeps out even what is not finite.
+        if weight != 0.0 {
+            return weight * load_out(dy[(out_row * OUT_WIDTH + column) * OUT_BLOCKS + block]);
+        }
+    }
+    return Out();
+}
+
+// The input at a pixel of an image row, whose first pixel is `row`; zero outside.
+fn input(row: i32, column: i32, block: i32, is_safe: bool) -> In {
+    var used = is_safe || (column >= 0 && column < WIDTH);
+    if WEIGHTED && EXAMPLE_PER_PIXEL && used {
+        used = weights[column] != 0.0;
+    }
+    if used {
+        return load_in(x[(row + column) * IN_BLOCKS + block]);
+    }
+    return In();
+}
+
 @compute @workgroup_size(WORKGROUP)
-fn split_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = i32(linear_index(id, groups));
-    let outs = OUT_BLOCKS / i32(COLUMNS);
-    let out = i % outs * i32(COLUMNS);
-    let in = i / outs % IN_BLOCKS;
-    let ky = i / (outs * IN_BLOCKS) % i32(KERNEL_H);
-    let split = i / (outs * IN_BLOCKS * i32(KERNEL_H));
-    if split >= SPLITS {
+fn split_sums(invocation: Invocation) {
+    let p = part(begin(invocation));
+    if p.split >= SPLITS {
         return;
     }
     var taps: Taps;
     var second_taps: Taps;
-    let end = min((split + 1) * ROWS, IMAGES * OUT_HEIGHT);
+    let end = min((p.split + 1) * ROWS, IMAGES * OUT_HEIGHT);
     // Not known beforehand, so that drivers do not unroll the loop over a row of few pixels.
-    let width = OUT_WIDTH + min(split, 0);
-    for (var out_row = split * ROWS; out_row < end; out_row++) {
+    let width = OUT_WIDTH + min(p.split, 0);
+    for (var out_row = p.split * ROWS; out_row < end; out_row++) {
         let image = out_row / OUT_HEIGHT;
-        let row = out_row % OUT_HEIGHT * S + ky - PAD_TOP;
+        let row = out_row % OUT_HEIGHT * S + p.ky - PAD_TOP;
         if row < 0 || row >= HEIGHT {
             continue;
         }
@@ -78,41 +103,18 @@ fn split_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
         for (var first = 0; first < width; first += PIXELS) {
             var d: Deltas;
             var second_d: Deltas;
-            for (var p = 0; p < PIXELS; p++) {
-                if EXACT || first + p < OUT_WIDTH {
-                    if WEIGHTED && EXAMPLE_PER_PIXEL {
-                        weight = weights[first + p];
-                    }
-                    // A weight of zero keeps out even what is not finite.
-                    if weight != 0.0 {
-                        let at = (out_row * OUT_WIDTH + first + p) * OUT_BLOCKS + out;
-                        d[p] = weight * load_out(dy[at]);
-                        if COLUMNS == 2u {
-                            second_d[p] = weight * load_out(dy[at + 1]);
-                        }
-                    }
-                }
-            }
+            load_deltas(p, out_row, first, weight, &d, &second_d);
             var a: Inputs;
-            for (var p = 0; p < i32(SPAN); p++) {
-                let column = first * S + p - PAD_LEFT;
-                var used = (p >= SAFE_FROM && p < SAFE_TO) || (column >= 0 && column < WIDTH);
-                if WEIGHTED && EXAMPLE_PER_PIXEL && used {
-                    used = weights[column] != 0.0;
-                }
-                if used {
-                    a[p] = load_in(x[((image * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + in]);
-                }
-            }
+            load_inputs(p, (image * HEIGHT + row) * WIDTH, first * S - PAD_LEFT, &a);
             add_taps(&taps, &a, &d);
             if COLUMNS == 2u {
                 add_taps(&second_taps, &a, &second_d);
             }
         }
     }
-    let kernel_row = (split * i32(KERNEL_H) + ky) * i32(KERNEL_W);
+    let kernel_row = (p.split * i32(KERNEL_H) + p.ky) * i32(KERNEL_W);
     for (var kx = 0; kx < i32(KERNEL_W); kx++) {
-        let at = ((kernel_row + kx) * IN_BLOCKS + in) * IN_LANES * OUT_BLOCKS + out;
+        let at = ((kernel_row + kx) * IN_BLOCKS + p.in) * IN_LANES * OUT_BLOCKS + p.out;
         store(at, taps[kx]);
         if COLUMNS == 2u {
             store(at + 1, second_taps[kx]);

@@ -169,7 +169,7 @@ fn run(case: &str, golden: &Golden, similarity: Similarity, checks: ShaderChecks
         // Every way to write kernels gets its turn.
         tuning: match checks {
             ShaderChecks::Trusted => Tuning::GPU,
-            ShaderChecks::Checked => Tuning::SOFTWARE,
+            ShaderChecks::Checked => device::offered(Tuning::SOFTWARE),
         },
         input: Input::Buffers,
     };

@@ -159,11 +159,12 @@ fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
 }
 
 /// Every choice, with weights in either kind of binding.
-fn tunings() -> [Tuning; 6] {
-    let [gpu, software] = [Tuning::GPU, Tuning { composed_dual: false, ..Tuning::SOFTWARE }];
+fn tunings() -> [Tuning; 7] {
+    let [gpu, shared] = [Tuning::GPU, Tuning::SOFTWARE];
+    let software = Tuning { composed_dual: false, shared_loads: false, ..shared };
     let swapped = |tuning: Tuning| Tuning { uniform_weights: !tuning.uniform_weights, ..tuning };
     let [narrow, wide] = [false, true].map(staged);
-    [gpu, swapped(gpu), software, swapped(software), narrow, wide]
+    [gpu, swapped(gpu), shared, software, swapped(software), narrow, wide]
 }
 
 /// Everything staged that can be, whatever its size.
@@ -184,8 +185,9 @@ fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
     let source = kernel.source();
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|error| panic!("{kernel}: {}", error.emit_to_string(&source)));
-    let capabilities =
-        if is_wide(kernel) { Capabilities::SHADER_INT64 } else { Capabilities::empty() };
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SHADER_INT64, is_wide(kernel));
+    capabilities.set(Capabilities::SUBGROUP, is_shared(kernel));
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|error| panic!("{kernel}: {}", error.emit_to_string(&source)));
@@ -195,6 +197,11 @@ fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
 /// Whether a kernel has 64-bit loads, and so is for devices that offer them.
 fn is_wide(kernel: &Kernel) -> bool {
     kernel.shader.parts.iter().any(|part| part.contains("u64"))
+}
+
+/// Whether the invocations of a subgroup exchange values, and so is for devices that offer it.
+fn is_shared(kernel: &Kernel) -> bool {
+    kernel.shader.parts.iter().any(|part| part.contains("subgroupShuffle"))
 }
 
 /// What goes wrong in any of the four languages.

@@ -103,7 +103,9 @@ impl Context {
         wgpu::DeviceDescriptor {
             label: Some("l2rw"),
             required_features: adapter.features()
-                & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_INT64),
+                & (wgpu::Features::TIMESTAMP_QUERY
+                    | wgpu::Features::SHADER_INT64
+                    | wgpu::Features::SUBGROUP),
             required_limits: limits,
             ..Default::default()
         }
@@ -118,7 +120,7 @@ impl Context {
         checks: ShaderChecks,
     ) -> Self {
         let is_software = adapter.device_type == wgpu::DeviceType::Cpu;
-        let tuning = Tuning::suited(is_software, &device);
+        let tuning = Tuning::suited(is_software, &device, &adapter);
         Self {
             device,
             queue,

@@ -17,6 +17,10 @@ pub struct Tuning {
     /// Four floats are read and written as two 64-bit integers, which the device must offer
     /// (`SHADER_INT64`).
     pub wide_loads: bool,
+    /// The 8 invocations of a subgroup load the weights of a convolution, and both factors of a weight
+    /// gradient, for each other. The device must offer subgroups (`SUBGROUP`) of always 8
+    /// invocations.
+    pub shared_loads: bool,
     /// An invocation of a convolution computes two blocks of channels instead of one where their
     /// number is even.
     pub two_blocks: bool,
@@ -53,6 +57,7 @@ impl Tuning {
         composed_dual: false,
         uniform_weights: false,
         wide_loads: false,
+        shared_loads: false,
         two_blocks: false,
         split_invocations: 8192,
         chunk: 32,
@@ -71,6 +76,7 @@ impl Tuning {
         composed_dual: true,
         uniform_weights: true,
         wide_loads: true,
+        shared_loads: true,
         two_blocks: true,
         split_invocations: 1024,
         chunk: 256,
@@ -84,9 +90,17 @@ impl Tuning {
     }
 
     /// What suits an adapter, with what its device offers.
-    pub(super) fn suited(is_software: bool, device: &wgpu::Device) -> Self {
+    pub(super) fn suited(
+        is_software: bool,
+        device: &wgpu::Device,
+        adapter: &wgpu::AdapterInfo,
+    ) -> Self {
         if is_software {
-            return Self { wide_loads: has_wide_loads(device), ..Self::SOFTWARE };
+            return Self {
+                wide_loads: has_wide_loads(device),
+                shared_loads: can_share(device, adapter),
+                ..Self::SOFTWARE
+            };
         }
         Self { staging: Self::GPU.staging.filter(|_| can_stage(device)), ..Self::GPU }
     }
@@ -94,6 +108,7 @@ impl Tuning {
     /// Whether the context's device can run it.
     pub fn is_offered(&self, context: &Context) -> bool {
         (!self.wide_loads || has_wide_loads(&context.device))
+            && (!self.shared_loads || can_share(&context.device, &context.adapter))
             && (self.staging.is_none() || can_stage(&context.device))
     }
 
@@ -148,6 +163,11 @@ impl Tuning {
 
 fn has_wide_loads(device: &wgpu::Device) -> bool {
     device.features().contains(wgpu::Features::SHADER_INT64)
+}
+
+fn can_share(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> bool {
+    device.features().contains(wgpu::Features::SUBGROUP)
+        && (adapter.subgroup_min_size, adapter.subgroup_max_size) == (8, 8)
 }
 
 fn can_stage(device: &wgpu::Device) -> bool {

@@ -20,46 +20,111 @@ macro_rules! shader {
     };
 }
 
+macro_rules! conv {
+    ($lanes:literal, $weights:literal, $block:literal) => {
+        shader!(
+            "conv",
+            $lanes,
+            $weights,
+            $block,
+            "invocation_single",
+            "weight_sharing_none",
+            "conv",
+            "conv_dual"
+        )
+    };
+}
+
+macro_rules! weight_gradient {
+    ($lanes:literal, $outer:literal) => {
+        shader!(
+            "conv_weight_gradient",
+            $lanes,
+            $outer,
+            "invocation_single",
+            "gradient_sharing_none",
+            "conv_weight_gradient"
+        )
+    };
+}
+
 /// `shaders/conv.wgsl` for channels in blocks of 4 → 4, 1 → 4 and 1 → 1.
-pub static SHADERS: [Shader; 3] = [
-    shader!("conv", "lanes_vec4", "weights_storage", "block_vec4_vec4", "conv"),
-    shader!("conv", "lanes_vec4", "weights_storage", "block_scalar_vec4", "conv"),
-    shader!("conv", "weights_storage", "block_scalar_scalar", "conv"),
+static SHADERS: [Shader; 3] = [
+    conv!("lanes_vec4", "weights_storage", "block_vec4_vec4"),
+    conv!("lanes_vec4", "weights_storage", "block_scalar_vec4"),
+    conv!("lanes_scalar", "weights_storage", "block_scalar_scalar"),
 ];
 
 /// The first two with weights in uniform bindings.
 static UNIFORM_SHADERS: [Shader; 2] = [
-    shader!("conv", "lanes_vec4", "weights_uniform", "block_vec4_vec4", "conv"),
-    shader!("conv", "lanes_vec4", "weights_uniform", "block_scalar_vec4", "conv"),
+    conv!("lanes_vec4", "weights_uniform", "block_vec4_vec4"),
+    conv!("lanes_vec4", "weights_uniform", "block_scalar_vec4"),
 ];
 
 /// The first two with wide loads.
 static WIDE_SHADERS: [Shader; 2] = [
-    shader!("conv", "lanes_wide", "weights_storage", "block_vec4_vec4", "conv"),
-    shader!("conv", "lanes_wide", "weights_storage", "block_scalar_vec4", "conv"),
+    conv!("lanes_wide", "weights_storage", "block_vec4_vec4"),
+    conv!("lanes_wide", "weights_storage", "block_scalar_vec4"),
 ];
 
 /// The first two with wide loads and weights in uniform bindings.
 static WIDE_UNIFORM_SHADERS: [Shader; 2] = [
-    shader!("conv", "lanes_wide", "weights_uniform", "block_vec4_vec4", "conv"),
-    shader!("conv", "lanes_wide", "weights_uniform", "block_scalar_vec4", "conv"),
+    conv!("lanes_wide", "weights_uniform", "block_vec4_vec4"),
+    conv!("lanes_wide", "weights_uniform", "block_scalar_vec4"),
 ];
+
+macro_rules! shared_conv {
+    ($lanes:literal) => {
+        shader!(
+            "conv",
+            $lanes,
+            "weights_storage",
+            "block_vec4_vec4",
+            "invocation_subgroup",
+            "weight_sharing_subgroup",
+            "conv"
+        )
+    };
+}
+
+/// The first one with weights that a subgroup shares, without and with wide loads.
+static SHARED_SHADERS: [Shader; 2] = [shared_conv!("lanes_vec4"), shared_conv!("lanes_wide")];
 
 /// Largest uniform binding that every device offers, in bytes.
 const MAX_UNIFORM: usize = 1 << 16;
 
 /// `shaders/conv_weight_gradient.wgsl` for the same blocks.
-pub static WEIGHT_GRADIENT_SHADERS: [Shader; 3] = [
-    shader!("conv_weight_gradient", "lanes_vec4", "outer_vec4_vec4", "conv_weight_gradient"),
-    shader!("conv_weight_gradient", "lanes_vec4", "outer_scalar_vec4", "conv_weight_gradient"),
-    shader!("conv_weight_gradient", "outer_scalar_scalar", "conv_weight_gradient"),
+static WEIGHT_GRADIENT_SHADERS: [Shader; 3] = [
+    weight_gradient!("lanes_vec4", "outer_vec4_vec4"),
+    weight_gradient!("lanes_vec4", "outer_scalar_vec4"),
+    weight_gradient!("lanes_scalar", "outer_scalar_scalar"),
 ];
 
 /// The first two with wide loads.
 static WIDE_WEIGHT_GRADIENT_SHADERS: [Shader; 2] = [
-    shader!("conv_weight_gradient", "lanes_wide", "outer_vec4_vec4", "conv_weight_gradient"),
-    shader!("conv_weight_gradient", "lanes_wide", "outer_scalar_vec4", "conv_weight_gradient"),
+    weight_gradient!("lanes_wide", "outer_vec4_vec4"),
+    weight_gradient!("lanes_wide", "outer_scalar_vec4"),
 ];
+
+macro_rules! shared_weight_gradient {
+    ($lanes:literal) => {
+        shader!(
+            "conv_weight_gradient",
+            $lanes,
+            "outer_vec4_vec4",
+            "invocation_subgroup",
+            "gradient_sharing_subgroup",
+            "conv_weight_gradient"
+        )
+    };
+}
+
+/// The first one with loads that a subgroup shares, without and with wide loads.
+static SHARED_WEIGHT_GRADIENT_SHADERS: [Shader; 2] =
+    [shared_weight_gradient!("lanes_vec4"), shared_weight_gradient!("lanes_wide")];
+
+/// Invocations of a subgroup that shares its loads.
+const SUBGROUP: usize = 8;
 
 /// Channels of a register block: 4 where both counts allow it.
 #[derive(Clone, Copy)]
@@ -84,6 +149,18 @@ impl Blocks {
     fn columns(&self, window: &Window) -> usize {
         let fits = self.variant == 0 && window.kernel_w <= 3;
         if fits && self.output.is_multiple_of(2) { 2 } else { 1 }
+    }
+
+    /// Blocks of input channels of the weight gradients whose loads a subgroup shares, each to a
+    /// pair of blocks of output channels; `None` where no shape of subgroup divides them.
+    fn shared_inputs(&self, window: &Window, tuning: Tuning) -> Option<usize> {
+        let divides = |inputs: &usize| {
+            let outputs = 2 * SUBGROUP / inputs;
+            self.input.is_multiple_of(*inputs) && self.output.is_multiple_of(outputs)
+        };
+        let shares = tuning.shared_loads && self.columns(window) == 2;
+        // A square of blocks loads least.
+        [4, 2, 8].into_iter().filter(|_| shares).find(divides)
     }
 }
 
@@ -202,9 +279,15 @@ const DUAL_TILE: usize = 4;
 /// Two spans, two tiles and the taps of a wider kernel do not: three plain convolutions are faster.
 const WIDEST_DUAL_KERNEL: usize = 3;
 
+/// Whether a subgroup shares a layer's weights.
+fn is_shared(w: &Window, tuning: Tuning) -> bool {
+    tuning.shared_loads && Blocks::of(w).variant == 0
+}
+
 /// Whether a layer's weights go through a uniform binding.
 fn in_uniform(w: &Window, tuning: Tuning) -> bool {
-    tuning.uniform_weights && w.out_channels.is_multiple_of(4) && 4 * w.weight_len() <= MAX_UNIFORM
+    let fits = 4 * w.weight_len() <= MAX_UNIFORM && w.out_channels.is_multiple_of(4);
+    tuning.uniform_weights && fits && !is_shared(w, tuning)
 }
 
 /// Blocks of channels, of `blocks`, that one invocation computes.
@@ -228,6 +311,7 @@ fn kernel(
     // Single floats are read one by one.
     let wide = tuning.wide_loads && variant < WIDE_SHADERS.len();
     let kernel = match (in_uniform(&g.window, tuning), wide) {
+        _ if is_shared(&g.window, tuning) => Kernel::new(&SHARED_SHADERS[usize::from(wide)], entry),
         (false, false) => Kernel::new(&SHADERS[variant], entry),
         (false, true) => Kernel::new(&WIDE_SHADERS[variant], entry),
         (true, wide) => {
@@ -239,9 +323,18 @@ fn kernel(
     tiling.constants(g.constants(kernel)).header("COLUMNS", columns as u32)
 }
 
-fn output_grid(g: &Geometry, tiling: &Tiling, columns: usize) -> [u32; 3] {
-    let groups = Blocks::of(&g.window).output / columns;
-    per_element(g.images * g.window.out_height * tiling.tiles * groups)
+/// One invocation for every tile and every `columns` of `blocks` of channels.
+fn grid(g: &Geometry, tiles: usize, blocks: usize, columns: usize, tuning: Tuning) -> [u32; 3] {
+    let tiles = match is_shared(&g.window, tuning) {
+        true => tiles.next_multiple_of(SUBGROUP),
+        false => tiles,
+    };
+    per_element(tiles * blocks / columns)
+}
+
+fn output_grid(g: &Geometry, tiling: &Tiling, columns: usize, tuning: Tuning) -> [u32; 3] {
+    let tiles = g.images * g.window.out_height * tiling.tiles;
+    grid(g, tiles, Blocks::of(&g.window).output, columns, tuning)
 }
 
 /// `conv(x, weights)`: `x` `[n, h, w, in]`, `weights` `[kernel_h, kernel_w, in, out]`.
@@ -256,7 +349,12 @@ pub fn forward(rec: &mut Recorder, w: &Window, n: usize, x: TensorId, weights: V
     let bindings = vec![rec.read(x), bind(weights, w, rec.tuning()), rec.write(z)];
     let columns = columns(Blocks::of(&g.window).output, rec.tuning());
     let kernel = kernel("forward", &g, &tiling, columns, rec.tuning());
-    rec.dispatch(kernel, bindings, output_grid(&g, &tiling, columns), n as u64 * w.flops());
+    rec.dispatch(
+        kernel,
+        bindings,
+        output_grid(&g, &tiling, columns, rec.tuning()),
+        n as u64 * w.flops(),
+    );
     z
 }
 
@@ -276,7 +374,11 @@ pub fn dual(
     let is_composed = match (staged, dx) {
         (Some(_), None) => true,
         (Some(_), Some(_)) => rec.tuning().composed_dual,
-        (None, _) => rec.tuning().composed_dual || w.kernel_w > WIDEST_DUAL_KERNEL,
+        (None, _) => {
+            let tuning = rec.tuning();
+            let shared = is_shared(w, tuning);
+            tuning.composed_dual || shared || w.kernel_w > WIDEST_DUAL_KERNEL
+        }
     };
     if is_composed {
         let z = forward(rec, w, n, x, weights);
@@ -306,7 +408,7 @@ pub fn dual(
     let kernel =
         kernel("dual", &g, &tiling, 1, rec.tuning()).constant("INPUT_TANGENT", dx.is_some());
     let convolutions = if dx.is_some() { 3 } else { 2 };
-    let grid = output_grid(&g, &tiling, 1);
+    let grid = output_grid(&g, &tiling, 1, rec.tuning());
     rec.dispatch(kernel, bindings, grid, convolutions * n as u64 * w.flops());
     (z, dz)
 }
@@ -330,7 +432,7 @@ pub fn input_gradient(
     let tiles = g.images * g.window.height * tiling.tiles;
     let blocks = Blocks::of(&g.window).input;
     let columns = columns(blocks, rec.tuning());
-    let grid = per_element(tiles * blocks / columns);
+    let grid = grid(&g, tiles, blocks, columns, rec.tuning());
     let kernel = kernel("transposed", &g, &tiling, columns, rec.tuning());
     rec.dispatch(kernel, bindings, grid, n as u64 * w.flops());
     dx
@@ -366,7 +468,7 @@ pub fn similarity(
     let kernel = kernel("similarity", &g, &tiling, columns, rec.tuning())
         .constant("PER_PIXEL", g.example_per_pixel);
     let flops = n as u64 * (w.flops() + 2 * w.output_len() as u64);
-    let grid = output_grid(&g, &tiling, columns);
+    let grid = output_grid(&g, &tiling, columns, rec.tuning());
     rec.dispatch(kernel, bindings, grid, flops);
     reduce::sum_segments(rec, dots, per_example, out);
 }
@@ -425,14 +527,15 @@ fn split_sums(
     let w = &g.window;
     let blocks = Blocks::of(w);
     let splits = (g.images * w.out_height).div_ceil(rows);
-    let shader = match rec.tuning().wide_loads {
-        true => WIDE_WEIGHT_GRADIENT_SHADERS.get(blocks.variant),
-        false => None,
+    let (shared, wide) = (blocks.shared_inputs(w, rec.tuning()), rec.tuning().wide_loads);
+    let shader = match (shared, WIDE_WEIGHT_GRADIENT_SHADERS.get(blocks.variant)) {
+        (Some(_), _) => &SHARED_WEIGHT_GRADIENT_SHADERS[usize::from(wide)],
+        (None, Some(shader)) if wide => shader,
+        _ => &WEIGHT_GRADIENT_SHADERS[blocks.variant],
     };
-    let shader = shader.unwrap_or(&WEIGHT_GRADIENT_SHADERS[blocks.variant]);
     let columns = blocks.columns(w);
     let last_pixels = (w.out_width - 1) / PIXELS * PIXELS;
-    let kernel = g
+    let mut kernel = g
         .constants(Kernel::new(shader, "split_sums"))
         .size("SPLITS", splits)
         .size("ROWS", rows)
@@ -442,6 +545,10 @@ fn split_sums(
         .constant("EXACT", w.out_width.is_multiple_of(PIXELS))
         .constant("WEIGHTED", weights.is_some())
         .constant("EXAMPLE_PER_PIXEL", g.example_per_pixel);
+    if let Some(inputs) = shared {
+        let outputs = SUBGROUP / inputs;
+        kernel = kernel.header("IN_TILES", inputs as u32).header("OUT_TILES", outputs as u32);
+    }
     let sums = rec.transient("weight gradient of splits", splits * w.weight_len());
     let bindings = vec![rec.read(x), rec.read(dy), rec.read(weights.unwrap_or(x)), rec.write(sums)];
     let grid = per_element(splits * w.kernel_h * blocks.input * blocks.output / columns);

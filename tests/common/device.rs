@@ -27,9 +27,15 @@ pub fn context(checks: ShaderChecks) -> &'static Context {
 
 /// A tuning as far as the device of [`context`] offers it.
 pub fn offered(tuning: Tuning) -> Tuning {
-    let features = context(ShaderChecks::Trusted).device.features();
-    let wide_loads = tuning.wide_loads && features.contains(wgpu::Features::SHADER_INT64);
-    Tuning { wide_loads, ..tuning }
+    let context = context(ShaderChecks::Trusted);
+    let plain = Tuning { wide_loads: false, shared_loads: false, ..tuning };
+    let wide = Tuning { wide_loads: true, ..plain };
+    let shared = Tuning { shared_loads: true, ..plain };
+    Tuning {
+        wide_loads: tuning.wide_loads && wide.is_offered(context),
+        shared_loads: tuning.shared_loads && shared.is_offered(context),
+        ..tuning
+    }
 }
 
 /// A recording under construction together with the content of its external tensors.

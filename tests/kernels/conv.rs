@@ -217,6 +217,34 @@ fn convolutions_staged_through_workgroup_memory_equal_the_twins() {
 }
 
 #[test]
+fn convolutions_whose_loads_a_subgroup_shares_equal_the_twins() {
+    let windows = [
+        // Subgroups of 4 × 2, 2 × 4 and 8 × 1 blocks, with tiles beyond the last example.
+        (3, Window::same(5, 7, 16, 16, 3, 1)),
+        (9, Window::same(5, 3, 8, 32, 3, 1)),
+        (2, Window::same(3, 17, 32, 8, 3, 1)),
+        // Rows that are outside for some tiles of a subgroup only, or for all.
+        (3, Window::same(3, 5, 16, 16, 3, 2)),
+        (11, Window::same(2, 2, 16, 16, 5, 1)),
+        (2, Window::padded(6, 5, 16, 16, 1, 3, 1)),
+        (3, Window { kernel_w: 2, pad_left: 0, ..Window::same(4, 5, 16, 32, 3, 2) }),
+        // Channels that no subgroup divides, and an odd number of blocks.
+        (3, Window::same(4, 9, 12, 8, 3, 1)),
+        (2, Window::same(3, 4, 16, 12, 3, 1)),
+        (9, Window::linear(32, 16)),
+        (70, Window::linear(20, 24)),
+    ];
+    let cases = windows.map(|(n, window)| Case { n, window });
+    let tuning = |wide_loads, two_blocks| Tuning { wide_loads, two_blocks, ..Tuning::SOFTWARE };
+    let tunings = [tuning(true, true), tuning(false, false)].map(offered);
+    assert_table_tuned(&cases, tunings, |case, bench, expected| {
+        record_passes(case.n, &case.window, bench, expected);
+        record_weight_gradients(case.n, &case.window, bench, expected);
+        record_similarities(case.n, &case.window, bench, expected);
+    });
+}
+
+#[test]
 fn layers_of_equal_counts_of_blocks_but_other_blocks_are_told_apart() {
     // 4 → 3 blocks of 4 channels, and of 1.
     assert_table(&["16 → 12, 4 → 3"], |_, bench, expected| {
@@ -239,23 +267,22 @@ fn weight_gradients_over_many_splits_equal_the_twin() {
 prop_compose! {
     /// Any choice of register-tile kernels that the device offers.
     fn any_tuning()(
-        (composed_dual, uniform_weights, two_blocks, wide_loads, trees) in any::<(bool, bool, bool, bool, bool)>(),
+        (composed_dual, uniform_weights, trees) in any::<(bool, bool, bool)>(),
+        (two_blocks, wide_loads, shared_loads) in any::<(bool, bool, bool)>(),
         (split_invocations, chunk) in (1_usize..5000, 1_usize..40),
     ) -> Tuning {
-        let all = Tuning { wide_loads: true, ..Tuning::SOFTWARE };
-        let wide_loads = wide_loads && offered(all).wide_loads;
-        Tuning {
-            composed_dual, uniform_weights, wide_loads, two_blocks, split_invocations, chunk, trees,
-            staging: None,
-        }
+        offered(Tuning {
+            composed_dual, uniform_weights, wide_loads, shared_loads, two_blocks,
+            split_invocations, chunk, trees, staging: None,
+        })
     }
 }
 
 prop_compose! {
     fn any_window()(
         (height, width) in (1_usize..9, 1_usize..12),
-        in_channels in prop::sample::select(vec![1_usize, 2, 3, 4, 8]),
-        out_channels in prop::sample::select(vec![1_usize, 3, 4, 8]),
+        in_channels in prop::sample::select(vec![1_usize, 2, 3, 4, 8, 16]),
+        out_channels in prop::sample::select(vec![1_usize, 3, 4, 8, 16]),
         (kernel_h, kernel_w) in (1_usize..5, 1_usize..5),
         stride in 1_usize..4,
         (pad_top, pad_left) in (0_usize..3, 0_usize..3),

@@ -1,0 +1,76 @@
+// A convolution together with its tangent.
+
+// Whether the input has a tangent; images have none.
+override INPUT_TANGENT: bool = true;
+@group(0) @binding(2) var<storage, read> dx: array<StoredIn>;
+@group(0) @binding(4) var<storage, read_write> dual_z: array<Out>;
+@group(0) @binding(5) var<storage, read_write> dz: array<Out>;
+
+fn add_dual_tap(
+    tile: ptr<function, OutTile>,
+    tangent: ptr<function, OutTile>,
+    span: ptr<function, InSpan>,
+    dspan: ptr<function, InSpan>,
+    kx: i32,
+    k: i32,
+) {
+    let block = weight_block(k);
+    let dblock = tangent_block(k);
+    for (var r = 0; r < i32(TILE); r++) {
+        let a = (*span)[r * S + kx];
+        (*tile)[r] += to_out(block, a);
+        if INPUT_TANGENT {
+            (*tangent)[r] += to_out(block, (*dspan)[r * S + kx]) + to_out(dblock, a);
+        } else {
+            (*tangent)[r] += to_out(dblock, a);
+        }
+    }
+}
+
+// dual_z = conv(x, w), dz = conv(dx, w) + conv(x, v): every input and weight is loaded once.
+@compute @workgroup_size(WORKGROUP)
+fn dual(invocation: Invocation) {
+    let p = place(begin(invocation), OUT_BLOCKS, 1u, OUT_HEIGHT, OUT_WIDTH);
+    if !p.exists {
+        return;
+    }
+    var tile: OutTile;
+    var tangent: OutTile;
+    for (var ky = 0; ky < i32(KERNEL_H); ky++) {
+        let row = p.row * S + ky - PAD_TOP;
+        if row < 0 || row >= HEIGHT {
+            continue;
+        }
+        for (var in = 0; in < IN_BLOCKS; in++) {
+            var span: InSpan;
+            var dspan: InSpan;
+            load_span(p, row, in, &span);
+            if INPUT_TANGENT {
+                for (var i = 0; i < i32(SPAN); i++) {
+                    let column = p.first * S + i - PAD_LEFT;
+                    if is_inside(i, column, WIDTH) {
+                        let at = ((p.image * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + in;
+                        dspan[i] = load_in(dx[at]);
+                    }
+                }
+            }
+            let k = weight_at(ky, in, p.block);
+            let next = IN_BLOCKS * IN_LANES * OUT_BLOCKS;
+            add_dual_tap(&tile, &tangent, &span, &dspan, 0, k);
+            if KERNEL_W > 1u { add_dual_tap(&tile, &tangent, &span, &dspan, 1, k + next); }
+            if KERNEL_W > 2u { add_dual_tap(&tile, &tangent, &span, &dspan, 2, k + 2 * next); }
+            if KERNEL_W > 3u { add_dual_tap(&tile, &tangent, &span, &dspan, 3, k + 3 * next); }
+            if KERNEL_W > 4u { add_dual_tap(&tile, &tangent, &span, &dspan, 4, k + 4 * next); }
+            for (var kx = i32(MAX_UNROLLED_TAPS); kx < i32(KERNEL_W); kx++) {
+                add_dual_tap(&tile, &tangent, &span, &dspan, kx, k + kx * next);
+            }
+        }
+    }
+    let pixel = (p.image * OUT_HEIGHT + p.row) * OUT_WIDTH + p.first;
+    for (var r = 0; r < i32(TILE); r++) {
+        if EXACT || p.first + r < OUT_WIDTH {
+            dual_z[(pixel + r) * OUT_BLOCKS + p.block] = tile[r];
+            dz[(pixel + r) * OUT_BLOCKS + p.block] = tangent[r];
+        }
+    }
+}

@@ -1,0 +1,54 @@
+// The 8 invocations of a subgroup compute the gradients from IN_TILES blocks of input to OUT_TILES pairs of blocks of
+// output channels: each loads an eighth of both and hands it to the others.
+
+// From the header: IN_TILES (2, 4 or 8), OUT_TILES (8 / IN_TILES).
+
+fn part(i: i32) -> Part {
+    let outs = OUT_BLOCKS / (2 * i32(OUT_TILES));
+    let ins = IN_BLOCKS / i32(IN_TILES);
+    let subgroup = i / SUBGROUP;
+    let out = subgroup % outs * i32(OUT_TILES) + lane / i32(IN_TILES);
+    let in = subgroup / outs % ins * i32(IN_TILES) + lane % i32(IN_TILES);
+    let row = subgroup / (outs * ins);
+    return Part(in, 2 * out, row % i32(KERNEL_H), row / i32(KERNEL_H));
+}
+
+fn load_deltas(
+    p: Part,
+    out_row: i32,
+    first: i32,
+    weight: f32,
+    d: ptr<function, Deltas>,
+    second_d: ptr<function, Deltas>,
+) {
+    let blocks = 2 * i32(OUT_TILES);
+    let first_block = p.out - lane / i32(IN_TILES) * 2;
+    var own: array<Out, OUT_TILES>;
+    for (var k = 0; k < i32(OUT_TILES); k++) {
+        let i = SUBGROUP * k + lane;
+        own[k] = delta(out_row, first + i / blocks, first_block + i % blocks, weight);
+    }
+    let pair = 2u * (u32(lane) / IN_TILES);
+    for (var i = 0; i < PIXELS; i++) {
+        let k = i * blocks / SUBGROUP;
+        let source = u32(i * blocks % SUBGROUP) + pair;
+        (*d)[i] = subgroupShuffle(own[k], source);
+        (*second_d)[i] = subgroupShuffle(own[k], source + 1u);
+    }
+}
+
+fn load_inputs(p: Part, row: i32, first: i32, a: ptr<function, Inputs>) {
+    let tiles = i32(IN_TILES);
+    let first_block = p.in - lane % tiles;
+    var own: array<In, INPUT_LOADS>;
+    for (var k = 0; k < i32(INPUT_LOADS); k++) {
+        let i = SUBGROUP * k + lane;
+        own[k] = input(row, first + i / tiles, first_block + i % tiles, false);
+    }
+    for (var i = 0; i < i32(SPAN); i++) {
+        let source = u32(i * tiles % SUBGROUP) + u32(lane) % IN_TILES;
+        (*a)[i] = subgroupShuffle(own[i * tiles / SUBGROUP], source);
+    }
+}
+
+const INPUT_LOADS: u32 = (SPAN * IN_TILES + 7u) / 8u;
