@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Parser;
 use l2rw::data::default_cache_dir;
-use l2rw::gpu::{Context, Tuning};
+use l2rw::gpu::{Context, Staging, Tuning};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::train::{ImageSet, Trainer, TrainerOptions};
 use l2rw::weighting::L2rw;
@@ -30,19 +30,27 @@ struct Options {
     out: Option<PathBuf>,
 }
 
-/// Timed steps of each of two candidates, in turn.
-const ROUNDS: usize = 5;
+/// Timed pairs of steps of two candidates.
+const ROUNDS: usize = 7;
 /// What a change must gain to be kept.
 const GAIN: f64 = 0.02;
 
 /// One choice made otherwise.
 type Change = (&'static str, fn(&mut Tuning));
 
-const CHANGES: [Change; 11] = [
+const CHANGES: [Change; 17] = [
     ("dual convolutions the other way", |t| t.composed_dual = !t.composed_dual),
     ("weights through the other kind of binding", |t| t.uniform_weights = !t.uniform_weights),
     ("loads of the other width", |t| t.wide_loads = !t.wide_loads),
+    ("loads shared by subgroups the other way", |t| t.shared_loads = !t.shared_loads),
     ("one or two blocks of channels the other way", |t| t.two_blocks = !t.two_blocks),
+    ("staging from half the channels on", |t| staging(t, |s| s.channels = (s.channels / 2).max(4))),
+    ("staging from double the channels on", |t| staging(t, |s| s.channels *= 2)),
+    ("staged tiles of the other width", |t| staging(t, |s| s.wide_tiles = !s.wide_tiles)),
+    ("staged sums split four times less", |t| {
+        staging(t, |s| s.split_workgroups = (s.split_workgroups / 4).max(16))
+    }),
+    ("staged sums split four times more", |t| staging(t, |s| s.split_workgroups *= 4)),
     ("parts combined the other way", |t| t.trees = !t.trees),
     ("long sums split four times less", |t| {
         t.split_invocations = (t.split_invocations / 4).max(64)
@@ -53,6 +61,10 @@ const CHANGES: [Change; 11] = [
     ("chunks of double the size", |t| t.chunk *= 2),
     ("chunks of double the size again", |t| t.chunk *= 2),
 ];
+
+fn staging(tuning: &mut Tuning, change: fn(&mut Staging)) {
+    tuning.staging.iter_mut().for_each(change);
+}
 
 fn main() -> Result<()> {
     let options = Options::parse();
@@ -71,14 +83,11 @@ fn main() -> Result<()> {
             println!("{} seconds are over: the rest stays as it is", options.seconds);
             break;
         }
-        let [old, new] = times(&context, &network, [best, candidate])?;
-        let kept = new < old * (1.0 - GAIN);
-        println!(
-            "{name:<44} {:>9.2} ms -> {:>9.2} ms{}",
-            old * 1e3,
-            new * 1e3,
-            if kept { "  kept" } else { "" }
-        );
+        let (seconds, ratio) = compare(&context, &network, [best, candidate])?;
+        let kept = ratio < 1.0 - GAIN;
+        let (milliseconds, change) = (seconds * 1e3, (ratio - 1.0) * 1e2);
+        let kept_note = if kept { "  kept" } else { "" };
+        println!("{name:<44} {milliseconds:>9.2} ms {change:>+7.1} %{kept_note}");
         if kept {
             best = candidate;
         }
@@ -89,25 +98,35 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Least seconds of an L2RW step in two ways, measured in turn.
-fn times(context: &Context, network: &Network, tunings: [Tuning; 2]) -> Result<[f64; 2]> {
+/// Seconds of an L2RW step in the first way, and how many times as many the second takes: medians
+/// over pairs of steps, since a machine that is busy or throttled for a while slows down both of a
+/// pair.
+fn compare(context: &Context, network: &Network, tunings: [Tuning; 2]) -> Result<(f64, f64)> {
     let mut trainers = Vec::new();
     for tuning in tunings {
         trainers.push(trainer(&context.clone().with_tuning(tuning), network)?);
     }
-    let mut least = [f64::INFINITY; 2];
+    let (mut seconds, mut ratios) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        for (trainer, least) in trainers.iter_mut().zip(&mut least) {
+        let mut pair = [0.0; 2];
+        for (trainer, time) in trainers.iter_mut().zip(&mut pair) {
             let start = Instant::now();
             trainer.step()?;
             trainer.take_report(true)?;
-            // The first step compiles.
-            if round > 0 {
-                *least = least.min(start.elapsed().as_secs_f64());
-            }
+            *time = start.elapsed().as_secs_f64();
+        }
+        // The first step compiles.
+        if round > 0 {
+            seconds.push(pair[0]);
+            ratios.push(pair[1] / pair[0]);
         }
     }
-    Ok(least)
+    Ok((median(seconds), median(ratios)))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn trainer(context: &Context, network: &Network) -> Result<Trainer> {

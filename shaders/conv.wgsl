@@ -112,7 +112,8 @@ fn store_outputs(p: Place, tile: ptr<function, OutTile>) {
 // z = conv(x, w)
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
-    let p = place(begin(invocation), OUT_BLOCKS, COLUMNS, OUT_HEIGHT, OUT_WIDTH);
+    let i = begin(invocation);
+    let p = place(i, OUT_BLOCKS, COLUMNS, OUT_HEIGHT, OUT_WIDTH);
     if !SHARED && !p.exists {
         return;
     }
@@ -124,7 +125,7 @@ fn forward(invocation: Invocation) {
 }
 
 @group(0) @binding(2) var<storage, read> gradient: array<StoredOut>;
-@group(0) @binding(3) var<storage, read_write> dots: array<f32>;
+@group(0) @binding(DOTS) var<storage, read_write> dots: array<f32>;
 
 fn dot_with_gradient(p: Place, tile: ptr<function, OutTile>) -> f32 {
     let pixel = (p.image * OUT_HEIGHT + p.row) * OUT_WIDTH + p.first;
@@ -146,7 +147,8 @@ fn dot_with_gradient(p: Place, tile: ptr<function, OutTile>) -> f32 {
 // each pixel and block): with w = G the similarity in gradient form, summed over an example afterwards.
 @compute @workgroup_size(WORKGROUP)
 fn similarity(invocation: Invocation) {
-    let p = place(begin(invocation), OUT_BLOCKS, COLUMNS, OUT_HEIGHT, OUT_WIDTH);
+    let i = begin(invocation);
+    let p = place(i, OUT_BLOCKS, COLUMNS, OUT_HEIGHT, OUT_WIDTH);
     if !SHARED && !p.exists {
         return;
     }
@@ -204,7 +206,8 @@ fn store_input_gradient(p: Place, tile: ptr<function, InTile>) {
 // input_gradient[y, x, in] = Σ dy[(y + PAD_TOP − ky) / STRIDE, (x + PAD_LEFT − kx) / STRIDE, out] · w[ky, kx, in, out]
 @compute @workgroup_size(WORKGROUP)
 fn transposed(invocation: Invocation) {
-    let p = place(begin(invocation), IN_BLOCKS, COLUMNS, HEIGHT, WIDTH);
+    let i = begin(invocation);
+    let p = place(i, IN_BLOCKS, COLUMNS, HEIGHT, WIDTH);
     if !SHARED && !p.exists {
         return;
     }

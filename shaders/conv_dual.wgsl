@@ -30,7 +30,8 @@ fn add_dual_tap(
 // dual_z = conv(x, w), dz = conv(dx, w) + conv(x, v): every input and weight is loaded once.
 @compute @workgroup_size(WORKGROUP)
 fn dual(invocation: Invocation) {
-    let p = place(begin(invocation), OUT_BLOCKS, 1u, OUT_HEIGHT, OUT_WIDTH);
+    let i = begin(invocation);
+    let p = place(i, OUT_BLOCKS, 1u, OUT_HEIGHT, OUT_WIDTH);
     if !p.exists {
         return;
     }

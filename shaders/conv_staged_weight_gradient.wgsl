@@ -63,9 +63,9 @@ fn x_quad(t: Tap, pixel: i32, end: i32) -> Quad {
 fn dy_quad(block: i32, pixel: i32, end: i32) -> Quad {
     let inside = block < OUT_BLOCKS && pixel < end;
     let at = select(0, pixel * OUT_BLOCKS + block, inside);
-    var weight = select(0.0, 1.0, inside);
+    var weight = select(0.0, GRADIENT_SCALE, inside);
     if WEIGHTED && inside {
-        weight = weights[pixel / (OUT_HEIGHT * OUT_WIDTH)];
+        weight *= weights[pixel / (OUT_HEIGHT * OUT_WIDTH)];
     }
     return select(Quad(), weight * dy[at], weight != 0.0);
 }
@@ -92,7 +92,7 @@ fn load(p: Part, t: Tap, out_block: i32, first: i32, end: i32) -> Square {
 fn store_row(slice: i32, row: i32, block: i32, quad: Quad) {
     let rows = i32(KERNEL_H * KERNEL_W) * IN_BLOCKS * 4;
     if row < rows && block < OUT_BLOCKS {
-        sums[(slice * rows + row) * OUT_BLOCKS + block] = quad;
+        sums[(slice * rows + row) * OUT_BLOCKS + block] = quad * (1.0 / GRADIENT_SCALE);
     }
 }
 
@@ -104,21 +104,17 @@ fn store(slice: i32, row: i32, block: i32, square: Square) {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn split_sums(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let at = place(workgroup, groups);
+fn split_sums(me: Invocation) {
+    let at = place(me);
     if at.slice >= SLICES {
         return;
     }
-    let p = part(local, false, false);
+    let p = part(me, false, false);
     let t = tap(at.row * LEFT + p.quad);
     let out_block = at.column * RIGHT + p.quad;
     let end = min((at.slice + 1) * PIXELS, IMAGES * OUT_HEIGHT * OUT_WIDTH);
     var pixel = next_pixels(at.slice * PIXELS, end);
-    var tile: Tile;
+    var sums: Sums;
     var next = load(p, t, out_block, pixel, end);
     while pixel < end {
         stage(p, next);
@@ -127,16 +123,17 @@ fn split_sums(
         if pixel < end {
             next = load(p, t, out_block, pixel, end);
         }
-        multiply(&tile, local);
+        multiply(&sums, me);
         workgroupBarrier();
     }
-    let row = square_row(at, local, 0);
-    let block = square_column(at, local, 0);
+    let tile = tile_of(&sums, me);
+    let row = square_row(at, me, 0);
+    let block = square_column(at, me, 0);
     store(at.slice, row, block, tile[0]);
-    if TALL > 1u { store(at.slice, square_row(at, local, 1), block, tile[TALL - 1u]); }
+    if TALL > 1u { store(at.slice, square_row(at, me, 1), block, tile[TALL - 1u]); }
     if WIDE > 1u {
-        let more = square_column(at, local, 1);
+        let more = square_column(at, me, 1);
         store(at.slice, row, more, tile[TALL * (WIDE - 1u)]);
-        if TALL > 1u { store(at.slice, square_row(at, local, 1), more, tile[TALL * WIDE - 1u]); }
+        if TALL > 1u { store(at.slice, square_row(at, me, 1), more, tile[TALL * WIDE - 1u]); }
     }
 }

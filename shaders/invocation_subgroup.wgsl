@@ -12,6 +12,7 @@ var<private> lane: i32;
 
 // Index of an invocation.
 fn begin(invocation: Invocation) -> i32 {
+    read_sizes();
     lane = i32(invocation.lane);
     let workgroup = invocation.workgroup.y * invocation.groups.x + invocation.workgroup.x;
     return i32(workgroup * WORKGROUP) + SUBGROUP * i32(invocation.subgroup) + lane;

@@ -78,17 +78,13 @@ fn store(row: i32, column: i32, square: Square) {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn product(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let at = place(workgroup, groups);
+fn product(me: Invocation) {
+    let at = place(me);
     if at.slice >= SLICES {
         return;
     }
-    let p = part(local, A_ALONG_TERMS, B_ALONG_TERMS);
-    var tile: Tile;
+    let p = part(me, A_ALONG_TERMS, B_ALONG_TERMS);
+    var sums: Sums;
     var next = load(p, at, 0);
     for (var step = 0; step < STEPS; step++) {
         stage(p, next);
@@ -96,16 +92,17 @@ fn product(
         if step + 1 < STEPS {
             next = load(p, at, step + 1);
         }
-        multiply(&tile, local);
+        multiply(&sums, me);
         workgroupBarrier();
     }
-    let row = square_row(at, local, 0);
-    let column = square_column(at, local, 0);
+    let tile = tile_of(&sums, me);
+    let row = square_row(at, me, 0);
+    let column = square_column(at, me, 0);
     store(row, column, tile[0]);
-    if TALL > 1u { store(square_row(at, local, 1), column, tile[TALL - 1u]); }
+    if TALL > 1u { store(square_row(at, me, 1), column, tile[TALL - 1u]); }
     if WIDE > 1u {
-        let next_column = square_column(at, local, 1);
+        let next_column = square_column(at, me, 1);
         store(row, next_column, tile[TALL * (WIDE - 1u)]);
-        if TALL > 1u { store(square_row(at, local, 1), next_column, tile[TALL * WIDE - 1u]); }
+        if TALL > 1u { store(square_row(at, me, 1), next_column, tile[TALL * WIDE - 1u]); }
     }
 }

@@ -1,6 +1,6 @@
 //! Plans are data: everything here runs without a device.
 
-use l2rw::gpu::{Tuning, memory};
+use l2rw::gpu::{Precision, Staging, Tuning, memory};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::batch::Gather;
 use l2rw::plan::{
@@ -320,5 +320,35 @@ fn networks_are_found_by_name() {
     for name in ["resnet9", "resnet", "wrn-28", "alexnet", "resnet8-x3"] {
         let message = zoo::by_name(name, shape, 10, norm).unwrap_err().to_string();
         assert!(message.contains("resnet") || message.contains(name), "{message}");
+    }
+}
+
+#[test]
+fn factors_are_rounded_on_request_and_only_behind_everything_that_similarities_are_made_of() {
+    let weightings = || {
+        let routes = [Similarity::Tangent, Similarity::PerLayer].map(|route| l2rw(Some(route)));
+        let others = [Uniform.into(), MetaWeightNet::default().into()];
+        routes.into_iter().chain(others)
+    };
+    for network in [resnet(Normalisation::batch()), resnet(Normalisation::group(4))] {
+        for weighting in weightings() {
+            let plan_of = |precision| {
+                let staging = Tuning::GPU.staging.map(|s| Staging { channels: 1, precision, ..s });
+                let tuning = Tuning { staging, ..Tuning::GPU };
+                let options = TrainingOptions { tuning, ..options(weighting.clone(), 8, 4) };
+                training(&network, &options).unwrap()
+            };
+            let first_rounding = |plan: &Plan| {
+                let dispatches = &plan.recording.dispatches;
+                dispatches.iter().position(|d| d.kernel.source().starts_with("enable f16;"))
+            };
+            assert_eq!(first_rounding(&plan_of(Precision::F32)), None);
+            let plan = plan_of(Precision::F16);
+            let first = first_rounding(&plan).expect("the last backward pass rounds");
+            for dispatch in &plan.recording.dispatches[first..] {
+                let stage = dispatch.stage;
+                assert!(["backward", "gradient", "update"].contains(&stage), "{dispatch:?}");
+            }
+        }
     }
 }

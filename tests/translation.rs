@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use l2rw::gpu::{
-    ElementType, Kernel, Lifetime, Recorder, Recording, Staging, Tensor, TensorId, Tuning,
+    ElementType, Kernel, Lifetime, Matrices, Precision, Recorder, Recording, Staging, Tensor,
+    TensorId, Tuning,
 };
 use l2rw::nn::zoo::{ResNet, caffe_lenet, lenet5, mlp, mnist_lenet};
 use l2rw::nn::{Network, Normalisation, Shape};
@@ -142,6 +143,7 @@ fn imports(rec: &mut Recorder) {
 
 fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
     let n = 2;
+    rec.allow_rounding(true);
     let weights = View { tensor: x, offset: 0, len: window.weight_len() };
     for tuning in tunings() {
         rec.tune(tuning);
@@ -159,17 +161,28 @@ fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
 }
 
 /// Every choice, with weights in either kind of binding.
-fn tunings() -> [Tuning; 7] {
+fn tunings() -> Vec<Tuning> {
     let [gpu, shared] = [Tuning::GPU, Tuning::SOFTWARE];
     let software = Tuning { composed_dual: false, shared_loads: false, ..shared };
     let swapped = |tuning: Tuning| Tuning { uniform_weights: !tuning.uniform_weights, ..tuning };
-    let [narrow, wide] = [false, true].map(staged);
-    [gpu, swapped(gpu), shared, software, swapped(software), narrow, wide]
+    let mut all = vec![gpu, swapped(gpu), shared, software, swapped(software)];
+    for wide_tiles in [false, true] {
+        all.push(staged(wide_tiles, None, Precision::F32));
+        all.push(staged(wide_tiles, None, Precision::F16));
+        for (subgroup_size, side) in [(8, 8), (16, 8), (32, 8), (64, 8), (32, 16), (64, 16)] {
+            let matrices = Matrices::new(subgroup_size, true, Some(side));
+            assert!(matrices.is_some(), "{side} in subgroups of {subgroup_size}");
+            all.push(staged(wide_tiles, matrices, Precision::F32));
+            all.push(staged(wide_tiles, matrices, Precision::F16));
+        }
+    }
+    all
 }
 
 /// Everything staged that can be, whatever its size.
-fn staged(wide_tiles: bool) -> Tuning {
-    let staging = Staging { channels: 1, product: 1, wide_tiles, split_workgroups: 3 };
+fn staged(wide_tiles: bool, matrices: Option<Matrices>, precision: Precision) -> Tuning {
+    let staging =
+        Staging { channels: 1, product: 1, wide_tiles, split_workgroups: 3, matrices, precision };
     Tuning { staging: Some(staging), ..Tuning::GPU }
 }
 
@@ -183,11 +196,15 @@ fn kernels() -> Vec<Kernel> {
 
 fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
     let source = kernel.source();
-    let module = naga::front::wgsl::parse_str(&source)
-        .unwrap_or_else(|error| panic!("{kernel}: {}", error.emit_to_string(&source)));
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SHADER_INT64, is_wide(kernel));
-    capabilities.set(Capabilities::SUBGROUP, is_shared(kernel));
+    capabilities.set(Capabilities::SHADER_FLOAT16, is_rounding(kernel));
+    capabilities.set(Capabilities::SUBGROUP, is_shared(kernel) || has_matrices(kernel));
+    capabilities.set(Capabilities::COOPERATIVE_MATRIX, has_matrices(kernel));
+    let options = naga::front::wgsl::Options { parse_doc_comments: false, capabilities };
+    let module = naga::front::wgsl::Frontend::new_with_options(options)
+        .parse(&source)
+        .unwrap_or_else(|error| panic!("{kernel}: {}", error.emit_to_string(&source)));
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|error| panic!("{kernel}: {}", error.emit_to_string(&source)));
@@ -197,6 +214,16 @@ fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
 /// Whether a kernel has 64-bit loads, and so is for devices that offer them.
 fn is_wide(kernel: &Kernel) -> bool {
     kernel.shader.parts.iter().any(|part| part.contains("u64"))
+}
+
+/// Whether a kernel has 16-bit floats.
+fn is_rounding(kernel: &Kernel) -> bool {
+    kernel.shader.parts.iter().any(|part| part.contains("enable f16;"))
+}
+
+/// Whether a kernel has cooperative matrices, which only Vulkan and Metal have.
+fn has_matrices(kernel: &Kernel) -> bool {
+    kernel.shader.parts.iter().any(|part| part.contains("enable wgpu_cooperative_matrix;"))
 }
 
 /// Whether the invocations of a subgroup exchange values, and so is for devices that offer it.
@@ -213,13 +240,17 @@ fn failures(kernel: &Kernel, module: &naga::Module, info: &ModuleInfo) -> Vec<St
         Ok(processed) => processed,
         Err(error) => return vec![format!("{kernel}: constants: {error:?}")],
     };
-    let written = [
+    let mut written = vec![
         ("SPIR-V", to_spirv(kernel.entry, &module, &info)),
         ("MSL", to_msl(kernel.entry, &module, &info)),
-        ("HLSL", to_hlsl(kernel.entry, &module, &info)),
-        // The last one, for OpenGL ES, has no 64-bit integers.
-        ("GLSL", if is_wide(kernel) { Ok(1) } else { to_glsl(kernel.entry, &module, &info) }),
     ];
+    if !has_matrices(kernel) {
+        written.push(("HLSL", to_hlsl(kernel.entry, &module, &info)));
+    }
+    // That for OpenGL ES has neither 64-bit integers nor 16-bit floats.
+    if !has_matrices(kernel) && !is_wide(kernel) && !is_rounding(kernel) {
+        written.push(("GLSL", to_glsl(kernel.entry, &module, &info)));
+    }
     let failed = |(language, written): (&str, Result<usize, String>)| match written {
         Ok(0) => Some(format!("{kernel}: {language}: nothing was written")),
         Ok(_) => None,
@@ -246,7 +277,7 @@ fn to_msl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize
 }
 
 fn to_hlsl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize, String> {
-    let shader_model = hlsl::ShaderModel::V6_0;
+    let shader_model = hlsl::ShaderModel::V6_2;
     let (options, mut text) = (hlsl::Options { shader_model, ..Default::default() }, String::new());
     let entry_point = Some((ShaderStage::Compute, entry.to_owned()));
     let pipeline = hlsl::PipelineOptions { entry_point };

@@ -16,7 +16,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum};
 use l2rw::data::default_cache_dir;
-use l2rw::gpu::{Context, Tuning};
+use l2rw::gpu::{Context, Precision, Tuning};
 use l2rw::nn::Network;
 use serde::Serialize;
 
@@ -61,6 +61,12 @@ struct Options {
     /// Part of an adapter's name
     #[arg(long)]
     adapter: Option<String>,
+    /// Staged kernels sum up in the adapter's cooperative matrices
+    #[arg(long)]
+    matrices: bool,
+    /// Staged kernels round the factors of the last backward pass to f16
+    #[arg(long)]
+    f16: bool,
     /// Where the figures go
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench.json"))]
     out: std::path::PathBuf,
@@ -79,6 +85,31 @@ impl Options {
             Part::Scale => self.scale,
             _ => true,
         }
+    }
+
+    /// The adapter, tuned as it was measured and as the options say.
+    fn context(&self) -> Result<Context> {
+        let name = self.adapter.as_deref();
+        let (context, matrices) = match self.matrices {
+            false => (Context::new(name)?, None),
+            true => support::open_with_matrices(name)?,
+        };
+        let found = Tuning::find(&default_cache_dir()?, &context)?;
+        let mut tuning = found.unwrap_or(context.tuning());
+        if let Some(staging) = tuning.staging.as_mut() {
+            staging.matrices = matrices.or(staging.matrices);
+            if self.f16 {
+                staging.precision = Precision::F16;
+            }
+        }
+        let staged = tuning.staging.is_some() || !(self.matrices || self.f16);
+        ensure!(
+            staged,
+            "{} stages no factors: --matrices and --f16 need it to",
+            context.describe()
+        );
+        ensure!(tuning.is_offered(&context), "{} has no f16", context.describe());
+        Ok(context.with_tuning(tuning))
     }
 
     fn networks(&self) -> Result<Vec<Network>> {
@@ -116,9 +147,7 @@ fn main() -> Result<()> {
     if options.first_step {
         return start::child(options.adapter.as_deref(), networks.first().context("no model")?);
     }
-    let context = Context::new(options.adapter.as_deref())?;
-    let tuning = Tuning::find(&default_cache_dir()?, &context)?.unwrap_or(context.tuning());
-    let context = context.with_tuning(tuning);
+    let context = options.context()?;
     println!("adapter: {}", context.describe());
     if options.profile {
         return networks.iter().try_for_each(|network| profile::print(&context, network));

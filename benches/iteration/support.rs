@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use l2rw::gpu::{Context, DeviceTensors, Executable, Recording, TensorId};
+use l2rw::gpu::{Context, DeviceTensors, Executable, Matrices, Recording, ShaderChecks, TensorId};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::plan::Similarity;
 use l2rw::train::{ImageSet, Trainer, TrainerOptions};
@@ -19,6 +19,37 @@ pub fn by_name(name: &str) -> Result<Network> {
     let small = name.contains("lenet") || name == "mlp";
     let input = if small { Shape::new(28, 28, 1) } else { Shape::new(32, 32, 3) };
     Ok(zoo::by_name(name, input, 10, Normalisation::batch())?)
+}
+
+/// The fastest adapter, or the first with this in its name, as an application opens it that accepts
+/// wgpu's experimental features.
+pub fn open_with_matrices(name: Option<&str>) -> Result<(Context, Option<Matrices>)> {
+    let mut instance = wgpu::InstanceDescriptor::new_without_display_handle();
+    instance.backends = wgpu::Backends::PRIMARY;
+    let instance = wgpu::Instance::new(instance);
+    let adapter = match name.map(str::to_lowercase) {
+        Some(name) => {
+            let all = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+            all.into_iter().find(|a| a.get_info().name.to_lowercase().contains(&name))
+        }
+        None => {
+            let power_preference = wgpu::PowerPreference::HighPerformance;
+            let options = wgpu::RequestAdapterOptions { power_preference, ..Default::default() };
+            pollster::block_on(instance.request_adapter(&options)).ok()
+        }
+    };
+    let adapter = adapter.context("no such adapter")?;
+    let info = adapter.get_info();
+    let matrices = Matrices::of(&adapter)
+        .with_context(|| format!("{} has no cooperative matrices that suit", info.name))?;
+    let mut descriptor = Context::device_descriptor(&adapter);
+    descriptor.required_features |= Matrices::FEATURES;
+    descriptor.required_limits.max_compute_workgroup_storage_size = Matrices::WORKGROUP_MEMORY;
+    // SAFETY: whoever measures asked for what wgpu calls experimental.
+    descriptor.experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
+    let context = Context::from_device(device, queue, info, ShaderChecks::default());
+    Ok((context, Some(matrices)))
 }
 
 /// L2RW by a route of choice, or by the network's own.

@@ -79,9 +79,12 @@ impl Context {
     /// own device adds its own to them.
     ///
     /// Limits are WebGPU's defaults, except the sizes of buffers and bindings, which follow the
-    /// adapter: large activations need them. Of features it takes timestamps and 64-bit integers
-    /// ([`Tuning::wide_loads`](super::Tuning::wide_loads)) where they are to be had, and needs none. A device with less works as long as every tensor fits; one that does not
-    /// is an error with its name ([`GpuError::TensorTooLarge`]).
+    /// adapter: large activations need them. Of features it takes timestamps, 64-bit integers
+    /// ([`Tuning::wide_loads`](super::Tuning::wide_loads)), subgroups
+    /// ([`Tuning::shared_loads`](super::Tuning::shared_loads)) and 16-bit floats
+    /// ([`Precision::F16`](super::Precision::F16)) where they are to be had, and needs none. A device
+    /// with less works as long as every tensor fits; one that does not is an error with its name
+    /// ([`GpuError::TensorTooLarge`]).
     ///
     /// ```no_run
     /// # async fn open(adapter: wgpu::Adapter) -> Result<l2rw::gpu::Context, wgpu::RequestDeviceError> {
@@ -105,6 +108,7 @@ impl Context {
             required_features: adapter.features()
                 & (wgpu::Features::TIMESTAMP_QUERY
                     | wgpu::Features::SHADER_INT64
+                    | wgpu::Features::SHADER_F16
                     | wgpu::Features::SUBGROUP),
             required_limits: limits,
             ..Default::default()

@@ -207,8 +207,15 @@ async fn allocate(
         Lifetime::Transient | Lifetime::Output => {
             plan.slot_of[index].map(|slot| (slots[slot].clone(), 0))
         }
+        Lifetime::Constant => None,
     };
-    let places = recording.tensors.iter().enumerate().map(place_of).collect();
+    let mut places: Vec<_> = recording.tensors.iter().enumerate().map(place_of).collect();
+    for (tensor, content) in &recording.constants {
+        let content = bytemuck::cast_slice(content);
+        let usage = wgpu::BufferUsages::UNIFORM;
+        let buffer = context.upload(&recording.tensor(*tensor).label, content, usage).await?;
+        places[tensor.0] = Some((buffer, 0));
+    }
     Ok((places, plan.bytes()))
 }
 

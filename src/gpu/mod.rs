@@ -4,6 +4,7 @@
 mod context;
 mod error;
 mod executable;
+mod matrices;
 pub mod memory;
 mod profile;
 mod readback;
@@ -13,10 +14,11 @@ mod tuning;
 pub use context::{Context, ShaderChecks};
 pub use error::GpuError;
 pub use executable::{DeviceTensors, Executable};
+pub use matrices::Matrices;
 pub use profile::profile;
 pub use readback::{Pending, Readback, read_back, read_back_async};
 pub use recording::{
     Access, Binding, Dispatch, ElementType, Kernel, Lifetime, Recorder, Recording, Shader, Tensor,
     TensorId, fold_workgroups,
 };
-pub use tuning::{Staging, Tuning};
+pub use tuning::{Precision, Staging, Tuning};

@@ -25,6 +25,8 @@ pub enum Lifetime {
     External,
     /// Small, constant during one run, written by the host: a uniform buffer of the caller.
     ExternalUniform,
+    /// Small, never changes, part of the recording ([`Recording::constants`]): a uniform buffer.
+    Constant,
     /// Lives from its first write to its last read; its memory is reused.
     Transient,
     /// Transient in origin, but readable after the run: its memory is not reused.
@@ -125,9 +127,14 @@ impl Kernel {
 
     /// The WGSL text that is compiled.
     pub fn source(&self) -> String {
+        // Directives come before all else.
+        let is_directive = |line: &&str| line.starts_with("enable ");
+        let lines = || self.shader.parts.iter().flat_map(|part| part.lines());
+        let directives = lines().filter(is_directive).map(|line| format!("{line}\n"));
         let header =
             self.header.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n"));
-        header.chain(self.shader.parts.iter().map(|part| format!("{part}\n"))).collect()
+        let rest = lines().filter(|line| !is_directive(line)).map(|line| format!("{line}\n"));
+        directives.chain(header).chain(rest).collect()
     }
 }
 
@@ -197,6 +204,8 @@ pub struct Recording {
     pub tensors: Vec<Tensor>,
     /// All dispatches, in order of execution.
     pub dispatches: Vec<Dispatch>,
+    /// Content of the tensors of [`Lifetime::Constant`].
+    pub constants: Vec<(TensorId, Vec<u32>)>,
 }
 
 impl Recording {
@@ -350,6 +359,7 @@ pub struct Recorder {
     stage: &'static str,
     label: String,
     tuning: Tuning,
+    rounding: bool,
 }
 
 impl Recorder {
@@ -363,9 +373,16 @@ impl Recorder {
         self.tuning = tuning;
     }
 
+    /// Whether kernels to come may round their factors to [`Staging::precision`](super::Staging): where
+    /// only the optimizer's step depends on what they compute, and no similarity. At first they may
+    /// not.
+    pub fn allow_rounding(&mut self, allowed: bool) {
+        self.rounding = allowed;
+    }
+
     /// How kernels are written.
     pub fn tuning(&self) -> Tuning {
-        self.tuning
+        if self.rounding { self.tuning } else { self.tuning.exact() }
     }
 
     /// Sets the stage of the dispatches to come.
@@ -392,6 +409,20 @@ impl Recorder {
         len: usize,
     ) -> TensorId {
         self.tensor(Tensor { label: label.into(), len, element, lifetime: Lifetime::External })
+    }
+
+    /// A tensor of fixed content, for a uniform binding; the same tensor for the same content.
+    pub fn constants(&mut self, content: Vec<u32>) -> TensorId {
+        if let Some((id, _)) = self.recording.constants.iter().find(|(_, known)| *known == content)
+        {
+            return *id;
+        }
+        let number = self.recording.constants.len();
+        let (label, len, element) =
+            (format!("constants {number}"), content.len(), ElementType::U32);
+        let id = self.tensor(Tensor { label, len, element, lifetime: Lifetime::Constant });
+        self.recording.constants.push((id, content));
+        id
     }
 
     /// Adds a transient tensor of floats, named after the current stage, label and `what`.

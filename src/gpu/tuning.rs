@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, GpuError};
+use super::{Context, GpuError, Matrices};
 
 /// How kernels are written where adapters differ. Results agree to rounding; which choice is
 /// faster depends on the adapter.
@@ -49,6 +49,36 @@ pub struct Staging {
     pub wide_tiles: bool,
     /// Workgroups over which long sums are split.
     pub split_workgroups: usize,
+    /// The adapter's matrices, which multiply what is staged; nothing else sets them than the caller
+    /// ([`Matrices::of`]). `None`: every invocation multiplies by itself.
+    pub matrices: Option<Matrices>,
+    /// What factors are rounded to where that touches no similarity; never chosen by itself.
+    #[serde(default)]
+    pub precision: Precision,
+}
+
+/// How factors of staged products are kept in workgroup memory. Sums, and all that lies in storage, are
+/// 32-bit numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Precision {
+    /// As they are.
+    #[default]
+    F32,
+    /// Rounded to 11 binary digits, in half the memory, in the backward pass whose results only the
+    /// optimizer sees: of the training batch's weighted loss. Its input and weight gradients of
+    /// staged convolutions are rounded; forward passes, tangents, G and inner products never are. The
+    /// device must offer `SHADER_F16`. Infinite where an output gradient exceeds 15.9 or another
+    /// factor 65,504; relative precision is lost below 1.5e-8 and 6.1e-5.
+    F16,
+}
+
+impl Staging {
+    fn is_offered(&self, device: &wgpu::Device) -> bool {
+        let rounds = self.precision == Precision::F16;
+        can_stage(device)
+            && self.matrices.is_none_or(|matrices| matrices.is_offered(device))
+            && (!rounds || device.features().contains(wgpu::Features::SHADER_F16))
+    }
 }
 
 impl Tuning {
@@ -67,6 +97,8 @@ impl Tuning {
             product: 128,
             wide_tiles: false,
             split_workgroups: 512,
+            matrices: None,
+            precision: Precision::F32,
         }),
     };
 
@@ -109,7 +141,13 @@ impl Tuning {
     pub fn is_offered(&self, context: &Context) -> bool {
         (!self.wide_loads || has_wide_loads(&context.device))
             && (!self.shared_loads || can_share(&context.device, &context.adapter))
-            && (self.staging.is_none() || can_stage(&context.device))
+            && self.staging.is_none_or(|staging| staging.is_offered(&context.device))
+    }
+
+    /// The same without factors that are rounded.
+    pub(super) fn exact(self) -> Self {
+        let exact = |staging| Staging { precision: Precision::F32, ..staging };
+        Self { staging: self.staging.map(exact), ..self }
     }
 
     /// The tuning that was measured on the context's adapter and [kept](Self::keep) in a folder.
@@ -223,5 +261,11 @@ mod tests {
         assert!(refusal(text.replace(driver, "an older one")).contains("tune again"));
         assert!(refusal(text.replace("77", "0")).contains("cannot run"));
         assert!(refusal(text.replace("chunk", "chunks")).contains("chunks"));
+        // The device was not made with matrices.
+        let matrices = r#"{ "subgroup_size": 8, "full": true, "half": null }"#;
+        let with_matrices =
+            text.replace(r#""matrices": null"#, &format!(r#""matrices": {matrices}"#));
+        assert_ne!(with_matrices, text);
+        assert!(refusal(with_matrices).contains("cannot run"));
     }
 }

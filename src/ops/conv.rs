@@ -28,6 +28,7 @@ macro_rules! conv {
             $weights,
             $block,
             "invocation_single",
+            "conv_sizes_fixed",
             "weight_sharing_none",
             "conv",
             "conv_dual"
@@ -42,6 +43,7 @@ macro_rules! weight_gradient {
             $lanes,
             $outer,
             "invocation_single",
+            "conv_sizes_fixed",
             "gradient_sharing_none",
             "conv_weight_gradient"
         )
@@ -81,6 +83,7 @@ macro_rules! shared_conv {
             "weights_storage",
             "block_vec4_vec4",
             "invocation_subgroup",
+            "conv_sizes_bound",
             "weight_sharing_subgroup",
             "conv"
         )
@@ -113,6 +116,7 @@ macro_rules! shared_weight_gradient {
             $lanes,
             "outer_vec4_vec4",
             "invocation_subgroup",
+            "conv_sizes_fixed",
             "gradient_sharing_subgroup",
             "conv_weight_gradient"
         )
@@ -183,21 +187,42 @@ impl Geometry {
         Self { images: n, window: *window, example_per_pixel: false }
     }
 
-    fn constants(&self, kernel: Kernel) -> Kernel {
-        let (w, blocks) = (&self.window, Blocks::of(&self.window));
+    fn shape(&self, kernel: Kernel) -> Kernel {
+        let w = &self.window;
         kernel
-            .size("IMAGES", self.images)
-            .size("HEIGHT", w.height)
-            .size("WIDTH", w.width)
-            .size("IN_BLOCKS", blocks.input)
-            .size("OUT_BLOCKS", blocks.output)
-            .size("OUT_HEIGHT", w.out_height)
-            .size("OUT_WIDTH", w.out_width)
             .size("PAD_TOP", w.pad_top)
             .size("PAD_LEFT", w.pad_left)
             .header("KERNEL_H", w.kernel_h as u32)
             .header("KERNEL_W", w.kernel_w as u32)
             .header("STRIDE", w.stride as u32)
+    }
+
+    /// As in `shaders/conv_sizes_bound.wgsl`.
+    fn sizes(&self) -> [(&'static str, usize); 7] {
+        let (w, blocks) = (&self.window, Blocks::of(&self.window));
+        [
+            ("IMAGES", self.images),
+            ("HEIGHT", w.height),
+            ("WIDTH", w.width),
+            ("IN_BLOCKS", blocks.input),
+            ("OUT_BLOCKS", blocks.output),
+            ("OUT_HEIGHT", w.out_height),
+            ("OUT_WIDTH", w.out_width),
+        ]
+    }
+
+    /// A kernel for this geometry only.
+    fn constants(&self, kernel: Kernel) -> Kernel {
+        let fixed = |kernel: Kernel, (name, value)| kernel.size(name, value);
+        self.sizes().into_iter().fold(self.shape(kernel), fixed)
+    }
+
+    /// A kernel that reads its sizes from a binding, the fourth one.
+    fn bound(&self, rec: &mut Recorder, kernel: Kernel, bindings: &mut Vec<Binding>) -> Kernel {
+        let sizes = self.sizes().map(|(_, value)| value as u32);
+        let sizes = rec.constants(sizes.to_vec());
+        bindings.insert(3, rec.whole(sizes, Access::Uniform));
+        self.shape(kernel)
     }
 }
 
@@ -300,18 +325,23 @@ fn bind(weights: View, w: &Window, tuning: Tuning) -> Binding {
     weights.bind(if in_uniform(w, tuning) { Access::Uniform } else { Access::Read })
 }
 
+/// The kernel of an entry point; what it binds besides is inserted.
 fn kernel(
+    rec: &mut Recorder,
     entry: &'static str,
-    g: &Geometry,
-    tiling: &Tiling,
+    (g, tiling): (&Geometry, &Tiling),
     columns: usize,
-    tuning: Tuning,
+    bindings: &mut Vec<Binding>,
 ) -> Kernel {
-    let variant = Blocks::of(&g.window).variant;
+    let (tuning, variant) = (rec.tuning(), Blocks::of(&g.window).variant);
     // Single floats are read one by one.
     let wide = tuning.wide_loads && variant < WIDE_SHADERS.len();
     let kernel = match (in_uniform(&g.window, tuning), wide) {
-        _ if is_shared(&g.window, tuning) => Kernel::new(&SHARED_SHADERS[usize::from(wide)], entry),
+        _ if is_shared(&g.window, tuning) => {
+            let kernel = Kernel::new(&SHARED_SHADERS[usize::from(wide)], entry);
+            let kernel = g.bound(rec, kernel, bindings);
+            return tiling.constants(kernel).header("COLUMNS", columns as u32);
+        }
         (false, false) => Kernel::new(&SHADERS[variant], entry),
         (false, true) => Kernel::new(&WIDE_SHADERS[variant], entry),
         (true, wide) => {
@@ -346,15 +376,11 @@ pub fn forward(rec: &mut Recorder, w: &Window, n: usize, x: TensorId, weights: V
     }
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_outputs(&g.window, TILE);
-    let bindings = vec![rec.read(x), bind(weights, w, rec.tuning()), rec.write(z)];
+    let mut bindings = vec![rec.read(x), bind(weights, w, rec.tuning()), rec.write(z)];
     let columns = columns(Blocks::of(&g.window).output, rec.tuning());
-    let kernel = kernel("forward", &g, &tiling, columns, rec.tuning());
-    rec.dispatch(
-        kernel,
-        bindings,
-        output_grid(&g, &tiling, columns, rec.tuning()),
-        n as u64 * w.flops(),
-    );
+    let kernel = kernel(rec, "forward", (&g, &tiling), columns, &mut bindings);
+    let grid = output_grid(&g, &tiling, columns, rec.tuning());
+    rec.dispatch(kernel, bindings, grid, n as u64 * w.flops());
     z
 }
 
@@ -397,7 +423,7 @@ pub fn dual(
     }
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_outputs(&g.window, DUAL_TILE);
-    let bindings = vec![
+    let mut bindings = vec![
         rec.read(x),
         bind(weights, w, rec.tuning()),
         rec.read(dx.unwrap_or(x)),
@@ -405,8 +431,8 @@ pub fn dual(
         rec.write(z),
         rec.write(dz),
     ];
-    let kernel =
-        kernel("dual", &g, &tiling, 1, rec.tuning()).constant("INPUT_TANGENT", dx.is_some());
+    let kernel = kernel(rec, "dual", (&g, &tiling), 1, &mut bindings)
+        .constant("INPUT_TANGENT", dx.is_some());
     let convolutions = if dx.is_some() { 3 } else { 2 };
     let grid = output_grid(&g, &tiling, 1, rec.tuning());
     rec.dispatch(kernel, bindings, grid, convolutions * n as u64 * w.flops());
@@ -428,12 +454,12 @@ pub fn input_gradient(
     }
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_inputs(&g.window, TILE);
-    let bindings = vec![rec.read(dy), bind(weights, w, rec.tuning()), rec.write(dx)];
+    let mut bindings = vec![rec.read(dy), bind(weights, w, rec.tuning()), rec.write(dx)];
     let tiles = g.images * g.window.height * tiling.tiles;
     let blocks = Blocks::of(&g.window).input;
     let columns = columns(blocks, rec.tuning());
     let grid = grid(&g, tiles, blocks, columns, rec.tuning());
-    let kernel = kernel("transposed", &g, &tiling, columns, rec.tuning());
+    let kernel = kernel(rec, "transposed", (&g, &tiling), columns, &mut bindings);
     rec.dispatch(kernel, bindings, grid, n as u64 * w.flops());
     dx
 }
@@ -463,9 +489,9 @@ pub fn similarity(
         false => g.window.out_height * tiling.tiles * blocks / columns,
     };
     let dots = rec.transient("similarity of tiles", n * per_example);
-    let bindings =
+    let mut bindings =
         vec![rec.read(x), bind(clean_gradient, w, rec.tuning()), rec.read(dy), rec.write(dots)];
-    let kernel = kernel("similarity", &g, &tiling, columns, rec.tuning())
+    let kernel = kernel(rec, "similarity", (&g, &tiling), columns, &mut bindings)
         .constant("PER_PIXEL", g.example_per_pixel);
     let flops = n as u64 * (w.flops() + 2 * w.output_len() as u64);
     let grid = output_grid(&g, &tiling, columns, rec.tuning());

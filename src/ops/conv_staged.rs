@@ -1,22 +1,26 @@
 //! Convolutions as matrix products that are staged through workgroup memory.
 
-use super::staged::{STAGED, STEP, Tiles};
+use super::staged::{self, STEP, Tiles, staged_shaders};
 use super::{View, Window};
 use crate::gpu::{Kernel, Recorder, Shader, Staging, TensorId, Tuning};
 
-const GEOMETRY: &str = include_str!("../../shaders/conv_geometry.wgsl");
+/// `shaders/conv_staged_forward.wgsl`, which similarities are made of.
+static FORWARD_SHADERS: [Shader; 2] = staged_shaders!(
+    "conv_staged_forward",
+    exact: ["conv_geometry", "conv_sizes_fixed", "conv_staged", "conv_staged_forward"]
+);
 
-/// `shaders/conv_staged.wgsl`
-static SHADER: Shader = Shader {
-    name: "conv_staged",
-    parts: &[STAGED, GEOMETRY, include_str!("../../shaders/conv_staged.wgsl")],
-};
+/// `shaders/conv_staged_transposed.wgsl`
+static TRANSPOSED_SHADERS: [Shader; 5] = staged_shaders!(
+    "conv_staged_transposed",
+    may_round: ["conv_geometry", "conv_sizes_fixed", "conv_staged", "conv_staged_transposed"]
+);
 
 /// `shaders/conv_staged_weight_gradient.wgsl`
-static WEIGHT_GRADIENT_SHADER: Shader = Shader {
-    name: "conv_staged_weight_gradient",
-    parts: &[STAGED, GEOMETRY, include_str!("../../shaders/conv_staged_weight_gradient.wgsl")],
-};
+static WEIGHT_GRADIENT_SHADERS: [Shader; 5] = staged_shaders!(
+    "conv_staged_weight_gradient",
+    may_round: ["conv_geometry", "conv_sizes_fixed", "conv_staged_weight_gradient"]
+);
 
 /// A convolution of a batch that is to be staged.
 #[derive(Clone, Copy, Debug)]
@@ -45,13 +49,13 @@ impl Staged {
 
     fn kernel(
         &self,
-        shader: &'static Shader,
+        shaders: &'static [Shader],
         entry: &'static str,
         tiles: &Tiles,
         slices: usize,
     ) -> Kernel {
         let w = &self.window;
-        let kernel = Kernel::new(shader, entry)
+        let kernel = staged::kernel(shaders, entry, self.staging)
             .size("IMAGES", self.images)
             .size("HEIGHT", w.height)
             .size("WIDTH", w.width)
@@ -70,7 +74,7 @@ impl Staged {
     /// `z = conv(x, weights)`
     pub fn forward(&self, rec: &mut Recorder, x: TensorId, weights: View, z: TensorId) {
         let tiles = Tiles::of(self.out_pixels(), self.window.out_channels, self.staging);
-        let kernel = self.kernel(&SHADER, "forward", &tiles, 1);
+        let kernel = self.kernel(&FORWARD_SHADERS, "forward", &tiles, 1);
         let bindings = vec![rec.read(x), weights.read(), rec.write(z)];
         rec.dispatch(kernel, bindings, tiles.grid(1), self.flops());
     }
@@ -85,7 +89,7 @@ impl Staged {
         [z, dz]: [TensorId; 2],
     ) {
         let tiles = Tiles::dual(self.out_pixels(), self.window.out_channels);
-        let kernel = self.kernel(&SHADER, "dual", &tiles, 1);
+        let kernel = self.kernel(&FORWARD_SHADERS, "dual", &tiles, 1);
         let bindings = vec![
             rec.read(x),
             weights.read(),
@@ -103,7 +107,7 @@ impl Staged {
         let phases = w.stride * w.stride;
         let pixels = self.images * w.height.div_ceil(w.stride) * w.width.div_ceil(w.stride);
         let tiles = Tiles::of(pixels, w.in_channels, self.staging);
-        let kernel = self.kernel(&SHADER, "transposed", &tiles, phases);
+        let kernel = self.kernel(&TRANSPOSED_SHADERS, "transposed", &tiles, phases);
         let bindings = vec![rec.read(dy), weights.read(), rec.write(dx)];
         rec.dispatch(kernel, bindings, tiles.grid(phases), self.flops());
     }
@@ -120,7 +124,7 @@ impl Staged {
         let w = &self.window;
         let tiles = Tiles::of(self.out_pixels(), w.out_channels, self.staging);
         let dots = rec.transient("similarity of pixels", self.images * w.output_len() / 4);
-        let kernel = self.kernel(&SHADER, "similarity", &tiles, 1);
+        let kernel = self.kernel(&FORWARD_SHADERS, "similarity", &tiles, 1);
         let bindings = vec![rec.read(x), clean_gradient.read(), rec.read(dy), rec.write(dots)];
         let flops = self.flops() + 2 * (self.images * w.output_len()) as u64;
         rec.dispatch(kernel, bindings, tiles.grid(1), flops);
@@ -143,7 +147,7 @@ impl Staged {
         let splits = self.out_pixels().div_ceil(pixels);
         let sums = rec.transient("weight gradient of splits", splits * w.weight_len());
         let kernel = self
-            .kernel(&WEIGHT_GRADIENT_SHADER, "split_sums", &tiles, splits)
+            .kernel(&WEIGHT_GRADIENT_SHADERS, "split_sums", &tiles, splits)
             .size("PIXELS", pixels)
             .constant("WEIGHTED", weights.is_some());
         let bindings =

@@ -3,7 +3,7 @@
 //! columns (or more), whose factors it loads once into its memory, 16 terms at a time. That reads
 //! storage a fifth as often: 10 multiplications a float instead of 2.
 
-use super::staged::{STAGED, STEP, Tiles};
+use super::staged::{self, STEP, Tiles, staged_shaders};
 use super::{GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, lanes_variant, per_element};
 use crate::gpu::{Kernel, Recorder, Shader, Staging, TensorId, Tuning};
 
@@ -20,10 +20,7 @@ pub static SHADERS: [Shader; 3] = [
 ];
 
 /// `shaders/matmul_staged.wgsl`
-static STAGED_SHADER: Shader = Shader {
-    name: "matmul_staged",
-    parts: &[STAGED, include_str!("../../shaders/matmul_staged.wgsl")],
-};
+static STAGED_SHADERS: [Shader; 2] = staged_shaders!("matmul_staged", exact: ["matmul_staged"]);
 
 /// Rows of a register tile.
 const TILE: usize = 8;
@@ -98,7 +95,7 @@ fn record_staged(
     let (a_along_terms, b_along_terms) = (form != "tn", form == "nt");
     let (a_rows, a_columns) = if a_along_terms { (m, k) } else { (k, m) };
     let (b_rows, b_columns) = if b_along_terms { (n, k) } else { (k, n) };
-    let kernel = Kernel::new(&STAGED_SHADER, "product")
+    let kernel = staged::kernel(&STAGED_SHADERS, "product", staging)
         .size("ROWS", m)
         .size("COLUMNS", n / 4)
         .size("STEPS", k.div_ceil(STEP))

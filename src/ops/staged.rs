@@ -1,8 +1,53 @@
-use crate::gpu::{Kernel, Staging, fold_workgroups};
+//! What the kernels that stage their factors through workgroup memory share.
 
-/// Shared by all kernels that stage their factors through workgroup memory.
-pub const STAGED: &str = include_str!("../../shaders/staged.wgsl");
+use crate::gpu::{Kernel, Precision, Shader, Staging, fold_workgroups};
 
+/// Shaders of a kernel: sums in registers, in matrices of 8 × 8, and, where it may round its factors,
+/// the same with 16-bit factors, in registers and in matrices of 8 × 8 and 16 × 16.
+macro_rules! staged_shaders {
+    ($name:literal, may_round: $parts:tt) => {
+        [
+            staged_shaders!(@ $name, ["factors_f32", "staged_registers"], $parts),
+            staged_shaders!(@ $name, ["factors_f32", "matrices_8", "staged_matrices"], $parts),
+            staged_shaders!(@ $name, ["factors_f16", "staged_registers"], $parts),
+            staged_shaders!(@ $name, ["factors_f16", "matrices_8", "staged_matrices"], $parts),
+            staged_shaders!(@ $name, ["factors_f16", "matrices_16", "staged_matrices"], $parts),
+        ]
+    };
+    ($name:literal, exact: $parts:tt) => {
+        [
+            staged_shaders!(@ $name, ["factors_f32", "staged_registers"], $parts),
+            staged_shaders!(@ $name, ["factors_f32", "matrices_8", "staged_matrices"], $parts),
+        ]
+    };
+    (@ $name:literal, [$($inner:literal),+], [$($part:literal),+]) => {
+        $crate::gpu::Shader {
+            name: $name,
+            parts: &[
+                include_str!("../../shaders/staged.wgsl"),
+                $(include_str!(concat!("../../shaders/", $inner, ".wgsl")),)+
+                $(include_str!(concat!("../../shaders/", $part, ".wgsl")),)+
+            ],
+        }
+    };
+}
+pub(super) use staged_shaders;
+
+/// The entry point of the one of a kernel's shaders that suits.
+pub fn kernel(shaders: &'static [Shader], entry: &'static str, staging: Staging) -> Kernel {
+    let precision = if shaders.len() > F16 { staging.precision } else { Precision::F32 };
+    let first = if precision == Precision::F16 { F16 } else { 0 };
+    let matrices = staging.matrices.and_then(|matrices| matrices.side_and_subgroups(precision));
+    let Some((side, [rows, columns])) = matrices else {
+        return Kernel::new(&shaders[first], entry);
+    };
+    Kernel::new(&shaders[first + if side == 16 { 2 } else { 1 }], entry)
+        .header("SUBGROUP_ROWS", rows)
+        .header("SUBGROUP_COLUMNS", columns)
+}
+
+/// The first of the shaders with 16-bit factors.
+const F16: usize = 2;
 /// Rows and columns of the smallest tile of a workgroup.
 const TILE: usize = 64;
 /// Terms of the sums that are staged at a time; `STEP` in the shader.
@@ -61,7 +106,7 @@ fn side(len: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::{Tiles, side};
-    use crate::gpu::Staging;
+    use crate::gpu::{Staging, Tuning};
 
     #[test]
     fn tiles_are_large_where_that_adds_little() {
@@ -70,7 +115,8 @@ mod tests {
 
     #[test]
     fn tiles_cover_all_results() {
-        let staging = Staging { channels: 1, product: 1, wide_tiles: true, split_workgroups: 1 };
+        let staging = Tuning::GPU.staging.expect("GPUs stage");
+        let staging = Staging { wide_tiles: true, ..staging };
         for (rows, columns) in [(1, 4), (100, 160), (129, 128), (1000, 640)] {
             let tiles = Tiles::of(rows, columns, staging);
             assert!(

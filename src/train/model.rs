@@ -44,7 +44,7 @@ impl Model {
             let (label, bytes) = (tensor.label.as_str(), tensor.bytes());
             let storage = wgpu::BufferUsages::STORAGE;
             let usage = match tensor.lifetime {
-                Lifetime::Transient | Lifetime::Output => continue,
+                Lifetime::Transient | Lifetime::Output | Lifetime::Constant => continue,
                 Lifetime::ExternalUniform => wgpu::BufferUsages::UNIFORM,
                 Lifetime::External => storage | wgpu::BufferUsages::UNIFORM,
             };

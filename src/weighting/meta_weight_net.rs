@@ -256,6 +256,7 @@ impl Method for MetaWeightNet {
         };
         self.learn_theta(it, &train, values, u, nets);
         let (_, weights) = self.weigh(it, &train, nets);
+        it.rec().allow_rounding(true);
         follow(it, weights);
         let (clean, similarities) = (Some(clean), Some(u));
         Ok(Weighed { train, clean, weights, similarities, route: Some(route) })

@@ -131,6 +131,7 @@ pub trait Method: fmt::Debug + Send + Sync {
         it.rec().stage("weights");
         let weights = self.weights(it, &train)?;
         self.learn(it, &train, weights)?;
+        it.rec().allow_rounding(true);
         it.weighted_backward(&train, weights);
         Ok(Weighed::new(train, weights))
     }

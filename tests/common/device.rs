@@ -4,25 +4,62 @@
 use std::sync::OnceLock;
 
 use l2rw::gpu::{
-    Context, DeviceTensors, ElementType, Executable, Lifetime, Recorder, ShaderChecks, TensorId,
-    Tuning, read_back,
+    Context, DeviceTensors, ElementType, Executable, Lifetime, Matrices, Recorder, ShaderChecks,
+    TensorId, Tuning, read_back,
 };
 
+struct Opened {
+    contexts: [Context; 2],
+    matrices: Option<Matrices>,
+}
+
 /// The device, opened once: software adapters leak memory with every new one.
-pub fn context(checks: ShaderChecks) -> &'static Context {
-    static CONTEXTS: OnceLock<[Context; 2]> = OnceLock::new();
-    let contexts = CONTEXTS.get_or_init(|| {
-        let open = |checks| pollster::block_on(Context::new_async(None, checks));
-        let trusted = open(ShaderChecks::Trusted).unwrap_or_else(|error| panic!("{error}"));
-        let checked = Context::from_device(
-            trusted.device.clone(),
-            trusted.queue.clone(),
-            trusted.adapter.clone(),
-            ShaderChecks::Checked,
-        );
-        [trusted, checked]
+fn opened() -> &'static Opened {
+    static OPENED: OnceLock<Opened> = OnceLock::new();
+    OPENED.get_or_init(|| pollster::block_on(open()))
+}
+
+/// Opens the adapter that the library opens, with its cooperative matrices.
+async fn open() -> Opened {
+    let mut instance = wgpu::InstanceDescriptor::new_without_display_handle();
+    instance.backends = wgpu::Backends::PRIMARY;
+    let power_preference = wgpu::PowerPreference::HighPerformance;
+    let options = wgpu::RequestAdapterOptions { power_preference, ..Default::default() };
+    let adapter = wgpu::Instance::new(instance).request_adapter(&options).await;
+    let adapter = adapter.expect("an adapter: `make test` installs one");
+    let matrices = Matrices::of(&adapter);
+    let mut descriptor = Context::device_descriptor(&adapter);
+    if matrices.is_some() {
+        descriptor.required_features |= Matrices::FEATURES;
+        descriptor.required_limits.max_compute_workgroup_storage_size = Matrices::WORKGROUP_MEMORY;
+        // SAFETY: what is undefined in wgpu's cooperative matrices these tests are to find out.
+        descriptor.experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+    }
+    let (device, queue) = adapter.request_device(&descriptor).await.expect("a device");
+    let contexts = [ShaderChecks::Trusted, ShaderChecks::Checked].map(|checks| {
+        Context::from_device(device.clone(), queue.clone(), adapter.get_info(), checks)
     });
-    &contexts[usize::from(checks == ShaderChecks::Checked)]
+    Opened { contexts, matrices }
+}
+
+/// The device's context.
+pub fn context(checks: ShaderChecks) -> &'static Context {
+    &opened().contexts[usize::from(checks == ShaderChecks::Checked)]
+}
+
+/// No cooperative matrices, and those of the device, if it has any.
+pub fn matrices() -> Vec<Option<Matrices>> {
+    let mut all = vec![None, opened().matrices];
+    all.dedup();
+    all
+}
+
+/// Whether the device has 16-bit floats, which Mesa's software driver always has.
+pub fn has_f16() -> bool {
+    let context = context(ShaderChecks::Trusted);
+    let has = context.device.features().contains(wgpu::Features::SHADER_F16);
+    assert!(has || !context.is_software(), "{} has no SHADER_F16", context.describe());
+    has
 }
 
 /// A tuning as far as the device of [`context`] offers it.

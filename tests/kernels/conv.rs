@@ -1,10 +1,10 @@
-use l2rw::gpu::{ShaderChecks, Staging, Tuning};
+use l2rw::gpu::{Matrices, Precision, ShaderChecks, Staging, Tuning};
 use l2rw::ops::{View, Window, conv, gram};
 use l2rw::reference;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
-use super::device::{Bench, offered};
+use super::device::{Bench, has_f16, matrices, offered};
 use super::table::{Expected, Tolerance, assert_table, assert_table_tuned};
 use super::values::values;
 
@@ -185,17 +185,23 @@ fn per_example_gradients_and_both_forms_of_similarity_equal_the_twins() {
 }
 
 /// Everything staged that can be, in tiles of 64 and of up to 128 columns, with few and many splits.
-fn staged() -> [Tuning; 2] {
+fn staged(matrices: Option<Matrices>, precision: Precision) -> [Tuning; 2] {
     let tuning = |wide_tiles, split_workgroups, composed_dual| Tuning {
-        staging: Some(Staging { channels: 1, product: 1, wide_tiles, split_workgroups }),
+        staging: Some(Staging {
+            channels: 1,
+            product: 1,
+            wide_tiles,
+            split_workgroups,
+            matrices,
+            precision,
+        }),
         composed_dual,
         ..Tuning::GPU
     };
     [tuning(false, 5, false), tuning(true, 1, true)]
 }
 
-#[test]
-fn convolutions_staged_through_workgroup_memory_equal_the_twins() {
+fn staged_cases() -> [Case; 6] {
     let windows = [
         // Steps of 16 channels with a remainder, two tiles of channels, parts of which are outside.
         (3, Window::same(5, 7, 20, 68, 3, 1)),
@@ -208,10 +214,67 @@ fn convolutions_staged_through_workgroup_memory_equal_the_twins() {
         // A tile of 128 pixels and of 128 input channels.
         (70, Window::linear(120, 16)),
     ];
-    let cases = windows.map(|(n, window)| Case { n, window });
-    assert_table_tuned(&cases, staged(), |case, bench, expected| {
+    windows.map(|(n, window)| Case { n, window })
+}
+
+#[test]
+fn convolutions_staged_through_workgroup_memory_equal_the_twins() {
+    for matrices in matrices() {
+        let tunings = staged(matrices, Precision::F32);
+        assert_table_tuned(&staged_cases(), tunings, |case, bench, expected| {
+            record_passes(case.n, &case.window, bench, expected);
+            record_weight_gradients(case.n, &case.window, bench, expected);
+            record_similarity(case.n, &case.window, bench, expected);
+        });
+    }
+}
+
+/// Gradients in the size of a deep network's, far below what f16 holds.
+fn record_rounded_gradients(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
+    let (data, size) = (Data::new(n, w), (-20.0_f64).exp2());
+    let dy: Vec<f64> = data.dy.iter().map(|v| v * size).collect();
+    let weights = bench.floats(&data.weights);
+    let weights = View::whole(&bench.rec, weights);
+    let dy_in = bench.floats(&dy);
+    bench.rec.allow_rounding(true);
+
+    let gradient = conv::input_gradient(&mut bench.rec, w, n, dy_in, weights);
+    let reference = reference::conv::input_gradient(w, n, &dy, &data.weights);
+    let tolerance = Tolerance::rounded_sums(w.kernel_h * w.kernel_w * w.out_channels, size);
+    expected.floats("input gradient", gradient, reference, tolerance);
+
+    let (example_weights, nan_x, nan_dy) = weighted_examples(n, w, &Data { dy, ..data });
+    let [weights, x, dy] = [&example_weights, &nan_x, &nan_dy].map(|v| bench.floats(v));
+    let out = bench.rec.transient("weighted gradient", w.weight_len());
+    let view = View::whole(&bench.rec, out);
+    conv::weight_gradient(&mut bench.rec, w, n, x, dy, Some(weights), view);
+    let reference = reference::conv::weight_gradient(w, n, &nan_x, &nan_dy, Some(&example_weights));
+    let tolerance = Tolerance::rounded_sums(n * w.out_positions(), size);
+    expected.floats("weighted gradient", out, reference, tolerance);
+}
+
+#[test]
+fn gradients_of_factors_rounded_to_f16_equal_the_twins_to_that_rounding() {
+    if !has_f16() {
+        return;
+    }
+    for matrices in matrices() {
+        let tunings = staged(matrices, Precision::F16);
+        assert_table_tuned(&staged_cases(), tunings, |case, bench, expected| {
+            record_rounded_gradients(case.n, &case.window, bench, expected);
+        });
+    }
+}
+
+#[test]
+fn what_similarities_are_made_of_is_never_rounded() {
+    if !has_f16() {
+        return;
+    }
+    assert_table_tuned(&staged_cases(), staged(None, Precision::F16), |case, bench, expected| {
         record_passes(case.n, &case.window, bench, expected);
         record_weight_gradients(case.n, &case.window, bench, expected);
+        bench.rec.allow_rounding(true);
         record_similarity(case.n, &case.window, bench, expected);
     });
 }

@@ -1,8 +1,8 @@
-use l2rw::gpu::{Staging, Tuning};
+use l2rw::gpu::{Precision, Staging, Tuning};
 use l2rw::ops::matmul;
 use l2rw::reference::matmul as twin;
 
-use super::device::Bench;
+use super::device::{Bench, matrices};
 use super::table::{Expected, Tolerance, assert_table, assert_table_tuned};
 use super::values::values;
 
@@ -37,13 +37,22 @@ fn products_staged_through_workgroup_memory_equal_the_twins() {
     // One and two tiles of 64 or 128 rows, part of them outside; steps of 16 terms with a remainder.
     let sizes = [(65, 36, 68), (40, 20, 132), (196, 16, 4), (12, 40, 8)];
     let cases = sizes.map(|(m, k, n)| Case { m, k, n });
-    let tunings = [false, true].map(|wide_tiles| Tuning {
-        staging: Some(Staging { channels: 1, product: 1, wide_tiles, split_workgroups: 1 }),
-        ..Tuning::GPU
-    });
-    assert_table_tuned(&cases, tunings, |case, bench, expected| {
-        record_products(case, bench, expected);
-    });
+    for matrices in matrices() {
+        let tunings = [false, true].map(|wide_tiles| Tuning {
+            staging: Some(Staging {
+                channels: 1,
+                product: 1,
+                wide_tiles,
+                split_workgroups: 1,
+                matrices,
+                precision: Precision::F32,
+            }),
+            ..Tuning::GPU
+        });
+        assert_table_tuned(&cases, tunings, |case, bench, expected| {
+            record_products(case, bench, expected);
+        });
+    }
 }
 
 fn record_products(&Case { m, k, n }: &Case, bench: &mut Bench, expected: &mut Expected) {
