@@ -3,7 +3,7 @@ use l2rw::data;
 use l2rw::gpu::{Context, Shader, TensorId};
 use l2rw::nn::{Normalisation, Shape, zoo};
 use l2rw::plan::{Iteration, PlanError, Scored};
-use l2rw::train::{Trainer, TrainerOptions};
+use l2rw::train::{StepReport, Trainer, TrainerOptions};
 use l2rw::weighting::{Method, PerExample};
 
 /// Twice the weight for examples whose label has a probability between `low` and `high`.
@@ -33,7 +33,7 @@ impl Method for Unsure {
 
     fn weights(&self, it: &mut Iteration<'_>, seen: &Scored) -> Result<TensorId, PlanError> {
         let kernel = PerExample::new(&SHADER).constant("LOW", self.low).constant("HIGH", self.high);
-        let raw = kernel.record(it, seen);
+        let raw = kernel.record(it, seen)?;
         Ok(it.normalise(raw))
     }
 }
@@ -45,15 +45,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = TrainerOptions::cifar(Unsure { low: 0.2, high: 0.8 });
     let mut trainer = Trainer::new(&Context::new(None)?, &network, (&set).into(), None, &options)?;
     for _ in 0..20 {
-        trainer.step()?;
+        // The report of an earlier step: results come back late, so that nothing waits for them.
+        if let Some(report) = trainer.step()? {
+            show(&report);
+        }
     }
     while let Some(report) = trainer.take_report(true)? {
-        println!(
-            "step {}: loss {:.3}, weights {:.4?}",
-            report.step,
-            report.loss(),
-            &report.weights[..5]
-        );
+        show(&report);
     }
     Ok(())
+}
+
+fn show(report: &StepReport) {
+    let uniform = 1.0 / report.weights.len() as f32;
+    let unsure = report.weights.iter().filter(|w| **w > uniform).count();
+    println!(
+        "step {}: loss {:.3}, {unsure} of {} count twice, first weights {:.4?}",
+        report.step,
+        report.loss(),
+        report.weights.len(),
+        &report.weights[..5]
+    );
 }

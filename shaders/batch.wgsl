@@ -1,6 +1,5 @@
 // Makes a batch on the GPU: draws examples from the data set, crops, flips and normalises them.
 
-override DATASET_LEN: u32;
 override BATCH: u32;
 override HEIGHT: u32;
 override WIDTH: u32;
@@ -26,11 +25,13 @@ fn draw(@builtin(global_invocation_id) id: vec3<u32>) {
     if slot >= BATCH {
         return;
     }
+    // A length that is a constant would let drivers unroll the walk, which can take them for ever.
+    let len = arrayLength(&dataset_labels);
     let epoch = select(step.train_epoch, step.clean_epoch, STREAM == 1u);
     let position = select(step.train_position, step.clean_position, STREAM == 1u) + slot;
-    var index = min(position, DATASET_LEN - 1u);
+    var index = min(position, len - 1u);
     if STREAM < 2u {
-        index = permuted_index(step.seed ^ STREAM, epoch, position, DATASET_LEN);
+        index = permuted_index(step.seed ^ STREAM, epoch, position, len);
     }
     indices[slot] = index;
     labels[slot] = dataset_labels[index];

@@ -79,26 +79,22 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
     losses[example] = log(sum) - log(joint);
 }
 
-@group(0) @binding(0) var<uniform> step: Step;
-@group(0) @binding(2) var<storage, read> posterior_read: array<f32>;
+@group(0) @binding(0) var<storage, read> posterior_read: array<f32>;
 @group(0) @binding(3) var<storage, read> weights: array<f32>;
-@group(0) @binding(4) var<storage, read> transition_old: array<f32>;
-@group(0) @binding(5) var<storage, read_write> noise_learned: array<f32>;
-@group(0) @binding(6) var<storage, read_write> velocity: array<f32>;
+@group(0) @binding(4) var<storage, read_write> gradient: array<f32>;
 
-// A step on the noise matrix: one invocation an element
+// gradient of Σ weights · losses by the noise matrix: one invocation an element
 @compute @workgroup_size(WORKGROUP)
-fn learn(@builtin(global_invocation_id) id: vec3<u32>) {
+fn differentiate(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x >= CLASSES * CLASSES {
         return;
     }
     let row = id.x / CLASSES;
     let column = id.x % CLASSES;
-    var gradient = 0.0;
+    var sum = 0.0;
     for (var i = 0u; i < EXAMPLES; i++) {
         let hit = select(0.0, 1.0, labels[i] == column);
-        gradient += weights[i] * posterior_read[i * CLASSES + row] * (transition_old[id.x] - hit);
+        sum += weights[i] * posterior_read[i * CLASSES + row] * (transition_read[id.x] - hit);
     }
-    velocity[id.x] = step.momentum * velocity[id.x] + gradient;
-    noise_learned[id.x] -= step.learning_rate * velocity[id.x];
+    gradient[id.x] = sum;
 }

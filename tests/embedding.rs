@@ -7,17 +7,17 @@ mod values;
 
 use device::context;
 use l2rw::gpu::{
-    Context, DeviceTensors, Executable, GpuError, Lifetime, Recording, ShaderChecks, TensorId,
-    Tuning, read_back,
+    Context, DeviceTensors, Executable, GpuError, Lifetime, Recording, Shader, ShaderChecks,
+    TensorId, Tuning, read_back,
 };
 use l2rw::layers::{Layer, LayerBatch, LayerTensors, LayerWeights, LayersError};
 use l2rw::nn::{LayerKind, Network, Normalisation, Padding, Shape};
 use l2rw::ops::{NormKind, Step};
-use l2rw::plan::{Input, Optimizer, PlanError, Similarity, TrainingOptions, training};
+use l2rw::plan::{self, Input, Optimizer, PlanError, Similarity, TrainingOptions, training};
 use l2rw::train::{
     Batch, Contents, ImageSet, Images, Iteration, StepReport, TrainError, Trainer, TrainerOptions,
 };
-use l2rw::weighting::{L2rw, Mentor, Setup, Uniform, variants};
+use l2rw::weighting::{L2rw, Mentor, Method, PerExample, Setup, Uniform, variants};
 
 const N: usize = 6;
 const M: usize = 4;
@@ -256,6 +256,59 @@ fn methods_that_need_a_training_set_are_refused_for_supplied_batches_and_the_oth
         expected.sort_unstable();
         expected
     });
+}
+
+/// A method from outside the crate, by the places of the examples in their set.
+#[derive(Debug)]
+struct ByPlace;
+
+static BY_PLACE: Shader = l2rw::weight_shader!(
+    "by_place",
+    "
+fn weight(i: u32) -> f32 {
+    return f32(1u + indices[i]);
+}
+"
+);
+
+impl Method for ByPlace {
+    fn name(&self) -> &'static str {
+        "by-place"
+    }
+
+    fn weights(
+        &self,
+        it: &mut plan::Iteration<'_>,
+        seen: &plan::Scored,
+    ) -> Result<TensorId, PlanError> {
+        let raw = PerExample::new(&BY_PLACE).record(it, seen)?;
+        Ok(it.normalise(raw))
+    }
+}
+
+#[test]
+fn a_method_of_ones_own_that_reads_places_in_the_training_set_is_refused_for_supplied_batches() {
+    let context = context(ShaderChecks::Trusted);
+    let options = TrainerOptions { weighting: ByPlace.into(), ..options() };
+    for error in [
+        Iteration::new(context, &network(), &options).unwrap_err(),
+        Trainer::for_batches(context, &network(), &options).unwrap_err(),
+    ] {
+        let message = error.to_string();
+        for part in ["by-place", "`indices`", "data set", "Trainer::new"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    let (train, shape) = (host_batch(1, N), network().input());
+    let set = ImageSet { images: &train.0, labels: &train.1, shape };
+    let mut trainer = Trainer::new(context, &network(), set, None, &options).unwrap();
+    trainer.step().unwrap();
+    let report = trainer.take_report(true).unwrap().unwrap();
+    let sum = (N * (N + 1) / 2) as f32;
+    for (index, weight) in report.indices.iter().zip(&report.weights) {
+        assert!((weight - (1 + index) as f32 / sum).abs() < 1e-6, "{report:?}");
+    }
 }
 
 #[test]

@@ -71,6 +71,8 @@ fn numbers_out_of_range_are_refused_in_one_line() {
         (["--data", "/nowhere"], "/nowhere"),
         (["--methods", "l2rw,nonesuch"], "nonesuch"),
         (["--methods", "baseline+now"], "+now"),
+        (["--methods", "l2rw+es+ft,mwn, l2rw+ft+es"], "'l2rw+es+ft' twice"),
+        (["--methods", "clean-only+es"], "clean-only+es"),
     ] {
         let message = refused(&[arguments[0], arguments[1]], &out);
         assert!(message.contains(expected), "{arguments:?}: {message}");

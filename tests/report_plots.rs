@@ -5,9 +5,9 @@ use std::path::Path;
 
 use image::RgbImage;
 use l2rw::report::plots::{
-    MAX_SUSPECTS, Suspect, WeightFunction, confusion, curves, suspects, weight_function, weights,
+    MAX_SUSPECTS, Suspect, WeightFunction, confusion, curves, suspects, weight_function,
 };
-use l2rw::report::{CurvePoint, MethodResult, ReportError};
+use l2rw::report::{CurvePoint, MethodResult, ReportError, plots};
 
 const VERMILLION: [u8; 3] = [213, 94, 0];
 const BLUE: [u8; 3] = [0, 114, 178];
@@ -82,6 +82,11 @@ fn curves_survive_empty_single_and_nan_histories() {
     }
     drawn(|path| curves(path, &odd));
     drawn(|path| curves(path, &[]));
+}
+
+fn weights(path: &Path, clean: &[f32], flipped: &[f32]) -> Result<(), ReportError> {
+    let groups = [("clean", clean), ("flipped", flipped)];
+    plots::weights(path, "clean and flipped labels", groups)
 }
 
 #[test]

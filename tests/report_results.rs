@@ -177,6 +177,20 @@ fn without_a_published_setting_the_table_claims_no_comparison() {
 }
 
 #[test]
+fn a_table_without_wrong_labels_is_silent_about_them() {
+    let mut results = example();
+    if let Some(reweighting) = &mut results.methods[1].reweighting {
+        reweighting.corrupted_share = 0.0;
+    }
+    let text = table::render(&results, None);
+    for absent in ["corrupted", "AUROC"] {
+        assert!(!text.contains(absent), "{text}");
+    }
+    let row = text.lines().find(|line| line.starts_with("l2rw*")).unwrap();
+    assert!(row.ends_with("12"), "{text}");
+}
+
+#[test]
 fn a_table_shows_a_dash_for_what_is_not_a_number() {
     let mut results = example();
     results.methods[0].test_accuracy = f64::NAN;

@@ -352,3 +352,28 @@ fn sets_that_do_not_fit_are_refused() {
     let message = new(wrong, None);
     assert!(message.contains("17") && message.contains('4'), "{message}");
 }
+
+/// Drivers unroll loops over constants: the walk of the visiting order must not become one.
+#[test]
+fn sets_of_a_few_images_are_trained_on_in_seconds() {
+    let network = network();
+    for len in [1, 2, 3, 5] {
+        let (pixels, labels) = images(len);
+        let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+        let batch = len.min(2);
+        let options = TrainerOptions { batch, clean_batch: batch, ..TrainerOptions::cifar(L2RW) };
+        let start = std::time::Instant::now();
+        let mut trainer =
+            Trainer::new(context(ShaderChecks::Trusted), &network, set, Some(set), &options)
+                .unwrap();
+        let per_pass = len / batch;
+        for (at, reports) in run(&mut trainer, 3 * per_pass).chunks(per_pass).enumerate() {
+            let drawn: Vec<u32> = reports.iter().flat_map(|r| r.indices.clone()).collect();
+            let distinct: HashSet<u32> = drawn.iter().copied().collect();
+            assert_eq!(distinct.len(), per_pass * batch, "{len} images, pass {at}: {drawn:?}");
+            assert!(distinct.iter().all(|index| (*index as usize) < len));
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        assert!(seconds < 60.0, "{len} images took {seconds:.0} s");
+    }
+}

@@ -155,6 +155,15 @@ impl Experiment {
         Ok(Self { config, train, true_labels, corrupted, clean, test, network })
     }
 
+    /// Training images of each class, by the labels as given.
+    pub fn class_sizes(&self) -> Vec<usize> {
+        let mut sizes = vec![0; self.train.classes()];
+        for label in &self.train.labels {
+            sizes[*label as usize] += 1;
+        }
+        sizes
+    }
+
     /// Share of the training labels that are wrong.
     pub fn corrupted_share(&self) -> f64 {
         let wrong = self.corrupted.iter().filter(|wrong| **wrong).count();

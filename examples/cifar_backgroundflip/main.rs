@@ -55,11 +55,15 @@ fn compare(options: &Options) -> Result<()> {
     let preset = preset(options, &context);
     let experiment = Experiment::new(options, preset)?;
     let config = &experiment.config;
+    let sizes = experiment.class_sizes();
+    let about = match (config.long_tail, sizes.iter().max(), sizes.iter().min()) {
+        (Some(_), Some(most), Some(least)) => format!("from {most} down to {least} a class"),
+        _ => format!("{:.1} % of the labels wrong", 100.0 * experiment.corrupted_share()),
+    };
     println!(
-        "{}: {} training images ({:.1} % of the labels wrong), {} trusted, {} for testing",
+        "{}: {} training images ({about}), {} trusted, {} for testing",
         config.data,
         experiment.train.len(),
-        100.0 * experiment.corrupted_share(),
         experiment.clean.len(),
         experiment.test.len()
     );

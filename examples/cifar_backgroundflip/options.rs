@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 use l2rw::train::Recipe;
+use l2rw::weighting::variants;
 use serde::Serialize;
 
 /// Trains on images of which many carry the label of one background class, with and without
 /// learned example weights (Ren et al., ICML 2018), and compares.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = methods())]
 pub struct Options {
     /// Folder of a data set (CIFAR-10 or CIFAR-100 binaries, IDX files, or an image folder
     /// train/<class>/*.png|jpg), or `synthetic` for generated images
@@ -59,7 +60,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1)]
     pub seed: u32,
     /// Methods to compare, each with +es (early stopping) or +ft (fine-tuning), both on the trusted
-    /// images, if wanted; `all` for every method and the combinations of the paper
+    /// images, if wanted; `all` for every method and the combinations of the paper; names below
     #[arg(long, value_delimiter = ',', default_values = ["baseline", "l2rw"], value_parser = choice)]
     methods: Vec<Choice>,
     /// Route to the weights [default: the exact and cheaper one for the network]
@@ -94,7 +95,15 @@ pub enum Choice {
 }
 
 fn choice(text: &str) -> Result<Choice, String> {
+    let text = text.trim();
     if text == "all" { Ok(Choice::All) } else { text.parse().map(Choice::One) }
+}
+
+/// The names of the methods, for the end of the help.
+fn methods() -> String {
+    let named = variants().map(|variant| (variant.name, variant.source));
+    let all = named.chain([(Recipe::CLEAN_ONLY, "plain training on the trusted images alone")]);
+    all.fold("Methods:".to_owned(), |text, (name, source)| format!("{text}\n  {name:<22}{source}"))
 }
 
 /// A route to the weights.
@@ -108,7 +117,7 @@ pub enum Route {
 }
 
 impl Options {
-    /// The methods to compare, each once.
+    /// The methods to compare. What `all` has in common with other names is trained once.
     pub fn recipes(&self) -> Vec<Recipe> {
         let mut recipes: Vec<Recipe> = Vec::new();
         for choice in &self.methods {
@@ -135,6 +144,14 @@ impl Options {
         ensure!(self.clean_batch != Some(0), "--clean-batch must be at least 1");
         ensure!(self.clean_per_class > 0, "--clean-per-class must be at least 1");
         ensure!(self.steps != Some(0), "--steps must be at least 1");
+        let named = |choice: &Choice| match choice {
+            Choice::All => "all".to_owned(),
+            Choice::One(recipe) => recipe.to_string(),
+        };
+        let names: Vec<String> = self.methods.iter().map(named).collect();
+        for (at, name) in names.iter().enumerate() {
+            ensure!(!names[..at].contains(name), "--methods names '{name}' twice");
+        }
         ensure!(self.images_per_class != Some(0), "--images-per-class must be at least 1");
         Ok(())
     }

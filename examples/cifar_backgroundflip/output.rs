@@ -70,16 +70,31 @@ fn weight_functions(run: &Run, names: &[&str]) -> Vec<plots::WeightFunction> {
     .collect()
 }
 
-/// The distribution of mean weights, and the images that weighed least.
+/// The distribution of mean weights (of right and wrong labels, or of the two halves of a long tail)
+/// and the images that weighed least.
 fn write_weights(experiment: &Experiment, run: &Run, out: &Path) -> Result<()> {
     let drawn: Vec<(usize, f32)> =
         (0..run.ledger.len()).filter_map(|i| Some((i, run.ledger.mean(i)? as f32))).collect();
-    let of = |wrong: bool| -> Vec<f32> {
-        drawn.iter().filter(|(i, _)| experiment.corrupted[*i] == wrong).map(|d| d.1).collect()
-    };
-    plots::weights(&out.join("weights.png"), &of(false), &of(true))?;
-
     let train = &experiment.train;
+    let (title, names, in_second) = match experiment.config.long_tail {
+        None => ("clean and flipped labels", ["clean", "flipped"], experiment.corrupted.clone()),
+        Some(_) => {
+            let sizes = experiment.class_sizes();
+            let mut by_size: Vec<usize> = (0..sizes.len()).collect();
+            by_size.sort_by_key(|class| sizes[*class]);
+            let rare = &by_size[..sizes.len() / 2];
+            let is_rare = |label: &u32| rare.contains(&(*label as usize));
+            let title = "the more and the less frequent half of the classes";
+            (title, ["frequent", "rare"], train.labels.iter().map(is_rare).collect())
+        }
+    };
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for (i, weight) in &drawn {
+        if in_second[*i] { &mut second } else { &mut first }.push(*weight);
+    }
+    let groups = [(names[0], first.as_slice()), (names[1], second.as_slice())];
+    plots::weights(&out.join("weights.png"), title, groups)?;
+
     let name = |label: u32| train.class_names[label as usize].clone();
     let suspects: Vec<plots::Suspect<'_>> = drawn
         .iter()

@@ -54,6 +54,7 @@ struct Running<'a> {
     /// Labels of the set that is trained on, and which of them are wrong.
     labels: &'a [u32],
     corrupted: Vec<bool>,
+    is_noisy: bool,
     steps: u64,
     ledger: WeightLedger,
     /// Whether any example weighed other than 1/n.
@@ -158,6 +159,7 @@ impl<'a> Running<'a> {
             experiment,
             name: recipe.to_string(),
             labels,
+            is_noisy: corrupted.contains(&true),
             corrupted,
             steps,
             ledger: WeightLedger::new(labels.len()),
@@ -305,7 +307,7 @@ impl<'a> Running<'a> {
             train_accuracy: w.correct as f64 / w.examples as f64,
             clean_accuracy: self.clean_accuracy,
             steps_per_second: steps as f64 / self.busy.as_secs_f64(),
-            corrupted_weight_share: (w.weighted_steps > 0)
+            corrupted_weight_share: (self.is_noisy && w.weighted_steps > 0)
                 .then(|| w.corrupted_weight / w.weighted_steps as f64),
         }
     }

@@ -58,15 +58,8 @@ pub struct Batch {
     pub indices: Option<TensorId>,
 }
 
-fn kernel(
-    entry: &'static str,
-    data: &DeviceDataset,
-    n: usize,
-    gather: &Gather,
-    stream: Stream,
-) -> Kernel {
+fn kernel(entry: &'static str, n: usize, gather: &Gather, stream: Stream) -> Kernel {
     Kernel::new(&SHADER, entry)
-        .size("DATASET_LEN", data.len)
         .size("BATCH", n)
         .size("HEIGHT", gather.height)
         .size("WIDTH", gather.width)
@@ -89,7 +82,7 @@ pub fn draw(
     let labels = rec.transient_of("labels", ElementType::U32, n);
     let uniform = rec.whole(step, Access::Uniform);
     let bindings = vec![uniform, rec.read(data.labels), rec.write(indices), rec.write(labels)];
-    let draw = kernel("draw", data, n, gather, stream).size("END_IMAGE", data.len);
+    let draw = kernel("draw", n, gather, stream).size("END_IMAGE", data.len);
     rec.dispatch(draw, bindings, per_element(n), 0);
 
     let drawn = Drawn { indices, labels };
@@ -127,9 +120,8 @@ pub fn gather(
         let out = Binding { tensor: images, offset: 0, len, access };
         let normalisation = rec.read(data.normalisation);
         let bindings = vec![uniform, rec.read(tensor), rec.read(drawn.indices), normalisation, out];
-        let gather = kernel("gather", data, n, gather, stream)
-            .size("FIRST_IMAGE", first)
-            .size("END_IMAGE", end);
+        let gather =
+            kernel("gather", n, gather, stream).size("FIRST_IMAGE", first).size("END_IMAGE", end);
         rec.dispatch(gather, bindings, per_element(len), len as u64);
     }
     images

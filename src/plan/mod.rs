@@ -56,6 +56,9 @@ pub enum Optimizer {
 impl Optimizer {
     /// AdamW with PyTorch's defaults: β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸.
     pub const ADAMW: Self = Self::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+
+    /// Gradient descent without momentum.
+    pub const PLAIN: Self = Self::Sgd { momentum: 0.0, nesterov: false };
 }
 
 /// Where the batches come from.

@@ -10,19 +10,21 @@ type Column = (&'static str, bool);
 /// weights find corrupted examples.
 ///
 /// `setting` chooses the published table; without one (another data set, say) that column is left out.
-/// What does not apply or was not measured shows as "–". Ends in a newline.
+/// What does not apply or was not measured shows as "–"; where the weights are known and no label is
+/// wrong, what is about wrong labels is left out. Ends in a newline.
 pub fn render(results: &Results, setting: Option<(Setting, Dataset)>) -> String {
     let mut columns: Vec<Column> = vec![("method", false), ("test accuracy", true)];
     if setting.is_some() {
         columns.push(("published", true));
     }
-    columns.extend([
-        ("s/step", true),
-        ("weight on corrupted (share)", true),
-        ("noise AUROC", true),
-        ("zero-weight steps", true),
-    ]);
-    let rows: Vec<Vec<String>> = results.methods.iter().map(|m| cells(m, setting)).collect();
+    columns.push(("s/step", true));
+    let noisy = has_wrong_labels(results);
+    if noisy {
+        columns.extend([("weight on corrupted (share)", true), ("noise AUROC", true)]);
+    }
+    columns.push(("zero-weight steps", true));
+    let row = |method| cells(method, setting, noisy);
+    let rows: Vec<Vec<String>> = results.methods.iter().map(row).collect();
     let mut text = align(&columns, &rows);
     text.push('\n');
     for note in notes(results, setting) {
@@ -32,7 +34,14 @@ pub fn render(results: &Results, setting: Option<(Setting, Dataset)>) -> String 
     text
 }
 
-fn cells(method: &MethodResult, setting: Option<(Setting, Dataset)>) -> Vec<String> {
+/// Whether there are wrong labels as far as the results know.
+fn has_wrong_labels(results: &Results) -> bool {
+    let reweighting = results.methods.iter().filter_map(|method| method.reweighting.as_ref());
+    let shares: Vec<f64> = reweighting.map(|r| r.corrupted_share).collect();
+    shares.is_empty() || shares.iter().any(|share| *share != 0.0)
+}
+
+fn cells(method: &MethodResult, setting: Option<(Setting, Dataset)>, noisy: bool) -> Vec<String> {
     let mark = if method.interrupted { "*" } else { "" };
     let mut cells = vec![format!("{}{mark}", method.name), percent(method.test_accuracy)];
     if let Some((setting, dataset)) = setting {
@@ -45,14 +54,17 @@ fn cells(method: &MethodResult, setting: Option<(Setting, Dataset)>) -> Vec<Stri
         });
     }
     cells.push(seconds(method.seconds_per_step));
-    match &method.reweighting {
-        Some(r) => cells.extend([
-            format!("{} ({})", percent(r.corrupted_weight_share), percent(r.corrupted_share)),
-            if r.noise_auc.is_finite() { format!("{:.3}", r.noise_auc) } else { absent() },
-            r.zero_weight_steps.to_string(),
-        ]),
-        None => cells.extend([absent(), absent(), absent()]),
+    if noisy {
+        cells.extend(match &method.reweighting {
+            Some(r) => [
+                format!("{} ({})", percent(r.corrupted_weight_share), percent(r.corrupted_share)),
+                if r.noise_auc.is_finite() { format!("{:.3}", r.noise_auc) } else { absent() },
+            ],
+            None => [absent(), absent()],
+        });
     }
+    let zero_weight_steps = method.reweighting.as_ref().map(|r| r.zero_weight_steps.to_string());
+    cells.push(zero_weight_steps.unwrap_or_else(absent));
     cells
 }
 
@@ -83,7 +95,7 @@ fn notes(results: &Results, setting: Option<(Setting, Dataset)>) -> Vec<String> 
     for method in results.methods.iter().filter(|m| m.interrupted) {
         notes.push(format!("* {} was interrupted after {} steps.", method.name, method.steps));
     }
-    if results.methods.iter().any(|m| m.reweighting.is_some()) {
+    if has_wrong_labels(results) && results.methods.iter().any(|m| m.reweighting.is_some()) {
         notes.push(
             "Weight on corrupted: share of all example weight; in brackets what uniform weights \
              would give."

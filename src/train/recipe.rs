@@ -64,14 +64,21 @@ impl FromStr for Recipe {
             let flag = match part {
                 "es" => &mut recipe.early_stopping,
                 "ft" => &mut recipe.fine_tuning,
-                _ => return Err(format!("'+{part}' is not '+es' or '+ft'")),
+                _ => {
+                    return Err(format!(
+                        "'+{part}' in '{text}' is neither '+es' (early stopping) nor '+ft' \
+                         (fine-tuning)"
+                    ));
+                }
             };
             if std::mem::replace(flag, true) {
                 return Err(format!("'+{part}' stands twice in '{text}'"));
             }
         }
-        if clean_only && recipe.fine_tuning {
-            return Err(format!("'{text}' would fine-tune on the set that it trains on"));
+        if clean_only && (recipe.early_stopping || recipe.fine_tuning) {
+            let reason = "the clean set, by which +es chooses and on which +ft trains, is all that \
+                          it trains on";
+            return Err(format!("'{text}' makes no sense: {reason}; take '{name}'"));
         }
         Ok(recipe)
     }
@@ -106,6 +113,7 @@ mod tests {
             ("l2rw+fs", "+fs"),
             ("baseline+es+es", "twice"),
             ("clean-only+ft", "clean-only+ft"),
+            ("clean-only+es", "take 'clean-only'"),
         ] {
             let message = text.parse::<Recipe>().unwrap_err();
             assert!(message.contains(expected), "{text}: {message}");

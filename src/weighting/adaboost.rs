@@ -111,13 +111,12 @@ impl Method for AdaBoost {
         let Some(len) = it.training_len() else {
             let reason = "it keeps a weight for each training example, so it needs a data set \
                           instead of buffers";
-            let (method, reason) = (self.name().to_owned(), reason.to_owned());
-            return Err(PlanError::Weighting { method, reason });
+            return Err(it.refusal(reason));
         };
         let initial = || [vec![1.0; len], vec![0.0; len + 2]].concat();
         let state = it.state("boosting", initial);
         let raw =
-            PerExample::new(&SHADER).state(state).constant("LEN", len as f64).record(it, seen);
+            PerExample::new(&SHADER).state(state).constant("LEN", len as f64).record(it, seen)?;
         Ok(it.normalise(raw))
     }
 

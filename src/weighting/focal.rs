@@ -102,7 +102,7 @@ impl Method for Focal {
         let balance = self.balance(it.facts(), it.network().classes())?;
         let table = it.table("class balance", || balance.iter().map(|w| *w as f32).collect());
         let kernel = PerExample::new(&SHADER).constant("GAMMA", self.gamma).table(table);
-        let raw = kernel.record(it, seen);
+        let raw = kernel.record(it, seen)?;
         Ok(if self.by_sum() { it.normalise(raw) } else { it.mean(raw) })
     }
 

@@ -94,7 +94,7 @@ impl Method for Ghm {
         self.check()?;
         let state = it.state("counts", || vec![0.0; 2 * self.bins]);
         let kernel = PerExample::new(&SHADER).state(state).constant("BINS", self.bins as f64);
-        let raw = kernel.constant("MOMENTUM", self.momentum).record(it, seen);
+        let raw = kernel.constant("MOMENTUM", self.momentum).record(it, seen)?;
         Ok(it.mean(raw))
     }
 

@@ -66,7 +66,7 @@ impl Method for HardMining {
     fn weights(&self, it: &mut Iteration<'_>, seen: &Scored) -> Result<TensorId, PlanError> {
         let majority = majority(self, it.facts())?;
         let kernel = PerExample::new(&SHADER).constant("MAJORITY", f64::from(majority));
-        let raw = kernel.record(it, seen);
+        let raw = kernel.record(it, seen)?;
         Ok(it.normalise(raw))
     }
 

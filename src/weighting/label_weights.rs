@@ -73,7 +73,7 @@ impl Method for LabelWeights {
     fn weights(&self, it: &mut Iteration<'_>, seen: &Scored) -> Result<TensorId, PlanError> {
         let table = self.table(it.facts(), it.network().classes())?;
         let table = it.table("label weights", || table.iter().map(|w| *w as f32).collect());
-        let raw = PerExample::new(&SHADER).table(table).record(it, seen);
+        let raw = PerExample::new(&SHADER).table(table).record(it, seen)?;
         Ok(it.normalise(raw))
     }
 

@@ -320,7 +320,7 @@ impl Method for MentorNet {
             .constant("DECAY", self.decay)
             .constant("ABOVE", above(self.percentile, it.batch_len()) as f64)
             .constant("STEPS", self.steps.max(1) as f64);
-        let raw = kernel.record(it, seen);
+        let raw = kernel.record(it, seen)?;
         Ok(it.mean(raw))
     }
 

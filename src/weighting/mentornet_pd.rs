@@ -139,7 +139,7 @@ impl Method for MentorNetPd {
             .constant("SLOPE", self.slope)
             .constant("FIRST_DROPPED", f64::from(first))
             .constant("LATER_DROPPED", f64::from(later))
-            .record(it, seen);
+            .record(it, seen)?;
         Ok(it.mean(raw))
     }
 

@@ -67,19 +67,19 @@ const FIRST: MetaWeightNet = MetaWeightNet {
 pub(super) const VARIANTS: &[Variant] = &[
     Variant {
         name: "mwn",
-        source: "Shu et al. 2019, equations 3 to 5; later code: weights V/n, Adam",
+        source: "Meta-Weight-Net, Shu et al. 2019, equations 3 to 5; later code: weights V/n, Adam",
         make: |setup| {
             Ok(MetaWeightNet { similarity: setup.similarity, ..MetaWeightNet::default() }.into())
         },
     },
     Variant {
         name: "mwn-normalised",
-        source: "Shu et al. 2019, equations 3 to 5; first code: weights V/ΣV, Nesterov",
+        source: "Meta-Weight-Net, Shu et al. 2019, equations 3 to 5; first code: weights V/ΣV, Nesterov",
         make: |setup| Ok(MetaWeightNet { similarity: setup.similarity, ..FIRST }.into()),
     },
     Variant {
         name: "mwn-class",
-        source: "a V for each class, after Shu et al. 2023 (CMW-Net), with labels as families",
+        source: "Meta-Weight-Net with a V for each class, after Shu et al. 2023 (CMW-Net), with labels as families",
         make: |setup| {
             let net = MetaWeightNet { per_class: true, ..MetaWeightNet::default() };
             Ok(Weighting::from(MetaWeightNet { similarity: setup.similarity, ..net }))

@@ -1,14 +1,14 @@
 use crate::gpu::{Access, Binding, Kernel, Shader, TensorId};
 use crate::ops::per_element;
-use crate::plan::{Iteration, Scored};
+use crate::plan::{Iteration, PlanError, Scored};
 
 /// A shader for [`PerExample`] from the WGSL text of `fn weight(i: u32) -> f32`; with `observing`,
 /// also of `fn observe(i: u32)`.
 ///
 /// The functions may read `losses`, `labels`, `predictions`, `indices` (places in the training
-/// set; batches from the caller have none) at any place below `EXAMPLES`; `table`, the constants
-/// of the method; `CLASSES`; `step`, see `shaders/step.wgsl`; and `state`, which `observe` may
-/// write. `observe` runs for each i below `max(EXAMPLES, arrayLength(&state))`, at the same time,
+/// set; with batches from the caller there are none, and a method that names them is refused) at
+/// any place below `EXAMPLES`; `table`, the constants of the method; `CLASSES`; `step`, see
+/// `shaders/step.wgsl`; and `state`, which `observe` may write. `observe` runs for each i below `max(EXAMPLES, arrayLength(&state))`, at the same time,
 /// before any `weight`.
 #[macro_export]
 macro_rules! weight_shader {
@@ -84,7 +84,17 @@ impl PerExample {
     }
 
     /// Records the kernel; the result is `[n]`.
-    pub fn record(&self, it: &mut Iteration<'_>, seen: &Scored) -> TensorId {
+    ///
+    /// # Errors
+    /// When the functions read `indices` and the caller supplies batches, which have none.
+    pub fn record(&self, it: &mut Iteration<'_>, seen: &Scored) -> Result<TensorId, PlanError> {
+        if seen.batch.indices.is_none() && self.reads("indices") {
+            return Err(it.refusal(
+                "its shader reads `indices`, places in the training set, which batches from the \
+                 caller do not have: give the trainer a data set (Trainer::new and step), or weigh \
+                 by losses, labels and predictions alone",
+            ));
+        }
         let n = it.batch_len();
         let classes = it.network().classes();
         let step = it.step();
@@ -122,6 +132,59 @@ impl PerExample {
             rec.dispatch(kernel("observe_batch"), bindings.clone(), grid, 0);
         }
         rec.dispatch(kernel("weigh"), bindings, per_element(n), n as u64);
-        raw
+        Ok(raw)
+    }
+
+    /// Whether the method's own functions mention a name.
+    fn reads(&self, name: &str) -> bool {
+        let frame = [parts::GRID, parts::STEP, parts::RNG, parts::PER_EXAMPLE, parts::OBSERVE];
+        self.shader.parts.iter().any(|part| !frame.contains(part) && mentions(part, name))
+    }
+}
+
+/// Whether a WGSL text has an identifier outside its comments.
+fn mentions(wgsl: &str, identifier: &str) -> bool {
+    let in_word = |c: char| c.is_alphanumeric() || c == '_';
+    without_comments(wgsl).split(|c| !in_word(c)).any(|word| word == identifier)
+}
+
+/// A WGSL text with a space for each comment. Block comments nest.
+fn without_comments(wgsl: &str) -> String {
+    let (mut code, mut depth, mut rest) = (String::new(), 0, wgsl);
+    while let Some(c) = rest.chars().next() {
+        let mut taken = c.len_utf8();
+        if rest.starts_with("/*") {
+            (depth, taken) = (depth + 1, 2);
+        } else if depth > 0 && rest.starts_with("*/") {
+            (depth, taken) = (depth - 1, 2);
+            code.push(' ');
+        } else if depth == 0 && rest.starts_with("//") {
+            taken = rest.find('\n').unwrap_or(rest.len());
+        } else if depth == 0 {
+            code.push(c);
+        }
+        rest = &rest[taken..];
+    }
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mentions;
+
+    #[test]
+    fn a_name_counts_as_a_whole_word_outside_comments() {
+        for (wgsl, expected) in [
+            ("return state[indices[i]];", true),
+            ("// é\nlet a = indices[0];", true),
+            ("/* /* a */ */indices", true),
+            ("let my_indices = indices2;", false),
+            ("let a = 1; // indices", false),
+            ("a /* b /* c */ indices */ / d", false),
+            ("/* indices", false),
+            ("", false),
+        ] {
+            assert_eq!(mentions(wgsl, "indices"), expected, "{wgsl}");
+        }
     }
 }

@@ -40,7 +40,7 @@ impl Method for Random {
     }
 
     fn weights(&self, it: &mut Iteration<'_>, seen: &Scored) -> Result<TensorId, PlanError> {
-        let raw = PerExample::new(&SHADER).record(it, seen);
+        let raw = PerExample::new(&SHADER).record(it, seen)?;
         Ok(it.normalise(raw))
     }
 

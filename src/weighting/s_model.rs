@@ -1,14 +1,15 @@
-use super::twin::{Seen, Told, Twin};
+use super::twin::{Memory, Seen, Told, Twin};
 use super::{Method, Variant, Weighting};
-use crate::gpu::{Access, Kernel, Shader, TensorId};
+use crate::gpu::{Kernel, Shader, TensorId};
 use crate::ops::softmax_cross_entropy::Losses;
-use crate::ops::{GRID, STEP, per_element};
+use crate::ops::{GRID, per_element};
 use crate::plan::{Facts, Iteration, PlanError, Scored};
 use crate::reference::weights;
 
 /// S-Model (Goldberger and Ben-Reuven 2017, the simple variant): the loss −log Σ_k p_k
 /// T_ky with a transition matrix T from true classes to labels, the row-wise softmax of a matrix that
-/// is learned with the network, at its learning rate and momentum. Predictions are by p.
+/// is learned with the network, by the same optimizer at the same learning rate, without weight decay.
+/// Predictions are by p.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SModel {
     /// T starts with 1 − ε on the diagonal and ε / (C − 1) beside it; 0.46 in the published code.
@@ -38,7 +39,7 @@ pub(super) const VARIANTS: &[Variant] = &[
 ];
 
 static SHADER: Shader =
-    Shader { name: "s_model", parts: &[GRID, STEP, include_str!("../../shaders/s_model.wgsl")] };
+    Shader { name: "s_model", parts: &[GRID, include_str!("../../shaders/s_model.wgsl")] };
 
 /// What a count of zero becomes, as a share.
 const FLOOR: f64 = 1e-8;
@@ -129,30 +130,27 @@ impl Method for SModel {
         weights: TensorId,
     ) -> Result<(), PlanError> {
         let (n, classes) = (it.batch_len(), it.network().classes());
-        let velocity = it.state("noise velocity", || vec![0.0; classes * classes]);
-        let noise = it.state("noise", Vec::new);
         let transition = it.table("transition", Vec::new);
         let posterior = it.table("posterior", Vec::new);
-        let step = it.step();
         let rec = it.rec();
-        let bindings = vec![
-            rec.whole(step, Access::Uniform),
-            rec.read(seen.batch.labels),
-            rec.read(posterior),
-            rec.read(weights),
-            rec.read(transition),
-            rec.whole(noise, Access::ReadWrite),
-            rec.whole(velocity, Access::ReadWrite),
-        ];
         let cells = classes * classes;
+        let gradient = rec.transient("noise gradient", cells);
+        let bindings = vec![
+            rec.read(posterior),
+            rec.read(seen.batch.labels),
+            rec.read(transition),
+            rec.read(weights),
+            rec.write(gradient),
+        ];
         let flops = 4 * (cells * n) as u64;
-        rec.dispatch(kernel("learn", classes, n), bindings, per_element(cells), flops);
+        rec.dispatch(kernel("differentiate", classes, n), bindings, per_element(cells), flops);
+        it.optimize("noise", gradient);
         Ok(())
     }
 
     fn twin(&self, facts: &Facts<'_>) -> Option<Twin> {
         let noise = self.initial(facts.classes).ok()?;
-        let mut layer = NoiseLayer { velocity: vec![0.0; noise.len()], noise };
+        let mut layer = NoiseLayer { memory: Memory::new(noise.len()), noise };
         Some(Box::new(move |seen: &Seen| {
             let (told, posterior) = layer.tell(seen);
             layer.learn(seen, &told.weights, &posterior);
@@ -163,7 +161,7 @@ impl Method for SModel {
 
 struct NoiseLayer {
     noise: Vec<f64>,
-    velocity: Vec<f64>,
+    memory: Memory,
 }
 
 impl NoiseLayer {
@@ -211,10 +209,7 @@ impl NoiseLayer {
 
     fn learn(&mut self, seen: &Seen, weights: &[f64], posterior: &[f64]) {
         let gradient = self.gradient(seen, weights, posterior);
-        for ((noise, v), g) in self.noise.iter_mut().zip(&mut self.velocity).zip(gradient) {
-            *v = seen.momentum * *v + g;
-            *noise -= seen.learning_rate * *v;
-        }
+        self.memory.descend(seen, &mut self.noise, &gradient);
     }
 }
 
@@ -243,7 +238,7 @@ mod tests {
 
     fn layer() -> NoiseLayer {
         let noise = vec![0.3, -0.5, 0.9, 0.0, 1.5, -0.7, 0.2, 0.1, 0.8];
-        NoiseLayer { velocity: vec![0.0; noise.len()], noise }
+        NoiseLayer { memory: Memory::new(noise.len()), noise }
     }
 
     #[test]

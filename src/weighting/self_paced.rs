@@ -99,7 +99,7 @@ impl Method for SelfPaced {
             .constant("LINEAR", f64::from(u8::from(self.linear)))
             .constant("DECAY", self.decay)
             .constant("ABOVE", above(self.percentile, it.batch_len()) as f64);
-        let raw = kernel.record(it, seen);
+        let raw = kernel.record(it, seen)?;
         Ok(it.normalise(raw))
     }
 

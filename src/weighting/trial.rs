@@ -2,7 +2,7 @@
 //! tiny images, trained by the trainer.
 
 use super::sampling::Sampling;
-use super::twin::{Seen, Told, Twin};
+use super::twin::{Memory, Seen, Told, Twin};
 use super::{Setup, Weighting, by_name, cases, variants};
 use crate::gpu::ShaderChecks;
 use crate::nn::{Network, Shape, zoo};
@@ -148,6 +148,7 @@ struct Trial {
     sampling: Sampling,
     seed: u32,
     cursor: (u32, u32),
+    memory: Memory,
 }
 
 fn network(classes: usize) -> Network {
@@ -170,6 +171,7 @@ impl Trial {
         (train, clean): (&[Of], &[Of]),
         batch: usize,
         rate: f32,
+        optimizer: Optimizer,
     ) -> Self {
         let seed = 5;
         let network = network(classes);
@@ -186,7 +188,7 @@ impl Trial {
             batch,
             clean_batch: clean.len(),
             schedule: Schedule::constant(rate),
-            optimizer: Optimizer::Sgd { momentum: 0.0, nesterov: false },
+            optimizer,
             weight_decay: 0.0,
             crop_pad: 0,
             flip: false,
@@ -199,7 +201,8 @@ impl Trial {
         let trainer = Trainer::new(context, &network, set, Some(clean_set), &options)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         let (train, clean) = (train.to_vec(), clean.to_vec());
-        Self { trainer, twin, classes, train, clean, sampling, seed, cursor: (0, 0) }
+        let (cursor, memory) = ((0, 0), Memory::new((classes + 1) * classes));
+        Self { trainer, twin, classes, train, clean, sampling, seed, cursor, memory }
     }
 
     /// Weights `scale` on the diagonal, no bias.
@@ -248,7 +251,7 @@ impl Trial {
             seed: self.seed,
             position,
             learning_rate: f64::from(self.trainer.options().schedule.initial),
-            momentum: 0.0,
+            optimizer: self.trainer.options().optimizer,
             classes: self.classes,
             inputs,
             labels,
@@ -272,9 +275,9 @@ impl Trial {
         compare("weights", &wide(&report.weights), &told.weights);
         compare("losses", &wide(&report.losses), &told.losses);
         let gradient = seen.gradient(&seen.inputs, &told.residual, &told.weights);
-        let rate = seen.learning_rate;
-        let stepped = before.iter().zip(&gradient).map(|(p, g)| p - rate * g);
-        compare("parameters", &self.parameters(), &stepped.collect::<Vec<f64>>());
+        let mut stepped = before;
+        self.memory.descend(&seen, &mut stepped, &gradient);
+        compare("parameters", &self.parameters(), &stepped);
         (report, seen, told, differences)
     }
 
@@ -337,7 +340,8 @@ fn in_set_order(report: &StepReport, values: &[f32]) -> Vec<f64> {
 fn failures_of_case(case: &Case) -> Vec<String> {
     let weighting = by_name(case.method, &case.setup).unwrap();
     let sets = (case.train.as_slice(), case.clean.as_slice());
-    let mut trial = Trial::new(weighting, case.classes, sets, case.batch, case.rate);
+    let mut trial =
+        Trial::new(weighting, case.classes, sets, case.batch, case.rate, Optimizer::PLAIN);
     trial.set_diagonal(case.scale);
     let mut failures = Vec::new();
     let mut last = None;
@@ -403,9 +407,10 @@ fn failures_of_run(
     classes: usize,
     sets: (&[Of], &[Of]),
     (batch, rate, scale, steps): (usize, f32, f64, usize),
+    optimizer: Optimizer,
 ) -> Vec<String> {
     let weighting = by_name(name, &setup(classes)).unwrap();
-    let mut trial = Trial::new(weighting, classes, sets, batch, rate);
+    let mut trial = Trial::new(weighting, classes, sets, batch, rate, optimizer);
     trial.set_diagonal(scale);
     let mut failures = Vec::new();
     for _ in 0..steps {
@@ -466,10 +471,33 @@ fn every_method_equals_its_twin_over_several_steps_of_training() {
         for (count, clean, batch) in [(40, 6, 12), (600, 67, 70)] {
             let (train, clean) = (examples(1, count, 4), examples(2, clean, 4));
             let run = (batch, 0.05, 0.4, 6);
-            failures.extend(failures_of_run(variant.name, 4, (&train, &clean), run));
+            failures.extend(failures_of_run(
+                variant.name,
+                4,
+                (&train, &clean),
+                run,
+                Optimizer::PLAIN,
+            ));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn the_noise_layer_follows_the_trainers_optimizer() {
+    let (train, clean) = (examples(1, 40, 4), examples(2, 6, 4));
+    for optimizer in [
+        Optimizer::Sgd { momentum: 0.9, nesterov: false },
+        Optimizer::Sgd { momentum: 0.9, nesterov: true },
+        // With a small ε, gradients that are zero but for rounding would move at full speed.
+        Optimizer::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-3 },
+    ] {
+        for name in ["s-model", "s-model-conf"] {
+            let run = (12, 0.05, 0.4, 8);
+            let failures = failures_of_run(name, 4, (&train, &clean), run, optimizer);
+            assert!(failures.is_empty(), "{optimizer:?}: {}", failures.join("\n"));
+        }
+    }
 }
 
 #[test]
@@ -502,7 +530,7 @@ fn every_method_survives_degenerate_input() {
             ("a batch of 1", &train, &clean[..], (1, 0.05, 0.4, 5)),
             ("m = 1", &train, &clean[..1], (4, 0.05, 0.4, 3)),
         ] {
-            let found = failures_of_run(variant.name, 4, (train, clean), run);
+            let found = failures_of_run(variant.name, 4, (train, clean), run, Optimizer::PLAIN);
             failures.extend(found.into_iter().map(|f| format!("{what}: {f}")));
         }
     }

@@ -1,9 +1,12 @@
 //! What the CPU twins of the methods see and tell.
 
+use crate::plan::Optimizer;
+use crate::reference::adamw::{AdamW, adamw};
+use crate::reference::sgd::{Sgd, sgd};
 use crate::reference::softmax_cross_entropy as loss;
 
 /// One step of a linear softmax classifier without augmentation, as its twin sees it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Seen {
     /// Step of the run, from 0.
     pub number: u32,
@@ -13,8 +16,8 @@ pub struct Seen {
     pub position: u32,
     /// η
     pub learning_rate: f64,
-    /// μ
-    pub momentum: f64,
+    /// How the classifier's parameters follow their gradient.
+    pub optimizer: Optimizer,
     /// Number of classes.
     pub classes: usize,
     /// Images of the batch, `[n, features]`.
@@ -44,6 +47,60 @@ pub struct Told {
 
 /// The CPU twin of a method, in plain `f64` loops; it keeps the method's state.
 pub type Twin = Box<dyn FnMut(&Seen) -> Told>;
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            number: 0,
+            seed: 0,
+            position: 0,
+            learning_rate: 0.0,
+            optimizer: Optimizer::PLAIN,
+            classes: 0,
+            inputs: Vec::new(),
+            labels: Vec::new(),
+            indices: Vec::new(),
+            clean_inputs: Vec::new(),
+            clean_labels: Vec::new(),
+            parameters: Vec::new(),
+        }
+    }
+}
+
+/// What an optimizer remembers of some parameters: the twin of
+/// [`Iteration::optimize`](crate::plan::Iteration::optimize).
+#[derive(Clone, Debug)]
+pub struct Memory {
+    first: Vec<f64>,
+    second: Vec<f64>,
+}
+
+impl Memory {
+    /// Nothing yet of `len` parameters.
+    pub fn new(len: usize) -> Self {
+        Self { first: vec![0.0; len], second: vec![0.0; len] }
+    }
+
+    /// The step's optimizer without weight decay.
+    pub fn descend(&mut self, seen: &Seen, parameters: &mut [f64], gradient: &[f64]) {
+        let (learning_rate, weight_decay) = (seen.learning_rate, 0.0);
+        let no_decay = vec![0.0; parameters.len()];
+        match seen.optimizer {
+            Optimizer::Sgd { momentum, nesterov } => {
+                let momentum = momentum.into();
+                let settings = Sgd { learning_rate, momentum, weight_decay, nesterov };
+                sgd(settings, parameters, &mut self.first, gradient, &no_decay);
+            }
+            Optimizer::AdamW { beta1, beta2, epsilon } => {
+                let (beta1, beta2, epsilon) = (beta1.into(), beta2.into(), epsilon.into());
+                let step = seen.number as i32 + 1;
+                let settings = AdamW { learning_rate, weight_decay, beta1, beta2, epsilon, step };
+                let (first, second) = (&mut self.first, &mut self.second);
+                adamw(settings, parameters, first, second, gradient, &no_decay);
+            }
+        }
+    }
+}
 
 impl Seen {
     /// n

@@ -48,7 +48,7 @@ pub fn curves(path: &Path, methods: &[MethodResult]) -> Result<(), ReportError> 
         heading(
             root,
             "Accuracy during training",
-            "A method that memorises wrong labels climbs on the right and falls on the left.",
+            "A method that memorises wrong labels, if there are any, climbs on the right and falls on the left.",
         )?;
         let (_, body) = root.split_vertically(px(HEADING));
         let (panels, legend) = body.split_horizontally(px(WIDTH - LEGEND_WIDTH));

@@ -15,28 +15,32 @@ use crate::report::ReportError;
 const SIZE: (i32, i32) = (1100, 560);
 const ZERO_PANEL: i32 = 270;
 
-/// Draws how the mean weights of clean and of flipped training examples are distributed, as the
-/// paper's Figure 3 does.
+/// Draws how the mean weights of two groups of training examples are distributed, as the paper's
+/// Figure 3 does for clean and flipped labels.
 ///
-/// `clean` and `flipped` hold one mean weight an example in units of the uniform weight 1/n, so that 1 is what plain
-/// training gives everybody. The share of each group with weight zero stands apart on the left,
+/// `title` says what the groups are. Each has a name and one mean weight an example in units of the
+/// uniform weight 1/n, so that 1 is what plain training gives everybody. The share of each group with weight zero stands apart on the left,
 /// because there it would dwarf the histogram of the positive weights. Values that are not finite are
 /// left out and counted in the caption.
 ///
 /// # Errors
 ///
 /// [`ReportError::Write`] if the picture cannot be put at `path`.
-pub fn weights(path: &Path, clean: &[f32], flipped: &[f32]) -> Result<(), ReportError> {
+pub fn weights(
+    path: &Path,
+    title: &str,
+    [first, second]: [(&str, &[f32]); 2],
+) -> Result<(), ReportError> {
     let groups =
-        [Group::new("clean", clean, STRONG_BLUE), Group::new("flipped", flipped, VERMILLION)];
-    let dropped = clean.len() + flipped.len() - groups[0].total - groups[1].total;
+        [Group::new(first.0, first.1, STRONG_BLUE), Group::new(second.0, second.1, VERMILLION)];
+    let dropped = first.1.len() + second.1.len() - groups[0].total - groups[1].total;
     let mut explanation =
         String::from("Mean weight of each training example; 1 is the uniform weight.");
     if dropped > 0 {
         explanation += &format!(" Left out because not finite: {dropped}.");
     }
     surface::save(path, (SIZE.0 as u32, SIZE.1 as u32), |root| {
-        heading(root, "Example weights, clean and flipped labels", &explanation)?;
+        heading(root, &format!("Example weights, {title}"), &explanation)?;
         let (_, body) = root.split_vertically(px(HEADING));
         if groups.iter().all(|g| g.total == 0) {
             return nothing(&body, "no weights were measured");
@@ -48,8 +52,8 @@ pub fn weights(path: &Path, clean: &[f32], flipped: &[f32]) -> Result<(), Report
 }
 
 /// One group of examples.
-struct Group {
-    name: &'static str,
+struct Group<'a> {
+    name: &'a str,
     color: RGBColor,
     /// Finite weights above zero, ascending.
     positive: Vec<f64>,
@@ -57,8 +61,8 @@ struct Group {
     total: usize,
 }
 
-impl Group {
-    fn new(name: &'static str, weights: &[f32], color: RGBColor) -> Self {
+impl<'a> Group<'a> {
+    fn new(name: &'a str, weights: &[f32], color: RGBColor) -> Self {
         let finite = weights.iter().filter(|w| w.is_finite());
         let total = finite.clone().count();
         let mut positive: Vec<f64> = finite.map(|&w| f64::from(w)).filter(|&w| w > 0.0).collect();
@@ -75,7 +79,7 @@ impl Group {
     }
 }
 
-fn zero_panel(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
+fn zero_panel(area: &Area<'_>, groups: &[Group<'_>; 2]) -> Drawn {
     let mut chart = chart(area, "weight zero", 10, 0.0..2.0, 0.0..100.0)?;
     let percent = |y: &f64| format!("{y:.0}");
     let mut mesh = chart.configure_mesh();
@@ -92,7 +96,7 @@ fn zero_panel(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
     Ok(())
 }
 
-fn zero_bar(area: &Area<'_>, chart: &mut Chart<'_, '_>, left: f64, group: &Group) -> Drawn {
+fn zero_bar(area: &Area<'_>, chart: &mut Chart<'_, '_>, left: f64, group: &Group<'_>) -> Drawn {
     let zero = group.percent(group.total - group.positive.len());
     let bar = [(left + 0.15, 0.0), (left + 0.85, zero)];
     chart.draw_series([Rectangle::new(bar, group.color.mix(0.75).filled())])?;
@@ -120,7 +124,7 @@ struct Bins {
 impl Bins {
     /// Wide enough for 99.5 % of the positive weights of both groups, so that one outlier does not squeeze
     /// the rest into a corner.
-    fn new(groups: &[Group; 2]) -> Self {
+    fn new(groups: &[Group<'_>; 2]) -> Self {
         let mut all: Vec<f64> = groups.iter().flat_map(|g| g.positive.iter().copied()).collect();
         all.sort_by(f64::total_cmp);
         let quantile = all.get(all.len().saturating_sub(1) * 995 / 1000);
@@ -134,7 +138,7 @@ impl Bins {
         self.width * self.count as f64
     }
 
-    fn shares(&self, group: &Group) -> Vec<f64> {
+    fn shares(&self, group: &Group<'_>) -> Vec<f64> {
         let mut counts = vec![0; self.count];
         for weight in &group.positive {
             let bin = (weight / self.width) as usize; // saturates
@@ -144,7 +148,7 @@ impl Bins {
     }
 }
 
-fn histogram_panel(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
+fn histogram_panel(area: &Area<'_>, groups: &[Group<'_>; 2]) -> Drawn {
     let bins = Bins::new(groups);
     let shares = [bins.shares(&groups[0]), bins.shares(&groups[1])];
     let tallest = shares.iter().flatten().copied().fold(0.0, f64::max);
@@ -191,8 +195,8 @@ fn outline(shares: &[f64], width: f64) -> Vec<(f64, f64)> {
         .collect()
 }
 
-fn legend(area: &Area<'_>, groups: &[Group; 2]) -> Drawn {
-    let describe = |g: &Group| {
+fn legend(area: &Area<'_>, groups: &[Group<'_>; 2]) -> Drawn {
+    let describe = |g: &Group<'_>| {
         let examples = thousands(g.total as u64);
         if g.total == 0 {
             format!("{}: no examples", g.name)

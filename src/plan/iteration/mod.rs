@@ -1,0 +1,322 @@
+//! One training iteration under construction: what weighting methods record with.
+
+mod batches;
+mod passes;
+
+use super::backward::Delta;
+use super::externals::{running_tensor, step_tensor};
+use super::forward::Activations;
+use super::{
+    BatchOutputs, ExchangePoint, Facts, Input, Optimizer, Plan, PlanError, Similarity, StateTensor,
+    TrainingOptions,
+};
+use crate::gpu::{ElementType, Recorder, TensorId};
+use crate::nn::{LayerKind, Network};
+use crate::ops::batch::Batch;
+use crate::ops::softmax_cross_entropy::Losses;
+use crate::ops::{self, adamw, sgd};
+
+/// A training iteration under construction. A [`Method`](crate::weighting::Method) records what
+/// it needs of it, in order: batches, passes, weights, the gradient of the weighted loss.
+#[derive(Debug)]
+pub struct Iteration<'a> {
+    network: &'a Network,
+    options: &'a TrainingOptions,
+    facts: &'a Facts<'a>,
+    rec: Recorder,
+    step: TensorId,
+    vectors: sgd::State,
+    second_moment: Option<TensorId>,
+    gradient: TensorId,
+    clean_gradient: TensorId,
+    running: Option<TensorId>,
+    exchange_points: Vec<ExchangePoint>,
+    state: Vec<StateTensor>,
+    pass_len: Option<usize>,
+    /// Layers from this one on take part in the similarities.
+    first_layer: usize,
+}
+
+/// A batch after its forward pass.
+#[derive(Clone, Debug)]
+pub struct Scored {
+    /// Images, labels and indices.
+    pub batch: Batch,
+    /// Losses, their gradients by the scores, predictions.
+    pub losses: Losses,
+    activations: Activations,
+}
+
+impl Scored {
+    /// Class scores, `[n, classes]`.
+    pub fn scores(&self) -> TensorId {
+        self.activations.scores()
+    }
+}
+
+/// What a method found out, for the reports.
+#[derive(Debug)]
+pub struct Weighed {
+    /// The training batch.
+    pub train: Scored,
+    /// The clean batch, of methods that look at it.
+    pub clean: Option<Scored>,
+    /// w, `[n]`.
+    pub weights: TensorId,
+    /// u, `[n]`, of methods that compute it.
+    pub similarities: Option<TensorId>,
+    /// The route taken to u.
+    pub route: Option<Similarity>,
+}
+
+impl Weighed {
+    /// Weights found without clean examples.
+    pub fn new(train: Scored, weights: TensorId) -> Self {
+        Self { train, clean: None, weights, similarities: None, route: None }
+    }
+}
+
+/// The results of one backward pass, layer by layer.
+#[derive(Debug, Default)]
+pub struct Layerwise(Vec<Delta>);
+
+impl<'a> Iteration<'a> {
+    pub(super) fn new(
+        network: &'a Network,
+        options: &'a TrainingOptions,
+        facts: &'a Facts<'a>,
+    ) -> Self {
+        let mut rec = Recorder::new();
+        rec.tune(options.tuning);
+        let step = step_tensor(&mut rec);
+        let len = network.parameters_len;
+        let mut vector = |label| rec.external(label, ElementType::F32, len);
+        let vectors = sgd::State {
+            parameters: vector("parameters"),
+            velocity: vector("velocity"),
+            decay_mask: vector("decay_mask"),
+        };
+        let (gradient, clean_gradient) = (vector("gradient"), vector("clean_gradient"));
+        let has_second_moment = matches!(options.optimizer, Optimizer::AdamW { .. });
+        let second_moment = has_second_moment.then(|| vector("second_moment"));
+        let running = running_tensor(&mut rec, network);
+        Self {
+            network,
+            options,
+            facts,
+            rec,
+            step,
+            vectors,
+            second_moment,
+            gradient,
+            clean_gradient,
+            running,
+            exchange_points: Vec::new(),
+            state: Vec::new(),
+            pass_len: None,
+            first_layer: 0,
+        }
+    }
+
+    /// The recorder, for kernels of the method's own.
+    pub fn rec(&mut self) -> &mut Recorder {
+        &mut self.rec
+    }
+
+    /// The network.
+    pub fn network(&self) -> &'a Network {
+        self.network
+    }
+
+    /// What is known of the training set.
+    pub fn facts(&self) -> &'a Facts<'a> {
+        self.facts
+    }
+
+    /// n, the training examples of a step.
+    pub fn batch_len(&self) -> usize {
+        self.options.batch
+    }
+
+    /// The step's uniform ([`Step`](crate::ops::Step)).
+    pub fn step(&self) -> TensorId {
+        self.step
+    }
+
+    /// θ, the flat vector of parameters.
+    pub fn parameters(&self) -> TensorId {
+        self.vectors.parameters
+    }
+
+    /// G, a flat vector like the parameters: what [`Iteration::clean_pass`] writes.
+    pub fn clean_gradient(&self) -> TensorId {
+        self.clean_gradient
+    }
+
+    /// The flat vector that the step at the end of the iteration follows.
+    pub fn gradient(&self) -> TensorId {
+        self.gradient
+    }
+
+    /// The number of examples in the training set; `None` where the caller supplies batches.
+    pub fn training_len(&self) -> Option<usize> {
+        match &self.options.input {
+            Input::Buffers => None,
+            Input::Datasets { train, .. } => Some(train.len),
+        }
+    }
+
+    /// The error with which the method refuses to be planned, with the reason and what to do.
+    pub fn refusal(&self, reason: impl Into<String>) -> PlanError {
+        let method = self.options.weighting.name().to_owned();
+        PlanError::Weighting { method, reason: reason.into() }
+    }
+
+    /// A tensor of the method that lives from step to step and is part of checkpoints, called
+    /// `weighting/<name>`. The second call with a name returns the same tensor.
+    pub fn state(&mut self, name: &str, initial: impl FnOnce() -> Vec<f32>) -> TensorId {
+        let words = || initial().into_iter().map(f32::to_bits).collect();
+        self.external(name, ElementType::F32, true, words)
+    }
+
+    /// A table of numbers that no step changes; not part of checkpoints.
+    pub fn table(&mut self, name: &str, content: impl FnOnce() -> Vec<f32>) -> TensorId {
+        let words = || content().into_iter().map(f32::to_bits).collect();
+        self.external(name, ElementType::F32, false, words)
+    }
+
+    /// A table of integers that no step changes.
+    pub fn integers(&mut self, name: &str, content: impl FnOnce() -> Vec<u32>) -> TensorId {
+        self.external(name, ElementType::U32, false, content)
+    }
+
+    fn external(
+        &mut self,
+        name: &str,
+        element: ElementType,
+        saved: bool,
+        content: impl FnOnce() -> Vec<u32>,
+    ) -> TensorId {
+        let label = StateTensor::label_of(name);
+        if let Some(known) = self.rec.find(&label) {
+            return known;
+        }
+        let initial = content();
+        let tensor = self.rec.external(label, element, initial.len());
+        self.state.push(StateTensor { name: name.to_owned(), tensor, initial, saved });
+        tensor
+    }
+
+    /// 1/n for each training example.
+    pub fn uniform(&mut self) -> TensorId {
+        self.uniform_of("train", self.options.batch)
+    }
+
+    fn uniform_of(&mut self, name: &str, len: usize) -> TensorId {
+        let label = format!("uniform/{name}");
+        let known = self.rec.find(&label);
+        known.unwrap_or_else(|| self.rec.external(label, ElementType::F32, len))
+    }
+
+    /// w = max(u, 0) / Σ max(u, 0), all 0 where the sum is 0.
+    pub fn normalise(&mut self, u: TensorId) -> TensorId {
+        self.rec.label("");
+        let total = ops::weights::sum_rectified(&mut self.rec, u);
+        self.exchange(total);
+        ops::weights::normalise(&mut self.rec, u, total)
+    }
+
+    /// w = max(u, 0) / n: factors of the mean loss.
+    pub fn mean(&mut self, u: TensorId) -> TensorId {
+        self.rec.label("");
+        let n = self.options.batch as f32;
+        let total = self.table("batch size", || vec![n]);
+        ops::weights::normalise(&mut self.rec, u, total)
+    }
+
+    /// Lets only the last `count` layers with weights take part in G and in the similarities.
+    pub fn last_layers(&mut self, count: usize) {
+        let layers = self.network.layers.iter().enumerate();
+        let weighted = layers.filter(|(_, layer)| matches!(layer.kind, LayerKind::Conv { .. }));
+        let indices: Vec<usize> = weighted.map(|(index, _)| index).collect();
+        let left_out = indices.len().saturating_sub(count.max(1));
+        self.first_layer = if left_out == 0 { 0 } else { indices[left_out] };
+    }
+
+    fn exchange(&mut self, tensor: TensorId) {
+        let before_dispatch = self.rec.dispatch_count();
+        self.exchange_points.push(ExchangePoint { tensor, before_dispatch });
+    }
+
+    /// A step of the trainer's optimizer, without weight decay, on the method's own
+    /// [`state`](Self::state) `name` against `gradient`, of the same length. What the optimizer
+    /// remembers becomes the states `<name> velocity` and, with AdamW, `<name> second moment`.
+    pub fn optimize(&mut self, name: &str, gradient: TensorId) {
+        let len = self.rec.len(gradient);
+        let zeros = || vec![0.0; len];
+        let state = sgd::State {
+            parameters: self.state(name, zeros),
+            velocity: self.state(&format!("{name} velocity"), zeros),
+            decay_mask: self.table(&format!("{name} decay mask"), zeros),
+        };
+        let second_moment =
+            self.second_moment.map(|_| self.state(&format!("{name} second moment"), zeros));
+        self.descend(state, second_moment, gradient);
+    }
+
+    fn descend(&mut self, state: sgd::State, second_moment: Option<TensorId>, gradient: TensorId) {
+        let (rec, step) = (&mut self.rec, self.step);
+        match (self.options.optimizer, second_moment) {
+            (Optimizer::AdamW { beta1, beta2, epsilon }, Some(second_moment)) => {
+                let options = adamw::Options { beta1, beta2, epsilon };
+                adamw::update(rec, step, state, second_moment, gradient, options);
+            }
+            (optimizer, _) => {
+                let nesterov = matches!(optimizer, Optimizer::Sgd { nesterov: true, .. });
+                sgd::update(rec, step, state, gradient, nesterov);
+            }
+        }
+    }
+
+    pub(super) fn finish(mut self, weighed: Weighed) -> Result<Plan, PlanError> {
+        self.rec.stage("update");
+        self.rec.label("");
+        self.descend(self.vectors, self.second_moment, self.gradient);
+        let train = keep_outputs(&mut self.rec, "train", &weighed.train);
+        let clean = weighed.clean.map(|clean| keep_outputs(&mut self.rec, "clean", &clean));
+        self.rec.keep(weighed.weights, "weights");
+        if let Some(u) = weighed.similarities {
+            self.rec.keep(u, "similarities");
+        }
+        let approximates =
+            weighed.route == Some(Similarity::PerLayer) && self.network.mixes_examples();
+        Ok(Plan {
+            recording: self.rec.finish()?,
+            train,
+            clean,
+            similarities: weighed.similarities,
+            weights: weighed.weights,
+            similarity: weighed.route,
+            exact: !approximates && self.first_layer == 0,
+            exchange_points: self.exchange_points,
+            state: self.state,
+            pass_len: self.pass_len,
+        })
+    }
+}
+
+fn keep_outputs(rec: &mut Recorder, name: &str, scored: &Scored) -> BatchOutputs {
+    let outputs = BatchOutputs {
+        indices: scored.batch.indices,
+        losses: scored.losses.losses,
+        predictions: scored.losses.predictions,
+        scores: scored.activations.scores(),
+    };
+    if let Some(indices) = outputs.indices {
+        rec.keep(indices, &format!("{name}/indices"));
+    }
+    rec.keep(outputs.losses, &format!("{name}/losses"));
+    rec.keep(outputs.predictions, &format!("{name}/predictions"));
+    rec.keep(outputs.scores, &format!("{name}/scores"));
+    outputs
+}
