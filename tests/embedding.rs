@@ -407,35 +407,38 @@ impl Traced {
         Self { executable, similarities: plan.similarities.unwrap(), weights: plan.weights }
     }
 
-    /// The buffer at a binding of the `nth` dispatch of a layer's kernel in a stage.
+    /// The buffer at a binding of the `nth` dispatch of any of these kernels for a layer in a stage.
     fn bound(
         &self,
         stage: &str,
         layer: &str,
-        kernel: &str,
+        kernels: &[&str],
         nth: usize,
         binding: usize,
     ) -> Option<wgpu::Buffer> {
         let dispatches = self.executable.recording().dispatches.iter();
+        let wanted = |kernel: String| kernels.contains(&kernel.as_str());
         let mut found = dispatches
-            .filter(|d| d.stage == stage && d.label == layer && d.kernel.to_string() == kernel);
+            .filter(|d| d.stage == stage && d.label == layer && wanted(d.kernel.to_string()));
         found.nth(nth).and_then(|d| self.executable.buffer(d.bindings[binding].tensor).cloned())
     }
 
     /// Input and output gradient of the training and the clean batch, from wherever the form of the
     /// similarity that the plan chose binds them.
     fn conv_batches(&self, layer: &str) -> [Owned; 2] {
-        let product = |nth, place| self.bound("similarity", layer, "matmul::nt", nth, place);
+        // Where loads are shared, a product may be a linear layer's input gradient.
+        let products = ["matmul::nt", "conv::transposed"];
+        let product = |nth, place| self.bound("similarity", layer, &products, nth, place);
         if let (Some(train), Some(clean)) = (product(1, 0), product(1, 1)) {
             return [(product(0, 0), train), (product(0, 1), clean)];
         }
-        let pixels = |place| self.bound("similarity", layer, "gram::pixel_dots", 0, place);
+        let pixels = |place| self.bound("similarity", layer, &["gram::pixel_dots"], 0, place);
         if let (Some(train), Some(clean)) = (pixels(1), pixels(3)) {
             return [(pixels(0), train), (pixels(2), clean)];
         }
-        let train = |place| self.bound("similarity", layer, "conv::similarity", 0, place);
-        let kernel = "conv_weight_gradient::split_sums";
-        let clean = |place| self.bound("clean", layer, kernel, 0, place);
+        let train = |place| self.bound("similarity", layer, &["conv::similarity"], 0, place);
+        let kernels = ["conv_weight_gradient::split_sums"];
+        let clean = |place| self.bound("clean", layer, &kernels, 0, place);
         [(train(0), train(2).unwrap()), (clean(0), clean(1).unwrap())]
     }
 }
@@ -478,7 +481,7 @@ fn weights_from_another_engines_layers_equal_those_of_the_whole_iteration() {
                     scale: options.scale,
                 };
                 let batch = |stage| {
-                    let at = |place| traced.bound(stage, name, "norm::backward_sums", 0, place);
+                    let at = |place| traced.bound(stage, name, &["norm::backward_sums"], 0, place);
                     (at(0), at(3).unwrap())
                 };
                 layers.push((name.to_owned(), kind, ["backward", "clean"].map(batch)));
