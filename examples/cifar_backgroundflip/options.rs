@@ -33,7 +33,7 @@ pub struct Options {
     #[arg(long, default_value_t = 0.4, allow_negative_numbers = true)]
     pub noise: f64,
     /// Instead of wrong labels, classes of falling size: the largest so many times the smallest
-    #[arg(long, value_name = "FACTOR", conflicts_with = "noise")]
+    #[arg(long, value_name = "FACTOR", conflicts_with_all = ["noise", "background"])]
     pub long_tail: Option<u32>,
     /// The background class
     #[arg(long, default_value_t = 3)]
