@@ -81,7 +81,22 @@ impl EarlyStopping {
     ///
     /// # Errors
     /// When the device is lost.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn observe(
+        &mut self,
+        trainer: &Trainer,
+        predictions: &[u32],
+        losses: &[f32],
+        labels: &[u32],
+    ) -> Result<bool, TrainError> {
+        pollster::block_on(self.observe_async(trainer, predictions, losses, labels))
+    }
+
+    /// The same without blocking.
+    ///
+    /// # Errors
+    /// As [`EarlyStopping::observe`].
+    pub async fn observe_async(
         &mut self,
         trainer: &Trainer,
         predictions: &[u32],
@@ -96,7 +111,7 @@ impl EarlyStopping {
             accuracy > best.accuracy || (accuracy == best.accuracy && loss < best.loss)
         });
         if better {
-            let (step, snapshot) = (trainer.steps(), trainer.snapshot()?);
+            let (step, snapshot) = (trainer.steps(), trainer.model().snapshot_async().await?);
             self.best = Some(Best { accuracy, loss, step, snapshot });
         }
         Ok(better)
