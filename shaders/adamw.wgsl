@@ -26,5 +26,7 @@ fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
     second_moment[i] = v;
     let decayed = parameters[i] - step.learning_rate * step.weight_decay * decay_mask[i] * parameters[i];
     let root = sqrt(v / step.second_correction) + EPSILON;
-    parameters[i] = decayed - step.learning_rate * (m / step.first_correction) / root;
+    // Where no gradient ever was, ε may be all that there is to divide by, or nothing.
+    let direction = select((m / step.first_correction) / root, 0.0, m == 0.0);
+    parameters[i] = decayed - step.learning_rate * direction;
 }

@@ -119,15 +119,25 @@ fn channels_of_zeros_are_stored_where_they_stay_zeros() {
     let network = odd_network();
     let stored: Vec<usize> = network.layers.iter().map(|layer| layer.stored.channels).collect();
     assert_eq!(stored, [3, 8, 8, 8, 8, 9, 9, 8, 8, 8, 4]);
+    // A variance of zero has no root to divide by.
+    let mut b = Network::builder("bare", Shape::new(8, 8, 3));
+    let x = b.conv("conv", b.input(), 5, 3, 1, Padding::Same, false);
+    let x = b.norm("norm", x, Normalisation { epsilon: 0.0, ..Normalisation::batch() });
+    b.linear("fc", x, 4);
+    assert!(b.build().unwrap().layers.iter().all(|layer| layer.stored == layer.shape));
     let learned: HashSet<usize> =
         network.parameters.iter().flat_map(|p| (0..p.count()).map(|i| p.position(i))).collect();
     assert_eq!(learned.len(), network.parameter_count(), "every value has a place of its own");
     let (pixels, labels) = images(60);
     let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
     let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: true };
-    for (optimizer, similarity) in
-        [(sgd, Similarity::Tangent), (Optimizer::ADAMW, Similarity::PerLayer)]
-    {
+    // What never has a gradient stays in place even where nothing keeps AdamW from dividing by zero.
+    let adamw = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 0.0 };
+    for (optimizer, similarity) in [
+        (sgd, Similarity::Tangent),
+        (Optimizer::ADAMW, Similarity::PerLayer),
+        (adamw, Similarity::Tangent),
+    ] {
         let l2rw = L2rw { similarity: Some(similarity), ..L2RW };
         let options = TrainerOptions {
             batch: 12,

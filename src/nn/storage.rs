@@ -87,7 +87,10 @@ fn padded_layers(layers: &[Layer]) -> Vec<bool> {
         let hides = match &layer.kind {
             LayerKind::Conv { .. } => true,
             LayerKind::Input | LayerKind::Residual { .. } => false,
-            LayerKind::Norm { options, .. } => options.kind == NormKind::Batch && padded[index],
+            // Without ε, the deviation of channels of zeros would divide by zero.
+            LayerKind::Norm { options, .. } => {
+                options.kind == NormKind::Batch && options.epsilon > 0.0 && padded[index]
+            }
             _ => padded[index],
         };
         layer.inputs.iter().for_each(|input| padded[input.0] &= hides);

@@ -45,7 +45,8 @@ pub fn adamw(
         second_moment[k] = v;
         let decayed = parameters[k] - learning_rate * weight_decay * decay_mask[k] * parameters[k];
         let root = (v / (1.0 - beta2.powi(step))).sqrt() + epsilon;
-        parameters[k] = decayed - learning_rate * (m / (1.0 - beta1.powi(step))) / root;
+        let direction = if m == 0.0 { 0.0 } else { m / (1.0 - beta1.powi(step)) / root };
+        parameters[k] = decayed - learning_rate * direction;
     }
 }
 
@@ -68,6 +69,13 @@ mod tests {
         adamw(SETTINGS, &mut theta, &mut m, &mut v, &[3.0, -0.1], &[0.0, 0.0]);
         assert_eq!((m[0], v[0]), (1.5, 2.25));
         assert!((theta[0] - 3.5).abs() < 1e-12 && (theta[1] - 4.5).abs() < 1e-12, "{theta:?}");
+    }
+
+    #[test]
+    fn a_parameter_without_gradients_stays_even_without_epsilon() {
+        let (mut theta, mut m, mut v) = ([4.0], [0.0], [0.0]);
+        adamw(SETTINGS, &mut theta, &mut m, &mut v, &[0.0], &[0.0]);
+        assert_eq!(theta, [4.0]);
     }
 
     #[test]
