@@ -3,6 +3,9 @@
 //! Where they are many ([`Staging::channels`](crate::gpu::Staging)), that is bound by the second-level
 //! cache, and a workgroup of 256 invocations computes 128 pixels by 64 channels (or more) as a matrix
 //! product instead, whose factors it loads once into its memory, 16 terms at a time.
+//!
+//! On software adapters, where loads cost most, the invocations of a subgroup load for each other what they
+//! share ([`Tuning::shared_loads`]).
 
 use super::conv_staged::Staged;
 use super::{GRID, Rows, View, Window, add, per_element, reduce};
