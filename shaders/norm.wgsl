@@ -1,7 +1,7 @@
 // BatchNorm (Ioffe and Szegedy, 2015) and GroupNorm (Wu and He, 2018) over [n, POSITIONS,
 // CHANNELS], with tangents and gradients through the statistics, and an optional ReLU behind.
 //
-// Reductions run in two steps: parts, the partial sums for every chunk of an example's positions and every
+// Reductions run in two steps: parts, QUANTITIES numbers for every chunk of an example's positions and every
 // channel, then a sum (norm_combine.wgsl) over what is normalised together: all examples of a channel (BatchNorm) or
 // the channels of a group of one example (GroupNorm). Statistics are stored for every channel,
 // [1 or n, 2, CHANNELS], groups or not, so that the large passes treat both alike.
@@ -22,7 +22,7 @@ fn chunk_of(i: u32) -> Chunk {
     let chunk = row % CHUNKS;
     let count = min(CHUNK, POSITIONS - chunk * CHUNK);
     let first = (row / CHUNKS * POSITIONS + chunk * CHUNK) * BLOCKS + block;
-    return Chunk(row / CHUNKS, block, first, count, row * 2u * BLOCKS + block);
+    return Chunk(row / CHUNKS, block, first, count, row * QUANTITIES * BLOCKS + block);
 }
 
 // A block of channels of TILE positions of one example.
@@ -67,6 +67,42 @@ fn moments_of_chunks(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_
     }
     chunk_moments[c.sums] = stored(mean);
     chunk_moments[c.sums + BLOCKS] = stored(squares);
+}
+
+@group(0) @binding(2) var<storage, read> dx: array<Stored>;
+
+// The same in dual numbers, [4, CHANNELS]: then the mean of the tangent, and the sum of the products of the deviations
+// from both means.
+@compute @workgroup_size(WORKGROUP)
+fn dual_moments_of_chunks(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let c = chunk_of(linear_index(id, groups));
+    if c.sums >= arrayLength(&chunk_moments) {
+        return;
+    }
+    var sum = Lanes();
+    var tangent_sum = Lanes();
+    for (var k = 0u; k < c.count; k++) {
+        let at = c.first + k * BLOCKS;
+        sum += load(x[at]);
+        tangent_sum += load(dx[at]);
+    }
+    let mean = sum / f32(c.count);
+    let tangent_mean = tangent_sum / f32(c.count);
+    var squares = Lanes();
+    var products = Lanes();
+    for (var k = 0u; k < c.count; k++) {
+        let at = c.first + k * BLOCKS;
+        let deviation = load(x[at]) - mean;
+        squares += deviation * deviation;
+        products += deviation * (load(dx[at]) - tangent_mean);
+    }
+    chunk_moments[c.sums] = stored(mean);
+    chunk_moments[c.sums + BLOCKS] = stored(squares);
+    chunk_moments[c.sums + 2u * BLOCKS] = stored(tangent_mean);
+    chunk_moments[c.sums + 3u * BLOCKS] = stored(products);
 }
 
 // ---- forward --------------------------------------------------------------------------------
@@ -126,7 +162,6 @@ fn through_relu(value: Lanes, normalised: Lanes, scale: Lanes, shift: Lanes) -> 
 //
 // With x̂ = (x − μ)·r:  dx̂ = r·(dx − mean(dx) − x̂·mean(x̂·dx))
 
-@group(0) @binding(2) var<storage, read> dx: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> chunk_sums: array<Stored>;
 
 // For each chunk: [2, CHANNELS] = Σ x̂·dx and Σ dx.
@@ -157,34 +192,81 @@ fn tangent_sums(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workg
 @group(0) @binding(5) var<storage, read> tangent_affine: array<Stored>;
 @group(0) @binding(6) var<storage, read_write> dy: array<Stored>;
 
+struct DualAffine { scale: Lanes, shift: Lanes, d_scale: Lanes, d_shift: Lanes }
+
+fn dual_affine_of(block: u32) -> DualAffine {
+    if HAS_SCALE {
+        let next = BLOCKS + block;
+        return DualAffine(
+            load(primal_affine[block]),
+            load(primal_affine[next]),
+            load(tangent_affine[block]),
+            load(tangent_affine[next]),
+        );
+    }
+    return DualAffine(Lanes(1.0), load(primal_affine[block]), Lanes(), load(tangent_affine[block]));
+}
+
+// What the elements of a channel share.
+struct DualStatistics { mean: Lanes, rstd: Lanes, mean_product: Lanes, mean_tangent: Lanes }
+
+// The tangent of an output, from `normalised` and the tangent of the input.
+fn output_tangent(statistics: DualStatistics, affine: DualAffine, normalised: Lanes, d_input: Lanes) -> Lanes {
+    let d_normalised = statistics.rstd * (d_input - statistics.mean_tangent - normalised * statistics.mean_product);
+    let value = affine.scale * d_normalised + affine.d_scale * normalised + affine.d_shift;
+    return through_relu(value, normalised, affine.scale, affine.shift);
+}
+
 @compute @workgroup_size(WORKGROUP)
-fn tangent(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn forward_tangent(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let t = tile_of(linear_index(id, groups));
     if t.first >= arrayLength(&dy) {
         return;
     }
     let s = statistic_of(t.example, t.block);
-    let mean = load(moments[s]);
-    let rstd = load(moments[s + BLOCKS]);
-    let mean_product = load(tangent_means[s]);
-    let mean_tangent = load(tangent_means[s + BLOCKS]);
-    var scale = Lanes(1.0);
-    var shift = load(primal_affine[t.block]);
-    var d_scale = Lanes();
-    var d_shift = load(tangent_affine[t.block]);
-    if HAS_SCALE {
-        scale = shift;
-        shift = load(primal_affine[BLOCKS + t.block]);
-        d_scale = d_shift;
-        d_shift = load(tangent_affine[BLOCKS + t.block]);
-    }
+    let next = s + BLOCKS;
+    let statistics = DualStatistics(
+        load(moments[s]),
+        load(moments[next]),
+        load(tangent_means[s]),
+        load(tangent_means[next]),
+    );
+    let affine = dual_affine_of(t.block);
     for (var k = 0u; k < TILE; k++) {
         if k < t.count {
             let at = t.first + k * BLOCKS;
-            let normalised = (load(x[at]) - mean) * rstd;
-            let d_normalised = rstd * (load(dx[at]) - mean_tangent - normalised * mean_product);
-            let value = scale * d_normalised + d_scale * normalised + d_shift;
-            dy[at] = stored(through_relu(value, normalised, scale, shift));
+            let normalised = (load(x[at]) - statistics.mean) * statistics.rstd;
+            dy[at] = stored(output_tangent(statistics, affine, normalised, load(dx[at])));
+        }
+    }
+}
+
+// Output and tangent. The second half of `moments` are the means of the tangent.
+@compute @workgroup_size(WORKGROUP)
+fn forward_dual(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let t = tile_of(linear_index(id, groups));
+    if t.first >= arrayLength(&dy) {
+        return;
+    }
+    let s = statistic_of(t.example, t.block);
+    let d = arrayLength(&moments) / 2u + s;
+    let statistics = DualStatistics(
+        load(moments[s]),
+        load(moments[s + BLOCKS]),
+        load(moments[d]),
+        load(moments[d + BLOCKS]),
+    );
+    let affine = dual_affine_of(t.block);
+    for (var k = 0u; k < TILE; k++) {
+        if k < t.count {
+            let at = t.first + k * BLOCKS;
+            let normalised = (load(x[at]) - statistics.mean) * statistics.rstd;
+            var value = affine.scale * normalised + affine.shift;
+            if RELU {
+                value = max(value, Lanes());
+            }
+            y[at] = stored(value);
+            dy[at] = stored(output_tangent(statistics, affine, normalised, load(dx[at])));
         }
     }
 }

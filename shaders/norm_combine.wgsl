@@ -1,5 +1,5 @@
-// Second step of the reductions of a normalisation: from the parts of all chunks to statistics, and
-// to the means of tangents and gradients. Combiner and total() are in combine_serial.wgsl and
+// Second step of the reductions of a normalisation: from the parts of all chunks to statistics, to the means of
+// tangents and gradients, and to the gradients of scale and shift. Combiner and total() are in combine_serial.wgsl and
 // combine_tree.wgsl.
 
 override EPSILON: f32 = 0.0;
@@ -7,6 +7,7 @@ override EPSILON: f32 = 0.0;
 override SCALED: bool = false;
 // Share of the new statistics in the running ones.
 override MOMENTUM: f32 = 0.0;
+override IS_DUAL: bool = QUANTITIES == 4u;
 
 @group(0) @binding(0) var<storage, read> parts: array<f32>;
 @group(0) @binding(1) var<storage, read_write> statistics: array<f32>;
@@ -40,43 +41,64 @@ fn channel_of(share: Share, part: u32) -> u32 {
 }
 
 fn part_at(share: Share, part: u32) -> u32 {
-    return row_of(share, part) * 2u * CHANNELS + channel_of(share, part);
+    return row_of(share, part) * QUANTITIES * CHANNELS + channel_of(share, part);
 }
 
 fn positions_of(row: u32) -> f32 {
     return f32(min(CHUNK, POSITIONS - row % CHUNKS * CHUNK));
 }
 
-struct MeanAndVariance { mean: f32, variance: f32, count: f32 }
-
-// Mean and biased variance of all that shares a statistic (Chan, Golub and LeVeque, 1979, for many
-// parts at once).
-fn combined(c: Combiner, local: u32) -> MeanAndVariance {
-    let share = share_of(c.statistic, arrayLength(&parts) / (2u * CHANNELS));
-    let end = parts_of(share);
-    var sum = vec2<f32>();
-    for (var part = c.first; part < end; part += PARTS_STEP) {
-        let positions = positions_of(row_of(share, part));
-        sum += vec2<f32>(positions * parts[part_at(share, part)], positions);
-    }
-    sum = total(local, sum);
-    let count = sum.y;
-    let mean = sum.x / count;
-    var squares = 0.0;
-    for (var part = c.first; part < end; part += PARTS_STEP) {
-        let at = part_at(share, part);
-        let deviation = parts[at] - mean;
-        squares += parts[at + CHANNELS] + positions_of(row_of(share, part)) * deviation * deviation;
-    }
-    squares = total(local, vec2<f32>(squares, 0.0)).x;
-    return MeanAndVariance(mean, squares / count, count);
+fn rows() -> u32 {
+    return arrayLength(&parts) / (QUANTITIES * CHANNELS);
 }
 
-// Mean and reciprocal standard deviation of every channel.
-fn store_statistics(i: u32, mean: f32, variance: f32) {
+// How many elements share a statistic.
+fn count_of(share: Share) -> f32 {
+    let examples = (share.end_row - share.first_row) / CHUNKS;
+    return f32(examples * POSITIONS) * f32(GROUP);
+}
+
+struct Moments { mean: f32, variance: f32, mean_tangent: f32, covariance: f32, count: f32 }
+
+// Mean and biased variance of all that shares a statistic (Chan, Golub and LeVeque, 1979, for many
+// parts at once); of dual numbers also the mean of the tangent, and the covariance.
+fn combined(c: Combiner, local: u32) -> Moments {
+    let share = share_of(c.statistic, rows());
+    let end = parts_of(share);
+    let count = count_of(share);
+    var sums = vec2<f32>();
+    for (var part = c.first; part < end; part += PARTS_STEP) {
+        let at = part_at(share, part);
+        sums.x += positions_of(row_of(share, part)) * parts[at];
+        if IS_DUAL { sums.y += positions_of(row_of(share, part)) * parts[at + 2u * CHANNELS]; }
+    }
+    let means = total(local, sums) / count;
+    sums = vec2<f32>();
+    for (var part = c.first; part < end; part += PARTS_STEP) {
+        let at = part_at(share, part);
+        let deviation = parts[at] - means.x;
+        let weighted = positions_of(row_of(share, part)) * deviation;
+        sums.x += parts[at + CHANNELS] + weighted * deviation;
+        if IS_DUAL {
+            sums.y += parts[at + 3u * CHANNELS] + weighted * (parts[at + 2u * CHANNELS] - means.y);
+        }
+    }
+    let products = total(local, sums) / count;
+    return Moments(means.x, products.x, means.y, products.y, count);
+}
+
+// For every channel mean and reciprocal standard deviation r; of dual numbers also, as the second half of the
+// statistics, the means of x̂·dx and dx: r·cov(x, dx) is the former, since the x̂ add up to 0.
+fn store_statistics(i: u32, found: Moments) {
     let at = i / CHANNELS * 2u * CHANNELS + i % CHANNELS;
-    statistics[at] = mean;
-    statistics[at + CHANNELS] = 1.0 / sqrt(variance + EPSILON);
+    let rstd = 1.0 / sqrt(found.variance + EPSILON);
+    statistics[at] = found.mean;
+    statistics[at + CHANNELS] = rstd;
+    if IS_DUAL {
+        let half = arrayLength(&statistics) / 2u;
+        statistics[half + at] = rstd * found.covariance;
+        statistics[half + at + CHANNELS] = found.mean_tangent;
+    }
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -87,12 +109,12 @@ fn combine_moments(
     @builtin(local_invocation_index) local: u32,
 ) {
     let c = combiner(id, groups, workgroup, local);
-    if 2u * c.statistic >= arrayLength(&statistics) {
+    if QUANTITIES * c.statistic >= arrayLength(&statistics) {
         return;
     }
     let found = combined(c, local);
     if c.stores {
-        store_statistics(c.statistic, found.mean, found.variance);
+        store_statistics(c.statistic, found);
     }
 }
 
@@ -112,7 +134,7 @@ fn combine_moments_and_run(
     }
     let found = combined(c, local);
     if c.stores {
-        store_statistics(channel, found.mean, found.variance);
+        store_statistics(channel, found);
         let unbiased = found.variance * (found.count / max(found.count - 1.0, 1.0));
         running[channel] += MOMENTUM * (found.mean - running[channel]);
         running[CHANNELS + channel] += MOMENTUM * (unbiased - running[CHANNELS + channel]);
@@ -129,12 +151,19 @@ fn running_moments(
 ) {
     let c = combiner(id, groups, workgroup, local);
     if c.statistic < CHANNELS && c.stores {
-        store_statistics(c.statistic, parts[c.statistic], parts[CHANNELS + c.statistic]);
+        let channel = c.statistic;
+        store_statistics(channel, Moments(parts[channel], parts[CHANNELS + channel], 0.0, 0.0, 0.0));
     }
 }
 
 @group(0) @binding(1) var<storage, read> scales: array<f32>;
 @group(0) @binding(2) var<storage, read_write> combined_means: array<f32>;
+
+fn store_means(i: u32, means: vec2<f32>) {
+    let at = i / CHANNELS * 2u * CHANNELS + i % CHANNELS;
+    combined_means[at] = means.x;
+    combined_means[at + CHANNELS] = means.y;
+}
 
 // For every statistic: the means of the two sums over all elements that share it.
 @compute @workgroup_size(WORKGROUP)
@@ -148,7 +177,7 @@ fn combine_sums(
     if 2u * c.statistic >= arrayLength(&combined_means) {
         return;
     }
-    let share = share_of(c.statistic, arrayLength(&parts) / (2u * CHANNELS));
+    let share = share_of(c.statistic, rows());
     let end = parts_of(share);
     var sums = vec2<f32>();
     for (var part = c.first; part < end; part += PARTS_STEP) {
@@ -160,11 +189,45 @@ fn combine_sums(
         sums += factor * vec2<f32>(parts[at], parts[at + CHANNELS]);
     }
     sums = total(local, sums);
-    let examples = (share.end_row - share.first_row) / CHUNKS;
-    let means = sums / (f32(examples * POSITIONS) * f32(GROUP));
     if c.stores {
-        let at = c.statistic / CHANNELS * 2u * CHANNELS + c.statistic % CHANNELS;
-        combined_means[at] = means.x;
-        combined_means[at + CHANNELS] = means.y;
+        store_means(c.statistic, sums / count_of(share));
+    }
+}
+
+// CHANNELS gradients of the scales, if there are any, then CHANNELS of the shifts.
+@group(0) @binding(3) var<storage, read_write> affine_gradient: array<f32>;
+
+// The same for BatchNorm's gradients, whose sums are those of scale and shift themselves.
+@compute @workgroup_size(WORKGROUP)
+fn combine_gradients(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let c = combiner(id, groups, workgroup, local);
+    let channel = c.statistic;
+    if channel >= CHANNELS {
+        return;
+    }
+    let share = share_of(channel, rows());
+    let end = parts_of(share);
+    var sums = vec2<f32>();
+    for (var part = c.first; part < end; part += PARTS_STEP) {
+        let at = part_at(share, part);
+        sums += vec2<f32>(parts[at], parts[at + CHANNELS]);
+    }
+    sums = total(local, sums);
+    if !c.stores {
+        return;
+    }
+    let means = sums / count_of(share);
+    if HAS_SCALE {
+        affine_gradient[channel] = sums.x;
+        affine_gradient[CHANNELS + channel] = sums.y;
+        store_means(channel, scales[channel] * means);
+    } else {
+        affine_gradient[channel] = sums.y;
+        store_means(channel, means);
     }
 }

@@ -9,3 +9,5 @@ override CHUNKS: u32;
 override PER_EXAMPLE: bool;
 override GROUP: u32 = 1u;
 override HAS_SCALE: bool = true;
+// Numbers that a channel of a chunk has among the parts.
+override QUANTITIES: u32 = 2u;

@@ -18,6 +18,31 @@ override BEFORE: u32 = (OUT_CHANNELS - IN_CHANNELS) / 2u / LANES;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
+// What a block of the output averages of the input; `end_row` is 0 where the shortcut has no channels.
+struct Source { first_row: u32, end_row: u32, first_column: u32, end_column: u32, example: u32, block: u32 }
+
+fn source_of(i: u32) -> Source {
+    let block = i % OUT_BLOCKS;
+    if block < BEFORE || block >= BEFORE + IN_BLOCKS {
+        return Source();
+    }
+    let position = i / OUT_BLOCKS;
+    let example = position / (OUT_HEIGHT * OUT_WIDTH);
+    let row = position / OUT_WIDTH % OUT_HEIGHT * STRIDE;
+    let column = position % OUT_WIDTH * STRIDE;
+    let end_row = min(row + STRIDE, HEIGHT);
+    let end_column = min(column + STRIDE, WIDTH);
+    return Source(row, end_row, column, end_column, example, block - BEFORE);
+}
+
+fn input_at(s: Source, row: u32, column: u32) -> u32 {
+    return ((s.example * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + s.block;
+}
+
+fn averaged(s: Source, sum: Lanes) -> Lanes {
+    return sum / f32((s.end_row - s.first_row) * (s.end_column - s.first_column));
+}
+
 // y = main_path + shortcut(x)
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -25,24 +50,49 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     if i >= arrayLength(&y) {
         return;
     }
-    let block = i % OUT_BLOCKS;
+    let s = source_of(i);
     var value = load(main_path[i]);
-    if block >= BEFORE && block < BEFORE + IN_BLOCKS {
-        let position = i / OUT_BLOCKS;
-        let example = position / (OUT_HEIGHT * OUT_WIDTH);
-        let first_row = position / OUT_WIDTH % OUT_HEIGHT * STRIDE;
-        let first_column = position % OUT_WIDTH * STRIDE;
-        let end_row = min(first_row + STRIDE, HEIGHT);
-        let end_column = min(first_column + STRIDE, WIDTH);
+    if s.end_row > 0u {
         var sum = Lanes();
-        for (var row = first_row; row < end_row; row++) {
-            for (var column = first_column; column < end_column; column++) {
-                sum += load(x[((example * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + block - BEFORE]);
+        for (var row = s.first_row; row < s.end_row; row++) {
+            for (var column = s.first_column; column < s.end_column; column++) {
+                sum += load(x[input_at(s, row, column)]);
             }
         }
-        value += sum / f32((end_row - first_row) * (end_column - first_column));
+        value += averaged(s, sum);
     }
     y[i] = stored(value);
+}
+
+@group(0) @binding(3) var<storage, read> main_tangent: array<Stored>;
+@group(0) @binding(4) var<storage, read> x_tangent: array<Stored>;
+@group(0) @binding(5) var<storage, read_write> y_tangent: array<Stored>;
+
+// The same for values and tangents.
+@compute @workgroup_size(WORKGROUP)
+fn dual(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = linear_index(id, groups);
+    if i >= arrayLength(&y) {
+        return;
+    }
+    let s = source_of(i);
+    var value = load(main_path[i]);
+    var tangent = load(main_tangent[i]);
+    if s.end_row > 0u {
+        var sum = Lanes();
+        var tangent_sum = Lanes();
+        for (var row = s.first_row; row < s.end_row; row++) {
+            for (var column = s.first_column; column < s.end_column; column++) {
+                let at = input_at(s, row, column);
+                sum += load(x[at]);
+                tangent_sum += load(x_tangent[at]);
+            }
+        }
+        value += averaged(s, sum);
+        tangent += averaged(s, tangent_sum);
+    }
+    y[i] = stored(value);
+    y_tangent[i] = stored(tangent);
 }
 
 @group(0) @binding(0) var<storage, read> dy: array<Stored>;

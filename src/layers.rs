@@ -375,10 +375,10 @@ impl Planner {
             let moments = ops::norm::statistics(rec, &norm, bound.x, None);
             ops::norm::gradient_sums(rec, &norm, bound.x, moments, affine, bound.dy)
         };
-        let (train, clean) = (sums(train), sums(clean));
+        let (train, mut clean) = (sums(train), sums(clean));
         let gradient = rec.transient("clean gradient", len);
         let g = View::whole(rec, gradient);
-        ops::norm::parameter_gradient(rec, &clean, None, g);
+        ops::norm::parameter_gradient(rec, &mut clean, affine, None, g);
         ops::norm::similarity(rec, &train, g, out);
     }
 }

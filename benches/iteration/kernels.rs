@@ -54,7 +54,7 @@ impl Case {
 
     /// Ends an operation: its dispatches are those since the last one's end.
     fn end(&mut self, operation: &'static str) {
-        self.operations.push((operation, self.rec.dispatch_count()));
+        self.operations.push((operation, self.rec.fence()));
     }
 
     fn run(self, context: &Context, peaks: &Peaks, rounds: usize) -> Result<Vec<Row>> {

@@ -19,10 +19,12 @@ impl MemoryPlan {
     }
 }
 
-/// First and last dispatch that touch each tensor.
+/// First and last group of dispatches that touch each tensor. Within a group memory does not change hands, or the
+/// group would fall apart.
 fn lives(recording: &Recording) -> Vec<Option<(usize, usize)>> {
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; recording.tensors.len()];
-    for (at, dispatch) in recording.dispatches.iter().enumerate() {
+    let groups = recording.groups();
+    for (dispatch, &at) in recording.dispatches.iter().zip(&groups) {
         for binding in &dispatch.bindings {
             let life = lives[binding.tensor.0].get_or_insert((at, at));
             life.1 = at;
@@ -31,7 +33,7 @@ fn lives(recording: &Recording) -> Vec<Option<(usize, usize)>> {
     for (tensor, life) in recording.tensors.iter().zip(&mut lives) {
         if let (Lifetime::Output, Some(life)) = (tensor.lifetime, life) {
             // Also from the start on: the content of the previous run may still be being copied.
-            *life = (0, recording.dispatches.len());
+            *life = (0, groups.len());
         }
     }
     lives

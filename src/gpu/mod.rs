@@ -9,6 +9,7 @@ pub mod memory;
 mod profile;
 mod readback;
 mod recording;
+mod schedule;
 mod tuning;
 
 pub use context::{Context, ShaderChecks};

@@ -360,6 +360,7 @@ pub struct Recorder {
     label: String,
     tuning: Tuning,
     rounding: bool,
+    fences: Vec<usize>,
 }
 
 impl Recorder {
@@ -385,9 +386,21 @@ impl Recorder {
         if self.rounding { self.tuning } else { self.tuning.exact() }
     }
 
-    /// Sets the stage of the dispatches to come.
+    /// Sets the stage of the dispatches to come. They stay behind those of the stage before.
     pub fn stage(&mut self, stage: &'static str) {
+        self.fence();
         self.stage = stage;
+    }
+
+    /// Keeps the dispatches recorded so far in front of those to come, whatever their order among themselves becomes.
+    /// Returns the number of the former: the index at which a caller can put work of its own in between
+    /// ([`Executable::encode_range`](super::Executable::encode_range)).
+    pub fn fence(&mut self) -> usize {
+        let count = self.recording.dispatches.len();
+        if self.fences.last() != Some(&count) {
+            self.fences.push(count);
+        }
+        count
     }
 
     /// Sets the label of the dispatches and transient tensors to come, e.g. the layer's name.
@@ -450,11 +463,6 @@ impl Recorder {
         self.recording.tensor(id).len
     }
 
-    /// Number of dispatches so far.
-    pub fn dispatch_count(&self) -> usize {
-        self.recording.dispatches.len()
-    }
-
     /// Finds a tensor by its label.
     pub fn find(&self, label: &str) -> Option<TensorId> {
         self.recording.find(label)
@@ -499,10 +507,12 @@ impl Recorder {
         });
     }
 
-    /// Ends recording and checks it.
+    /// Ends recording, checks it, and brings dispatches that need nothing of each other together.
     pub fn finish(self) -> Result<Recording, GpuError> {
-        self.recording.validate()?;
-        Ok(self.recording)
+        let mut recording = self.recording;
+        recording.validate()?;
+        recording.schedule(&self.fences);
+        Ok(recording)
     }
 }
 

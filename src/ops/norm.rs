@@ -147,17 +147,39 @@ pub fn statistics(
     x: TensorId,
     running: Option<Running>,
 ) -> TensorId {
-    let chunks = rec.transient("chunk moments", 2 * norm.partials(rec.tuning()));
+    let quantities = 2;
+    let chunks = rec.transient("chunk moments", quantities * norm.partials(rec.tuning()));
     let bindings = vec![rec.read(x), rec.write(chunks)];
-    let grid = norm.chunk_grid(rec.tuning());
-    rec.dispatch(
-        norm.kernel("moments_of_chunks", rec.tuning()),
-        bindings,
-        grid,
-        4 * norm.len() as u64,
-    );
+    let kernel = norm.kernel("moments_of_chunks", rec.tuning());
+    rec.dispatch(kernel, bindings, norm.chunk_grid(rec.tuning()), 4 * norm.len() as u64);
+    combine_moments(rec, norm, chunks, quantities, running)
+}
 
-    let moments = rec.transient("moments", 2 * norm.statistics());
+/// [`statistics`], and behind them, of the same shape, the means of x̂·ẋ and ẋ over all that shares a statistic:
+/// what [`dual`] needs of an input with a tangent `dx`.
+pub fn dual_statistics(
+    rec: &mut Recorder,
+    norm: &Norm,
+    x: TensorId,
+    dx: TensorId,
+    running: Option<Running>,
+) -> TensorId {
+    let quantities = 4;
+    let chunks = rec.transient("chunk moments", quantities * norm.partials(rec.tuning()));
+    let bindings = vec![rec.read(x), rec.write(chunks), rec.read(dx)];
+    let kernel = norm.kernel("dual_moments_of_chunks", rec.tuning()).size("QUANTITIES", quantities);
+    rec.dispatch(kernel, bindings, norm.chunk_grid(rec.tuning()), 8 * norm.len() as u64);
+    combine_moments(rec, norm, chunks, quantities, running)
+}
+
+fn combine_moments(
+    rec: &mut Recorder,
+    norm: &Norm,
+    chunks: TensorId,
+    quantities: usize,
+    running: Option<Running>,
+) -> TensorId {
+    let moments = rec.transient("moments", quantities * norm.statistics());
     let mut bindings = vec![rec.read(chunks), rec.write(moments)];
     let (kernel, grid) = match running {
         Some(running) => {
@@ -167,6 +189,7 @@ pub fn statistics(
         }
         None => norm.combination("combine_moments", rec.tuning()),
     };
+    let kernel = kernel.size("QUANTITIES", quantities);
     rec.dispatch(kernel, bindings, grid, 4 * rec.len(chunks) as u64);
     moments
 }
@@ -199,8 +222,34 @@ pub fn forward(
     y
 }
 
+/// [`forward`] and its [`tangent`] at once, for `moments` from [`dual_statistics`]: output and tangent.
+pub fn dual(
+    rec: &mut Recorder,
+    norm: &Norm,
+    x: TensorId,
+    dx: TensorId,
+    moments: TensorId,
+    affine: View,
+    affine_tangent: View,
+) -> (TensorId, TensorId) {
+    let y = rec.transient("norm", norm.len());
+    let dy = rec.transient("norm tangent", norm.len());
+    let bindings = vec![
+        rec.read(x),
+        rec.read(moments),
+        rec.read(dx),
+        rec.write(y),
+        affine.read(),
+        affine_tangent.read(),
+        rec.write(dy),
+    ];
+    let kernel = norm.kernel("forward_dual", rec.tuning());
+    rec.dispatch(kernel, bindings, norm.tile_grid(), 12 * norm.len() as u64);
+    (y, dy)
+}
+
 /// Tangent of [`forward`] and of the statistics, for tangents `dx` of the input and
-/// `affine_tangent` of the parameters.
+/// `affine_tangent` of the parameters, after a plain forward pass.
 pub fn tangent(
     rec: &mut Recorder,
     norm: &Norm,
@@ -227,7 +276,7 @@ pub fn tangent(
         rec.write(dy),
     ];
     rec.dispatch(
-        norm.kernel("tangent", rec.tuning()),
+        norm.kernel("forward_tangent", rec.tuning()),
         bindings,
         norm.tile_grid(),
         10 * norm.len() as u64,
@@ -242,6 +291,8 @@ pub struct GradientSums {
     norm: Norm,
     /// Rows of `sums` that belong to one example.
     chunks: usize,
+    /// The means that the gradient of the input contains, once something has needed them.
+    means: Option<TensorId>,
 }
 
 impl GradientSums {
@@ -267,7 +318,7 @@ pub fn gradient_sums(
         vec![rec.read(x), rec.read(moments), affine.read(), rec.read(dy), rec.write(sums)];
     let grid = norm.chunk_grid(rec.tuning());
     rec.dispatch(norm.kernel("backward_sums", rec.tuning()), bindings, grid, 6 * norm.len() as u64);
-    GradientSums { sums, norm: *norm, chunks: norm.chunks(rec.tuning()) }
+    GradientSums { sums, norm: *norm, chunks: norm.chunks(rec.tuning()), means: None }
 }
 
 /// Gradient of the input, through the statistics, plus `addend` if given.
@@ -282,7 +333,7 @@ pub fn backward(
     addend: Option<TensorId>,
 ) -> TensorId {
     let norm = &sums.norm;
-    let means = combine_sums(rec, norm, sums.sums, affine, true);
+    let means = sums.means.unwrap_or_else(|| combine_sums(rec, norm, sums.sums, affine, true));
     let dx = rec.transient("norm gradient", norm.len());
     let bindings = vec![
         rec.read(x),
@@ -298,14 +349,25 @@ pub fn backward(
     dx
 }
 
-/// Gradient of the affine parameters, weighted by example if `weights` are given.
+/// Gradient of the parameters `affine` into `out`, weighted by example if `weights` are given. BatchNorm's unweighted one
+/// is a by-product of what [`backward`] needs: recorded first, it saves that a step.
 pub fn parameter_gradient(
     rec: &mut Recorder,
-    sums: &GradientSums,
+    sums: &mut GradientSums,
+    affine: View,
     weights: Option<TensorId>,
     out: View,
 ) {
-    reduce::sum_rows(rec, sums.rows(), weights, out);
+    let norm = sums.norm;
+    if weights.is_some() || norm.kind != NormKind::Batch {
+        return reduce::sum_rows(rec, sums.rows(), weights, out);
+    }
+    let means = rec.transient("means", 2 * norm.statistics());
+    let bindings =
+        vec![rec.read(sums.sums), affine.read(), rec.write(means), out.bind(Access::Write)];
+    let (kernel, grid) = norm.combination("combine_gradients", rec.tuning());
+    rec.dispatch(kernel, bindings, grid, 2 * rec.len(sums.sums) as u64);
+    sums.means = Some(means);
 }
 
 /// ⟨∂f_i/∂parameters, G⟩ for each example into `out` `[n]`. Exact for GroupNorm; with BatchNorm's

@@ -77,6 +77,29 @@ pub fn forward(
     y
 }
 
+/// [`forward`] of values and of their tangents at once: `main` and `x` are pairs of both, and so is the result.
+pub fn dual(
+    rec: &mut Recorder,
+    s: &Shortcut,
+    n: usize,
+    main: (TensorId, TensorId),
+    x: (TensorId, TensorId),
+) -> (TensorId, TensorId) {
+    let len = n * s.output_len();
+    let y = (rec.transient("residual", len), rec.transient("residual tangent", len));
+    let bindings = vec![
+        rec.read(main.0),
+        rec.read(x.0),
+        rec.write(y.0),
+        rec.read(main.1),
+        rec.read(x.1),
+        rec.write(y.1),
+    ];
+    let flops = 2 * (len + n * s.input_len()) as u64;
+    rec.dispatch(s.kernel("dual", rec.tuning()), bindings, per_element(len / s.lanes()), flops);
+    y
+}
+
 /// Gradient of the shortcut's input for an output gradient `dy`.
 pub fn backward(rec: &mut Recorder, s: &Shortcut, n: usize, dy: TensorId) -> TensorId {
     let len = n * s.input_len();

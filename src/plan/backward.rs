@@ -71,13 +71,14 @@ impl Flow {
 
 impl Pass<'_> {
     /// Backward pass from the gradient of the class scores. `visit` gets the results of every
-    /// layer with parameters, from the last to the first, as soon as they are recorded.
+    /// layer with parameters, from the last to the first, as soon as they are recorded; gradients of
+    /// parameters that it records may spare the pass a step.
     pub fn backward(
         &self,
         rec: &mut Recorder,
         activations: &Activations,
         score_gradient: TensorId,
-        mut visit: impl FnMut(&mut Recorder, Delta),
+        mut visit: impl FnMut(&mut Recorder, &mut Delta),
     ) {
         let layers = &self.network.layers;
         let needs = needs_gradient(self.network, self.first_layer);
@@ -86,12 +87,77 @@ impl Pass<'_> {
         for index in (0..layers.len()).rev() {
             let Some(dy) = flow.gradients[index] else { continue };
             rec.label(&layers[index].name);
-            if let Some(delta) = self.layer_backward(rec, activations, index, dy, &mut flow) {
-                visit(rec, delta);
+            match self.delta(rec, activations, index, dy) {
+                Some(mut delta) => {
+                    visit(rec, &mut delta);
+                    self.through_parameters(rec, activations, &delta, dy, &mut flow);
+                }
+                None => self.layer_backward(rec, activations, index, dy, &mut flow),
             }
         }
     }
 
+    /// What a layer with parameters leaves.
+    fn delta(
+        &self,
+        rec: &mut Recorder,
+        activations: &Activations,
+        index: usize,
+        dy: TensorId,
+    ) -> Option<Delta> {
+        let layer = &self.network.layers[index];
+        let x = activations.values[layer.inputs.first()?.0];
+        match &layer.kind {
+            LayerKind::Conv { window, weight, bias } => {
+                let (window, weight) = (*window, *weight);
+                let bias = bias.map(|bias| {
+                    let positions = window.out_positions();
+                    (bias, ops::bias::position_sums(rec, dy, positions, window.out_channels))
+                });
+                Some(Delta::Conv { layer: index, window, weight, x, dy, bias })
+            }
+            LayerKind::Norm { options, scale, shift, relu, .. } => {
+                let norm = self.norm(options, layer.stored, *relu);
+                let affine = self.affine(self.parameters, *scale, *shift);
+                let moments = activations.extras[index]?;
+                let sums = ops::norm::gradient_sums(rec, &norm, x, moments, affine, dy);
+                Some(Delta::Norm { layer: index, scale: *scale, shift: *shift, sums })
+            }
+            _ => None,
+        }
+    }
+
+    /// The gradient of the input of a layer with parameters, if something needs it.
+    fn through_parameters(
+        &self,
+        rec: &mut Recorder,
+        activations: &Activations,
+        delta: &Delta,
+        dy: TensorId,
+        flow: &mut Flow,
+    ) {
+        let index = delta.layer();
+        let from = self.network.layers[index].inputs[0].0;
+        if !flow.needs[from] {
+            return;
+        }
+        match delta {
+            Delta::Conv { window, weight, .. } => {
+                let weights = self.parameter(self.parameters, *weight);
+                let dx = ops::conv::input_gradient(rec, window, self.n, dy, weights);
+                flow.add(rec, from, dx);
+            }
+            Delta::Norm { scale, shift, sums, .. } => {
+                let Some(moments) = activations.extras[index] else { return };
+                let affine = self.affine(self.parameters, *scale, *shift);
+                let (x, earlier) = (activations.values[from], flow.gradients[from]);
+                let dx = ops::norm::backward(rec, sums, x, moments, affine, dy, earlier);
+                flow.gradients[from] = Some(dx);
+            }
+        }
+    }
+
+    /// The gradient of the inputs of a layer without parameters.
     fn layer_backward(
         &self,
         rec: &mut Recorder,
@@ -99,48 +165,20 @@ impl Pass<'_> {
         index: usize,
         dy: TensorId,
         flow: &mut Flow,
-    ) -> Option<Delta> {
+    ) {
         let layer = &self.network.layers[index];
-        let from = layer.inputs.first()?.0;
-        let x = activations.values[from];
+        let Some(from) = layer.inputs.first().map(|input| input.0) else { return };
         let n = self.n;
-        let further = flow.needs[from];
         let dx = match &layer.kind {
-            LayerKind::Input => None,
-            LayerKind::Conv { window, weight, bias } => {
-                if further {
-                    let weights = self.parameter(self.parameters, *weight);
-                    let dx = ops::conv::input_gradient(rec, window, n, dy, weights);
-                    flow.add(rec, from, dx);
-                }
-                let (window, weight) = (*window, *weight);
-                let bias = bias.map(|bias| {
-                    let positions = window.out_positions();
-                    (bias, ops::bias::position_sums(rec, dy, positions, window.out_channels))
-                });
-                return Some(Delta::Conv { layer: index, window, weight, x, dy, bias });
-            }
-            LayerKind::Norm { options, scale, shift, relu, .. } => {
-                let norm = self.norm(options, layer.stored, *relu);
-                let affine = self.affine(self.parameters, *scale, *shift);
-                let moments = activations.extras[index]?;
-                let sums = ops::norm::gradient_sums(rec, &norm, x, moments, affine, dy);
-                if further {
-                    let earlier = flow.gradients[from];
-                    let dx = ops::norm::backward(rec, &sums, x, moments, affine, dy, earlier);
-                    flow.gradients[from] = Some(dx);
-                }
-                return Some(Delta::Norm { layer: index, scale: *scale, shift: *shift, sums });
-            }
+            LayerKind::Input | LayerKind::Conv { .. } | LayerKind::Norm { .. } => None,
             _ if !layer.inputs.iter().any(|input| flow.needs[input.0]) => None,
             LayerKind::Relu => Some(ops::relu::mask(rec, activations.values[index], dy)),
             LayerKind::MaxPool(w) => {
-                let winner = activations.extras[index]?;
-                Some(ops::pool::max_backward(rec, w, n, dy, winner))
+                activations.extras[index].map(|at| ops::pool::max_backward(rec, w, n, dy, at))
             }
             LayerKind::AveragePool(w) => Some(ops::pool::average_backward(rec, w, n, dy)),
             LayerKind::Residual { stride } => {
-                let side = layer.inputs.get(1)?.0;
+                let side = layer.inputs[1].0;
                 let shape = self.network.layers[side].stored;
                 let shortcut = self.shortcut(shape, layer.stored, *stride);
                 if flow.needs[side] {
@@ -158,11 +196,10 @@ impl Pass<'_> {
             }
         };
         if let Some(dx) = dx
-            && further
+            && flow.needs[from]
         {
             flow.add(rec, from, dx);
         }
-        None
     }
 
     /// Gradient of one layer's parameters into the flat vector `into`, each example's share
@@ -170,7 +207,7 @@ impl Pass<'_> {
     pub fn parameter_gradient(
         &self,
         rec: &mut Recorder,
-        delta: &Delta,
+        delta: &mut Delta,
         weights: Option<TensorId>,
         into: TensorId,
     ) {
@@ -184,8 +221,9 @@ impl Pass<'_> {
                 }
             }
             Delta::Norm { scale, shift, sums, .. } => {
+                let affine = self.affine(self.parameters, *scale, *shift);
                 let out = self.affine(into, *scale, *shift);
-                ops::norm::parameter_gradient(rec, sums, weights, out);
+                ops::norm::parameter_gradient(rec, sums, affine, weights, out);
             }
         }
     }

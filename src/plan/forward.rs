@@ -2,7 +2,8 @@
 
 use crate::gpu::{Recorder, TensorId};
 use crate::nn::{LayerKind, Network, Normalisation, ParameterId, Shape};
-use crate::ops::{self, View, norm::Norm, residual::Shortcut};
+use crate::ops::norm::{Norm, Running};
+use crate::ops::{self, View, residual::Shortcut};
 
 /// The flat vectors that a pass reads, and the ones that change from pass to pass.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,14 @@ pub(super) struct Activations {
     pub values: Vec<TensorId>,
     /// Moments of normalisations, winners of maxima.
     pub extras: Vec<Option<TensorId>>,
+}
+
+/// A layer's output with its tangent.
+struct Dual {
+    value: TensorId,
+    tangent: TensorId,
+    /// What its backward pass needs, as in [`Activations`].
+    extra: Option<TensorId>,
 }
 
 impl Activations {
@@ -145,10 +154,9 @@ impl Pass<'_> {
         for (index, layer) in self.network.layers.iter().enumerate() {
             rec.label(&layer.name);
             let along = direction.filter(|_| index >= self.first_layer);
-            if let (LayerKind::Conv { .. }, Some(along)) = (&layer.kind, along) {
-                let (value, tangent) = self.conv_dual(rec, index, &done, &tangents, along);
-                done.push(value, None);
-                tangents.push(Some(tangent));
+            if let Some(dual) = self.layer_dual(rec, index, &done, &tangents, along) {
+                done.push(dual.value, dual.extra);
+                tangents.push(Some(dual.tangent));
                 continue;
             }
             let (value, extra) = match &layer.kind {
@@ -165,28 +173,54 @@ impl Pass<'_> {
         (done, tangents)
     }
 
-    fn conv_dual(
+    /// Value and tangent at once, of layers that have kernels for both and a tangent.
+    fn layer_dual(
         &self,
         rec: &mut Recorder,
         index: usize,
         done: &Activations,
         tangents: &[Option<TensorId>],
-        direction: TensorId,
-    ) -> (TensorId, TensorId) {
+        direction: Option<TensorId>,
+    ) -> Option<Dual> {
         let layer = &self.network.layers[index];
-        let LayerKind::Conv { window, weight, bias } = &layer.kind else {
-            return (done.scores(), done.scores());
-        };
-        let from = layer.inputs[0].0;
+        let from = layer.inputs.first()?.0;
         let (x, dx) = (done.values[from], tangents[from]);
-        let weights = self.parameter(self.parameters, *weight);
-        let along = self.parameter(direction, *weight);
-        let (z, dz) = ops::conv::dual(rec, window, self.n, x, dx, weights, along);
-        if let Some(bias) = bias {
-            ops::bias::forward(rec, z, self.parameter(self.parameters, *bias));
-            ops::bias::forward(rec, dz, self.parameter(direction, *bias));
+        match &layer.kind {
+            LayerKind::Conv { window, weight, bias } => {
+                let direction = direction?;
+                let weights = self.parameter(self.parameters, *weight);
+                let along = self.parameter(direction, *weight);
+                let (value, tangent) = ops::conv::dual(rec, window, self.n, x, dx, weights, along);
+                if let Some(bias) = bias {
+                    ops::bias::forward(rec, value, self.parameter(self.parameters, *bias));
+                    ops::bias::forward(rec, tangent, self.parameter(direction, *bias));
+                }
+                Some(Dual { value, tangent, extra: None })
+            }
+            LayerKind::Norm { options, scale, shift, running, relu } => {
+                let (direction, dx) = (direction?, dx?);
+                let norm = self.norm(options, layer.stored, *relu);
+                let affine = self.affine(self.parameters, *scale, *shift);
+                let along = self.affine(direction, *scale, *shift);
+                let follows = match self.statistics {
+                    Statistics::Running(_) => return None,
+                    Statistics::Batch => None,
+                    Statistics::BatchAndRun(of) => self.running(options, *running, of),
+                };
+                let moments = ops::norm::dual_statistics(rec, &norm, x, dx, follows);
+                let (value, tangent) = ops::norm::dual(rec, &norm, x, dx, moments, affine, along);
+                Some(Dual { value, tangent, extra: Some(moments) })
+            }
+            LayerKind::Residual { stride } => {
+                let side = layer.inputs[1].0;
+                let shortcut =
+                    self.shortcut(self.network.layers[side].stored, layer.stored, *stride);
+                let (main, side) = ((x, dx?), (done.values[side], tangents[side]?));
+                let (value, tangent) = ops::residual::dual(rec, &shortcut, self.n, main, side);
+                Some(Dual { value, tangent, extra: None })
+            }
+            _ => None,
         }
-        (z, dz)
     }
 
     /// ż = W ẋ + Ẇ x: two convolutions.
@@ -320,21 +354,26 @@ impl Pass<'_> {
         running: Option<usize>,
         x: TensorId,
     ) -> TensorId {
-        let view = |of: TensorId| {
-            running.map(|index| {
-                let r = &self.network.running[index];
-                View { tensor: of, offset: r.offset, len: 2 * r.stored }
-            })
-        };
         match self.statistics {
-            Statistics::Running(of) if let Some(statistics) = view(of) => {
-                ops::norm::running_statistics(rec, norm, statistics)
+            Statistics::Running(of) if let Some(known) = self.running(options, running, of) => {
+                ops::norm::running_statistics(rec, norm, known.statistics)
             }
-            Statistics::BatchAndRun(of) if let Some(statistics) = view(of) => {
-                let running = ops::norm::Running { statistics, momentum: options.momentum };
-                ops::norm::statistics(rec, norm, x, Some(running))
+            Statistics::BatchAndRun(of) => {
+                ops::norm::statistics(rec, norm, x, self.running(options, running, of))
             }
             _ => ops::norm::statistics(rec, norm, x, None),
         }
+    }
+
+    /// A layer's running statistics, where it has any, in the vector `of` all layers'.
+    fn running(
+        &self,
+        options: &Normalisation,
+        running: Option<usize>,
+        of: TensorId,
+    ) -> Option<Running> {
+        let running = &self.network.running[running?];
+        let statistics = View { tensor: of, offset: running.offset, len: 2 * running.stored };
+        Some(Running { statistics, momentum: options.momentum })
     }
 }

@@ -246,8 +246,9 @@ impl fmt::Display for Plan {
         let memory = crate::gpu::memory::plan(&self.recording);
         writeln!(
             f,
-            "{} dispatches, {:.3} GFLOP, {:.1} MB, of which {:.1} MB of activations in {} buffers",
+            "{} dispatches, {} barriers, {:.3} GFLOP, {:.1} MB, of which {:.1} MB of activations in {} buffers",
             self.recording.dispatches.len(),
+            self.recording.barriers(),
             self.recording.flops() as f64 * 1e-9,
             self.memory_bytes() as f64 * 1e-6,
             memory.bytes() as f64 * 1e-6,

@@ -119,6 +119,13 @@ fn residual_sums_and_their_gradients_equal_the_twins() {
         let tolerance = Tolerance::sums(&[s.stride * s.stride + 1], 1.0);
         let y = residual::forward(&mut bench.rec, s, n, main_in, x_in);
         expected.floats("sum", y, reference::residual::forward(s, n, &main, &x), tolerance);
+        let (dmain, dx) = (values(4, main.len()), values(5, x.len()));
+        let main_dual = (main_in, bench.floats(&dmain));
+        let x_dual = (x_in, bench.floats(&dx));
+        let (y, dy) = residual::dual(&mut bench.rec, s, n, main_dual, x_dual);
+        expected.floats("dual sum", y, reference::residual::forward(s, n, &main, &x), tolerance);
+        let reference = reference::residual::forward(s, n, &dmain, &dx);
+        expected.floats("dual sum's tangent", dy, reference, tolerance);
         let dx = residual::backward(&mut bench.rec, s, n, main_in);
         expected.floats("gradient", dx, reference::residual::backward(s, n, &main), tolerance);
     });

@@ -167,17 +167,23 @@ fn statistics_survive_a_mean_that_dwarfs_the_deviation() {
     });
 }
 
+/// Statistics of a dual number as the kernels store them: behind those of the values the means of x̂·ẋ and ẋ.
+fn stored_dual(data: &Data) -> Vec<f64> {
+    let means = twin::projections(&data.shape, &data.x, &data.statistics, &data.dx);
+    let means =
+        stored(&data.shape, &means.iter().map(|&(d, product)| (product, d)).collect::<Vec<_>>());
+    [stored(&data.shape, &data.statistics), means].concat()
+}
+
 #[test]
-fn tangents_equal_the_twin() {
+fn tangents_equal_the_twin_alone_and_beside_their_values() {
     assert_table(&cases(), |case, bench, expected| {
         let data = Data::new(&case.norm);
         let (x, dx) = (bench.floats(&data.x), bench.floats(&data.dx));
         let affine = affine_vector(bench, data.scale.as_ref(), &data.shift);
         let dscale = data.scale.as_ref().map(|scale| values(6, scale.len()));
         let dshift = values(7, data.shift.len());
-        let affine_tangent = affine_vector(bench, dscale.as_ref(), &dshift);
-        let moments = norm::statistics(&mut bench.rec, &case.norm, x, None);
-        let dy = norm::tangent(&mut bench.rec, &case.norm, x, dx, moments, affine, affine_tangent);
+        let along = affine_vector(bench, dscale.as_ref(), &dshift);
         let reference = twin::tangent(
             &data.shape,
             &data.x,
@@ -187,7 +193,18 @@ fn tangents_equal_the_twin() {
             dscale.as_deref(),
             &dshift,
         );
-        expected.floats("tangent", dy, reference, data.tolerance());
+        let tolerance = data.tolerance();
+
+        let moments = norm::statistics(&mut bench.rec, &case.norm, x, None);
+        let dy = norm::tangent(&mut bench.rec, &case.norm, x, dx, moments, affine, along);
+        expected.floats("tangent", dy, reference.clone(), tolerance);
+
+        let moments = norm::dual_statistics(&mut bench.rec, &case.norm, x, dx, None);
+        expected.floats("dual statistics", moments, stored_dual(&data), tolerance);
+        let (y, dy) = norm::dual(&mut bench.rec, &case.norm, x, dx, moments, affine, along);
+        expected.floats("dual's tangent", dy, reference, tolerance);
+        let reference = twin::forward(&data.shape, &data.x, &data.statistics, data.affine());
+        expected.floats("dual's value", y, reference, tolerance);
     });
 }
 
@@ -200,15 +217,21 @@ fn input_gradients_equal_the_twin_with_and_without_an_addend() {
         let addend = bench.floats(&addend_values);
         let affine = affine_vector(bench, data.scale.as_ref(), &data.shift);
         let moments = norm::statistics(&mut bench.rec, &case.norm, x, None);
-        let sums = norm::gradient_sums(&mut bench.rec, &case.norm, x, moments, affine, dy);
+        let mut sums = norm::gradient_sums(&mut bench.rec, &case.norm, x, moments, affine, dy);
         let reference =
             twin::backward(&data.shape, &data.x, &data.dy, &data.statistics, data.affine());
-        let added = reference.iter().zip(&addend_values).map(|(r, a)| r + a).collect();
+        let added: Vec<f64> = reference.iter().zip(&addend_values).map(|(r, a)| r + a).collect();
 
         let dx = norm::backward(&mut bench.rec, &sums, x, moments, affine, dy, None);
         expected.floats("gradient", dx, reference, data.tolerance());
         let dx = norm::backward(&mut bench.rec, &sums, x, moments, affine, dy, Some(addend));
-        expected.floats("gradient + addend", dx, added, data.tolerance());
+        expected.floats("gradient + addend", dx, added.clone(), data.tolerance());
+
+        let out = bench.rec.transient("parameter gradient", affine.len);
+        let out = View::whole(&bench.rec, out);
+        norm::parameter_gradient(&mut bench.rec, &mut sums, affine, None, out);
+        let dx = norm::backward(&mut bench.rec, &sums, x, moments, affine, dy, Some(addend));
+        expected.floats("gradient after the parameters'", dx, added, data.tolerance());
     });
 }
 
@@ -222,11 +245,11 @@ fn gradient_of_parameters(
     let (x, dy_tensor) = (bench.floats(&data.x), bench.floats(dy));
     let affine = affine_vector(bench, data.scale.as_ref(), &data.shift);
     let moments = norm::statistics(&mut bench.rec, &case.norm, x, None);
-    let sums = norm::gradient_sums(&mut bench.rec, &case.norm, x, moments, affine, dy_tensor);
+    let mut sums = norm::gradient_sums(&mut bench.rec, &case.norm, x, moments, affine, dy_tensor);
     let out = bench.rec.transient("parameter gradient", affine.len);
     let view = View::whole(&bench.rec, out);
     let weights_tensor = weights.map(|weights| bench.floats(weights));
-    norm::parameter_gradient(&mut bench.rec, &sums, weights_tensor, view);
+    norm::parameter_gradient(&mut bench.rec, &mut sums, affine, weights_tensor, view);
     let (dscale, dshift) = twin::parameter_gradient(
         &data.shape,
         &data.x,

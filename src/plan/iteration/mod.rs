@@ -244,7 +244,7 @@ impl<'a> Iteration<'a> {
     }
 
     fn exchange(&mut self, tensor: TensorId) {
-        let before_dispatch = self.rec.dispatch_count();
+        let before_dispatch = self.rec.fence();
         self.exchange_points.push(ExchangePoint { tensor, before_dispatch });
     }
 

@@ -104,11 +104,11 @@ impl<'a> Iteration<'a> {
         let into = self.clean_gradient;
         let mut gram = Vec::new();
         pass.backward(&mut self.rec, &scored.activations, seed, |rec, delta| {
-            if by_gram(&delta) {
-                pass.bias_gradient(rec, &delta, into);
-                gram.push(delta);
+            if by_gram(delta) {
+                pass.bias_gradient(rec, delta, into);
+                gram.push(delta.clone());
             } else {
-                pass.parameter_gradient(rec, &delta, None, into);
+                pass.parameter_gradient(rec, delta, None, into);
             }
         });
         if decay {
@@ -126,7 +126,9 @@ impl<'a> Iteration<'a> {
         let pass = Pass { first_layer: 0, ..self.pass(Stream::Train, self.vectors.parameters) };
         let mut deltas = Vec::new();
         let seed = scored.losses.residual;
-        pass.backward(&mut self.rec, &scored.activations, seed, |_, delta| deltas.push(delta));
+        pass.backward(&mut self.rec, &scored.activations, seed, |_, delta| {
+            deltas.push(delta.clone());
+        });
         Layerwise(deltas)
     }
 
@@ -168,7 +170,7 @@ impl<'a> Iteration<'a> {
         let pass = Pass { first_layer: 0, ..self.pass(Stream::Train, self.vectors.parameters) };
         let into = self.gradient;
         pass.backward(&mut self.rec, &scored.activations, seed, |rec, delta| {
-            pass.parameter_gradient(rec, &delta, None, into);
+            pass.parameter_gradient(rec, delta, None, into);
         });
         self.exchange(into);
     }
@@ -178,7 +180,8 @@ impl<'a> Iteration<'a> {
         self.rec.stage("gradient");
         let pass = self.pass(Stream::Train, self.vectors.parameters);
         for delta in &layers.0 {
-            pass.parameter_gradient(&mut self.rec, delta, Some(weights), self.gradient);
+            let mut delta = delta.clone();
+            pass.parameter_gradient(&mut self.rec, &mut delta, Some(weights), self.gradient);
         }
         self.exchange(self.gradient);
     }
