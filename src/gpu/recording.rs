@@ -326,6 +326,12 @@ impl Binding {
     pub fn is_written(&self) -> bool {
         matches!(self.access, Access::Write | Access::ReadWrite)
     }
+
+    /// Whether both have elements in common.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let ends_before = |a: &Self, b: &Self| a.offset + a.len <= b.offset;
+        self.tensor == other.tensor && !ends_before(self, other) && !ends_before(other, self)
+    }
 }
 
 impl fmt::Display for Recording {

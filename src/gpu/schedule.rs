@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Dispatch, Recording, TensorId};
+use super::{Binding, Dispatch, Recording, TensorId};
 
 /// Dispatches that may come together: enough to fill the gaps of each other, few enough that what they write does
 /// not swell the memory of a run.
@@ -46,21 +46,32 @@ impl Recording {
         self.dispatches = order.into_iter().filter_map(|at| dispatches[at].take()).collect();
     }
 
-    /// The order of execution of the dispatches of `range`: group by group of those that nothing unfinished holds
-    /// up, the earliest first.
+    /// The order of execution of the dispatches of `range`, group by group. A group takes from the longest chain of
+    /// those that need each other first, then the earliest that nothing unfinished holds up.
     fn order(&self, range: Range<usize>) -> Vec<usize> {
         let start = range.start;
         let needed = self.needed(range.clone());
+        let chains = chains(start, &needed);
         let mut remaining: Vec<usize> = range.collect();
         let mut done = vec![false; remaining.len()];
         let mut order = Vec::with_capacity(remaining.len());
         while !remaining.is_empty() {
-            let ready = |at: &usize| needed[at - start].iter().all(|before| done[before - start]);
+            let is_ready =
+                |at: &usize| needed[at - start].iter().all(|before| done[before - start]);
             let near = remaining.iter().copied().take(WINDOW);
-            let group: Vec<usize> = near.filter(ready).take(MAX_GROUP).collect();
-            for at in &group {
-                done[at - start] = true;
+            let ready: Vec<usize> = near.filter(is_ready).collect();
+            let longest = ready.iter().copied().rev().max_by_key(|at| chains[at - start]);
+            let mut group: Vec<usize> = Vec::with_capacity(MAX_GROUP);
+            for at in longest.into_iter().chain(ready) {
+                let apart = |other: &usize| {
+                    *other == at || conflict(&self.dispatches[*other], &self.dispatches[at])
+                };
+                if group.len() < MAX_GROUP && !group.iter().any(apart) {
+                    group.push(at);
+                    done[at - start] = true;
+                }
             }
+            group.sort_unstable();
             remaining.retain(|at| !done[at - start]);
             order.extend(group);
         }
@@ -69,30 +80,19 @@ impl Recording {
 
     /// For each dispatch of `range`, those of the range that have to come before it.
     fn needed(&self, range: Range<usize>) -> Vec<Vec<usize>> {
-        #[derive(Clone, Default)]
-        struct Uses {
-            last_write: Option<usize>,
-            reads_since: Vec<usize>,
-        }
-        let mut uses = vec![Uses::default(); self.tensors.len()];
+        let mut uses: Vec<Vec<(usize, Binding)>> = vec![Vec::new(); self.tensors.len()];
         let mut needed = Vec::with_capacity(range.len());
         for at in range {
             let mut before = Vec::new();
-            let bindings = &self.dispatches[at].bindings;
-            for binding in bindings {
-                let uses = &uses[binding.tensor.0];
-                before.extend(uses.last_write);
-                if binding.is_written() {
-                    before.extend(&uses.reads_since);
-                }
+            for binding in &self.dispatches[at].bindings {
+                let matters = |(_, earlier): &&(usize, Binding)| {
+                    (earlier.is_written() || binding.is_written()) && earlier.overlaps(binding)
+                };
+                let earlier = uses[binding.tensor.0].iter().filter(matters);
+                before.extend(earlier.map(|(earlier, _)| *earlier));
             }
-            for binding in bindings {
-                let uses = &mut uses[binding.tensor.0];
-                if binding.is_written() {
-                    *uses = Uses { last_write: Some(at), reads_since: Vec::new() };
-                } else {
-                    uses.reads_since.push(at);
-                }
+            for binding in &self.dispatches[at].bindings {
+                uses[binding.tensor.0].push((at, *binding));
             }
             needed.push(before);
         }
@@ -100,7 +100,18 @@ impl Recording {
     }
 }
 
-/// Whether the order of two dispatches matters.
+/// For each dispatch from `start` on, how many have to run one after the other until nothing needs it any more.
+fn chains(start: usize, needed: &[Vec<usize>]) -> Vec<usize> {
+    let mut chains = vec![1; needed.len()];
+    for at in (0..needed.len()).rev() {
+        for before in &needed[at] {
+            chains[before - start] = chains[before - start].max(chains[at] + 1);
+        }
+    }
+    chains
+}
+
+/// Whether the device waits between two dispatches: it goes by buffers, not by ranges of them.
 fn conflict(a: &Dispatch, b: &Dispatch) -> bool {
     let touches = |dispatch: &Dispatch, tensor: TensorId| {
         dispatch.bindings.iter().any(|binding| binding.tensor == tensor)

@@ -89,7 +89,7 @@ impl Tuning {
         wide_loads: false,
         shared_loads: false,
         two_blocks: false,
-        split_invocations: 8192,
+        split_invocations: 32768,
         chunk: 32,
         trees: true,
         staging: Some(Staging {

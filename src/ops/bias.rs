@@ -17,13 +17,14 @@ pub fn forward(rec: &mut Recorder, y: TensorId, bias: View) {
 /// Sums of an output gradient `[n, positions, channels]` over chunks of each example's positions:
 /// the first step of both the gradient and the similarity.
 pub fn position_sums(rec: &mut Recorder, dy: TensorId, positions: usize, channels: usize) -> Rows {
-    let chunk = super::norm::chunk_len(positions, rec.tuning());
-    if chunk == 1 {
+    if positions == 1 {
         return Rows::all(dy, channels, 1);
     }
     let rows = Rows::all(dy, channels, positions);
-    // Chunks must not straddle examples.
-    let chunk = if positions.is_multiple_of(chunk) { chunk } else { positions };
+    // Chunks must not straddle examples, and very short ones are not worth it.
+    let longest = positions.min(rec.tuning().chunk);
+    let divides = |chunk: &usize| positions.is_multiple_of(*chunk);
+    let chunk = (longest.div_ceil(4)..=longest).rev().find(divides).unwrap_or(positions);
     let sums = reduce::sum_blocks(rec, rows, chunk, None);
     Rows::all(sums, channels, positions / chunk)
 }

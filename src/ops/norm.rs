@@ -1,5 +1,6 @@
 use super::{
-    GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, Rows, View, lanes_variant, per_element, reduce,
+    GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, Rows, View, WORKGROUP, lanes_variant, per_element,
+    reduce,
 };
 use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId, Tuning, fold_workgroups};
 
@@ -7,11 +8,21 @@ const SHAPE: &str = include_str!("../../shaders/norm_shape.wgsl");
 const NORM: &str = include_str!("../../shaders/norm.wgsl");
 const COMBINE: &str = include_str!("../../shaders/norm_combine.wgsl");
 
+const CHUNK_SERIAL: &str = include_str!("../../shaders/chunk_serial.wgsl");
+const CHUNK_TREE: &str = include_str!("../../shaders/chunk_tree.wgsl");
+
 /// `shaders/norm.wgsl` for channels by fours, the same with wide loads, and one by one.
 pub static SHADERS: [Shader; 3] = [
-    Shader { name: "norm", parts: &[GRID, LANES_VEC4, SHAPE, NORM] },
-    Shader { name: "norm", parts: &[GRID, LANES_WIDE, SHAPE, NORM] },
-    Shader { name: "norm", parts: &[GRID, LANES_SCALAR, SHAPE, NORM] },
+    Shader { name: "norm", parts: &[GRID, LANES_VEC4, SHAPE, NORM, CHUNK_SERIAL] },
+    Shader { name: "norm", parts: &[GRID, LANES_WIDE, SHAPE, NORM, CHUNK_SERIAL] },
+    Shader { name: "norm", parts: &[GRID, LANES_SCALAR, SHAPE, NORM, CHUNK_SERIAL] },
+];
+
+/// The same, where invocations of a workgroup reduce a chunk together.
+static TREE_SHADERS: [Shader; 3] = [
+    Shader { name: "norm", parts: &[GRID, LANES_VEC4, SHAPE, NORM, CHUNK_TREE] },
+    Shader { name: "norm", parts: &[GRID, LANES_WIDE, SHAPE, NORM, CHUNK_TREE] },
+    Shader { name: "norm", parts: &[GRID, LANES_SCALAR, SHAPE, NORM, CHUNK_TREE] },
 ];
 
 /// `shaders/norm_combine.wgsl`, where an invocation combines what shares a statistic.
@@ -60,14 +71,27 @@ pub struct Norm {
 /// Positions that one invocation of a large pass takes.
 const TILE: usize = 8;
 
-/// Positions that one invocation reduces.
-pub(super) fn chunk_len(positions: usize, tuning: Tuning) -> usize {
-    positions.min(tuning.chunk)
-}
-
 impl Norm {
+    fn blocks(&self) -> usize {
+        self.channels / self.lanes()
+    }
+
+    /// Invocations that reduce a block of channels of a chunk together: a power of two.
+    fn slices(&self, tuning: Tuning) -> usize {
+        if !tuning.trees {
+            return 1;
+        }
+        let fitting = (WORKGROUP / self.blocks().min(WORKGROUP)).min(self.positions);
+        1 << fitting.ilog2()
+    }
+
+    /// Positions that are reduced at once.
+    fn chunk(&self, tuning: Tuning) -> usize {
+        self.positions.min(tuning.chunk * self.slices(tuning))
+    }
+
     fn chunks(&self, tuning: Tuning) -> usize {
-        self.positions.div_ceil(chunk_len(self.positions, tuning))
+        self.positions.div_ceil(self.chunk(tuning))
     }
 
     /// Statistics stored: one for each channel, and each example that has its own.
@@ -91,7 +115,12 @@ impl Norm {
     }
 
     fn chunk_grid(&self, tuning: Tuning) -> [u32; 3] {
-        per_element(self.partials(tuning) / self.lanes())
+        let rows = self.n * self.chunks(tuning);
+        if !tuning.trees {
+            return per_element(rows * self.blocks());
+        }
+        let blocks_a_group = WORKGROUP / self.slices(tuning);
+        fold_workgroups(rows * self.blocks().div_ceil(blocks_a_group))
     }
 
     fn tile_grid(&self) -> [u32; 3] {
@@ -99,7 +128,23 @@ impl Norm {
     }
 
     fn kernel(&self, entry: &'static str, tuning: Tuning) -> Kernel {
-        self.constants(&SHADERS[lanes_variant(self.lanes(), tuning)], entry, tuning)
+        let variant = lanes_variant(self.lanes(), tuning);
+        self.pass(&SHADERS[variant], entry, tuning)
+    }
+
+    /// A kernel of the first step of a reduction.
+    fn reduction(&self, entry: &'static str, tuning: Tuning) -> Kernel {
+        let variant = lanes_variant(self.lanes(), tuning);
+        if !tuning.trees {
+            return self.pass(&SHADERS[variant], entry, tuning);
+        }
+        let slices = self.slices(tuning) as u32;
+        self.pass(&TREE_SHADERS[variant], entry, tuning).header("SLICES", slices)
+    }
+
+    fn pass(&self, shader: &'static Shader, entry: &'static str, tuning: Tuning) -> Kernel {
+        self.constants(shader, entry, tuning)
+            .size("N", self.n)
             .header("TILE", TILE as u32)
             .constant("RELU", self.relu)
     }
@@ -121,7 +166,7 @@ impl Norm {
         Kernel::new(shader, entry)
             .size("POSITIONS", self.positions)
             .size("CHANNELS", self.channels)
-            .size("CHUNK", chunk_len(self.positions, tuning))
+            .size("CHUNK", self.chunk(tuning))
             .size("CHUNKS", self.chunks(tuning))
             .constant("PER_EXAMPLE", per_example)
             .size("GROUP", group)
@@ -150,7 +195,7 @@ pub fn statistics(
     let quantities = 2;
     let chunks = rec.transient("chunk moments", quantities * norm.partials(rec.tuning()));
     let bindings = vec![rec.read(x), rec.write(chunks)];
-    let kernel = norm.kernel("moments_of_chunks", rec.tuning());
+    let kernel = norm.reduction("moments_of_chunks", rec.tuning());
     rec.dispatch(kernel, bindings, norm.chunk_grid(rec.tuning()), 4 * norm.len() as u64);
     combine_moments(rec, norm, chunks, quantities, running)
 }
@@ -167,7 +212,8 @@ pub fn dual_statistics(
     let quantities = 4;
     let chunks = rec.transient("chunk moments", quantities * norm.partials(rec.tuning()));
     let bindings = vec![rec.read(x), rec.write(chunks), rec.read(dx)];
-    let kernel = norm.kernel("dual_moments_of_chunks", rec.tuning()).size("QUANTITIES", quantities);
+    let kernel =
+        norm.reduction("dual_moments_of_chunks", rec.tuning()).size("QUANTITIES", quantities);
     rec.dispatch(kernel, bindings, norm.chunk_grid(rec.tuning()), 8 * norm.len() as u64);
     combine_moments(rec, norm, chunks, quantities, running)
 }
@@ -262,7 +308,12 @@ pub fn tangent(
     let sums = rec.transient("chunk tangent sums", 2 * norm.partials(rec.tuning()));
     let bindings = vec![rec.read(x), rec.read(moments), rec.read(dx), rec.write(sums)];
     let grid = norm.chunk_grid(rec.tuning());
-    rec.dispatch(norm.kernel("tangent_sums", rec.tuning()), bindings, grid, 5 * norm.len() as u64);
+    rec.dispatch(
+        norm.reduction("tangent_sums", rec.tuning()),
+        bindings,
+        grid,
+        5 * norm.len() as u64,
+    );
     let means = combine_sums(rec, norm, sums, affine, false);
 
     let dy = rec.transient("norm tangent", norm.len());
@@ -317,7 +368,12 @@ pub fn gradient_sums(
     let bindings =
         vec![rec.read(x), rec.read(moments), affine.read(), rec.read(dy), rec.write(sums)];
     let grid = norm.chunk_grid(rec.tuning());
-    rec.dispatch(norm.kernel("backward_sums", rec.tuning()), bindings, grid, 6 * norm.len() as u64);
+    rec.dispatch(
+        norm.reduction("backward_sums", rec.tuning()),
+        bindings,
+        grid,
+        6 * norm.len() as u64,
+    );
     GradientSums { sums, norm: *norm, chunks: norm.chunks(rec.tuning()), means: None }
 }
 

@@ -27,8 +27,11 @@ impl Rows {
     }
 }
 
-/// Rows that one invocation adds up: long enough to be worth it, short enough to keep a GPU busy.
+/// Most elements of a segment that one invocation adds up.
 const BLOCK: usize = 128;
+
+/// Most rows that one invocation adds up where that ends the sum: a GPU waits for each.
+const LAST_ROWS: usize = 64;
 
 /// Sums each block of `block` rows, rows multiplied by the weight of their example if `weights`
 /// `[n]` are given: `[rows / block, width]`.
@@ -47,13 +50,16 @@ pub fn sum_blocks(
 /// Sums all rows into `out` `[width]`, in several steps where there are many.
 pub fn sum_rows(rec: &mut Recorder, rows: Rows, weights: Option<TensorId>, out: View) {
     let (mut rows, mut weights) = (rows, weights);
-    while rec.len(rows.matrix) / rows.columns > BLOCK {
-        let sums = sum_blocks(rec, rows, BLOCK, weights);
+    let mut count = rec.len(rows.matrix) / rows.columns;
+    while count > LAST_ROWS {
+        // Steps of equal length are over soonest.
+        let block = count.isqrt().min(BLOCK);
+        let sums = sum_blocks(rec, rows, block, weights);
         rows = Rows::all(sums, rows.width, 1);
         weights = None;
+        count = count.div_ceil(block);
     }
-    let block = rec.len(rows.matrix) / rows.columns;
-    record_sum(rec, rows, block, weights, out);
+    record_sum(rec, rows, count, weights, out);
 }
 
 /// Dot product of each row of `x` `[rows, columns]` with the same row of `other`, into `out`
