@@ -47,10 +47,10 @@ const CHANGES: [Change; 17] = [
     ("staging from half the channels on", |t| staging(t, |s| s.channels = (s.channels / 2).max(4))),
     ("staging from double the channels on", |t| staging(t, |s| s.channels *= 2)),
     ("staged tiles of the other width", |t| staging(t, |s| s.wide_tiles = !s.wide_tiles)),
-    ("staged sums split four times less", |t| {
-        staging(t, |s| s.split_workgroups = (s.split_workgroups / 4).max(16))
+    ("a quarter of the staged workgroups", |t| {
+        staging(t, |s| s.workgroups = (s.workgroups / 4).max(16))
     }),
-    ("staged sums split four times more", |t| staging(t, |s| s.split_workgroups *= 4)),
+    ("four times the staged workgroups", |t| staging(t, |s| s.workgroups *= 4)),
     ("parts combined the other way", |t| t.trees = !t.trees),
     ("long sums split four times less", |t| {
         t.split_invocations = (t.split_invocations / 4).max(64)

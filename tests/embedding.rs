@@ -481,7 +481,9 @@ fn weights_from_another_engines_layers_equal_those_of_the_whole_iteration() {
                     scale: options.scale,
                 };
                 let batch = |stage| {
-                    let at = |place| traced.bound(stage, name, &["norm::backward_sums"], 0, place);
+                    let at = |place| {
+                        traced.bound(stage, name, &["norm_chunks::backward_sums"], 0, place)
+                    };
                     (at(0), at(3).unwrap())
                 };
                 layers.push((name.to_owned(), kind, ["backward", "clean"].map(batch)));

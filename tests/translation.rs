@@ -182,7 +182,7 @@ fn tunings() -> Vec<Tuning> {
 /// Everything staged that can be, whatever its size.
 fn staged(wide_tiles: bool, matrices: Option<Matrices>, precision: Precision) -> Tuning {
     let staging =
-        Staging { channels: 1, product: 1, wide_tiles, split_workgroups: 3, matrices, precision };
+        Staging { channels: 1, product: 1, wide_tiles, workgroups: 3, matrices, precision };
     Tuning { staging: Some(staging), ..Tuning::GPU }
 }
 

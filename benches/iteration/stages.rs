@@ -27,6 +27,8 @@ pub struct Model {
     /// In order of execution.
     pub stages: Vec<Stage>,
     pub dispatches: usize,
+    /// How often the device waits for dispatches to end.
+    pub barriers: usize,
     pub submissions_per_step: f64,
     /// From a command encoder to a command buffer.
     pub encode_s: Spread,
@@ -95,6 +97,7 @@ fn model(context: &Context, network: &Network, rounds: usize) -> Result<Model> {
         similarity: trainer.plan().similarity.map(similarity_name),
         stages: stages(recording, &seconds),
         dispatches: seconds.len(),
+        barriers: recording.barriers(),
         submissions_per_step: submissions as f64 / rounds as f64,
         encode_s: Spread::of(encode)?,
         submit_s: Spread::of(submit)?,
@@ -183,6 +186,7 @@ fn print(models: &[Model]) {
             model.model.clone(),
             model.similarity.unwrap_or_default().to_owned(),
             model.dispatches.to_string(),
+            model.barriers.to_string(),
             model.submissions_per_step.to_string(),
             micro(model.encode_s),
             micro(model.submit_s),
@@ -198,6 +202,7 @@ fn print(models: &[Model]) {
         "model",
         "route",
         "dispatches",
+        "barriers",
         "submissions",
         "encode µs",
         "submit µs",

@@ -47,8 +47,9 @@ pub struct Staging {
     pub product: usize,
     /// Workgroups compute 128 instead of 64 columns where the columns fill them.
     pub wide_tiles: bool,
-    /// Workgroups over which long sums are split.
-    pub split_workgroups: usize,
+    /// Workgroups that keep the adapter busy: long sums are split over as many, and tiles are small where large
+    /// ones would be fewer than half as many.
+    pub workgroups: usize,
     /// The adapter's matrices, which multiply what is staged; nothing else sets them than the caller
     /// ([`Matrices::of`]). `None`: every invocation multiplies by itself.
     pub matrices: Option<Matrices>,
@@ -96,7 +97,7 @@ impl Tuning {
             channels: 64,
             product: 128,
             wide_tiles: false,
-            split_workgroups: 512,
+            workgroups: 512,
             matrices: None,
             precision: Precision::F32,
         }),

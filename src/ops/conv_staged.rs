@@ -141,8 +141,8 @@ impl Staged {
         weights: Option<TensorId>,
     ) -> TensorId {
         let w = &self.window;
-        let tiles = Tiles::of(w.patch_len(), w.out_channels, self.staging);
-        let wanted = self.staging.split_workgroups.div_ceil(tiles.count()).max(1);
+        let tiles = Tiles::of_splits(w.patch_len(), w.out_channels, self.staging);
+        let wanted = self.staging.workgroups.div_ceil(tiles.count()).max(1);
         let pixels = self.out_pixels().div_ceil(wanted).next_multiple_of(STEP);
         let splits = self.out_pixels().div_ceil(pixels);
         let sums = rec.transient("weight gradient of splits", splits * w.weight_len());

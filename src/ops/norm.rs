@@ -5,24 +5,42 @@ use super::{
 use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId, Tuning, fold_workgroups};
 
 const SHAPE: &str = include_str!("../../shaders/norm_shape.wgsl");
-const NORM: &str = include_str!("../../shaders/norm.wgsl");
 const COMBINE: &str = include_str!("../../shaders/norm_combine.wgsl");
 
-const CHUNK_SERIAL: &str = include_str!("../../shaders/chunk_serial.wgsl");
-const CHUNK_TREE: &str = include_str!("../../shaders/chunk_tree.wgsl");
+macro_rules! channels {
+    ($name:literal, $lanes:expr, $($part:literal),+) => {
+        Shader {
+            name: $name,
+            parts: &[
+                GRID,
+                $lanes,
+                SHAPE,
+                include_str!("../../shaders/norm_channels.wgsl"),
+                $(include_str!(concat!("../../shaders/", $part, ".wgsl"))),+
+            ],
+        }
+    };
+}
 
 /// `shaders/norm.wgsl` for channels by fours, the same with wide loads, and one by one.
-pub static SHADERS: [Shader; 3] = [
-    Shader { name: "norm", parts: &[GRID, LANES_VEC4, SHAPE, NORM, CHUNK_SERIAL] },
-    Shader { name: "norm", parts: &[GRID, LANES_WIDE, SHAPE, NORM, CHUNK_SERIAL] },
-    Shader { name: "norm", parts: &[GRID, LANES_SCALAR, SHAPE, NORM, CHUNK_SERIAL] },
+static SHADERS: [Shader; 3] = [
+    channels!("norm", LANES_VEC4, "norm"),
+    channels!("norm", LANES_WIDE, "norm"),
+    channels!("norm", LANES_SCALAR, "norm"),
 ];
 
-/// The same, where invocations of a workgroup reduce a chunk together.
-static TREE_SHADERS: [Shader; 3] = [
-    Shader { name: "norm", parts: &[GRID, LANES_VEC4, SHAPE, NORM, CHUNK_TREE] },
-    Shader { name: "norm", parts: &[GRID, LANES_WIDE, SHAPE, NORM, CHUNK_TREE] },
-    Shader { name: "norm", parts: &[GRID, LANES_SCALAR, SHAPE, NORM, CHUNK_TREE] },
+/// `shaders/norm_chunks.wgsl` likewise, where an invocation reduces a chunk.
+static SERIAL_CHUNKS_SHADERS: [Shader; 3] = [
+    channels!("norm_chunks", LANES_VEC4, "chunk_serial", "norm_chunks"),
+    channels!("norm_chunks", LANES_WIDE, "chunk_serial", "norm_chunks"),
+    channels!("norm_chunks", LANES_SCALAR, "chunk_serial", "norm_chunks"),
+];
+
+/// The same, where invocations of a workgroup do together.
+static TREE_CHUNKS_SHADERS: [Shader; 3] = [
+    channels!("norm_chunks", LANES_VEC4, "chunk_tree", "norm_chunks"),
+    channels!("norm_chunks", LANES_WIDE, "chunk_tree", "norm_chunks"),
+    channels!("norm_chunks", LANES_SCALAR, "chunk_tree", "norm_chunks"),
 ];
 
 /// `shaders/norm_combine.wgsl`, where an invocation combines what shares a statistic.
@@ -127,26 +145,24 @@ impl Norm {
         per_element(self.n * self.positions.div_ceil(TILE) * self.channels / self.lanes())
     }
 
-    fn kernel(&self, entry: &'static str, tuning: Tuning) -> Kernel {
-        let variant = lanes_variant(self.lanes(), tuning);
-        self.pass(&SHADERS[variant], entry, tuning)
+    /// A kernel of a large pass.
+    fn pass(&self, entry: &'static str, tuning: Tuning) -> Kernel {
+        let shader = &SHADERS[lanes_variant(self.lanes(), tuning)];
+        self.constants(shader, entry, tuning)
+            .header("TILE", TILE as u32)
+            .constant("RELU", self.relu)
     }
 
     /// A kernel of the first step of a reduction.
     fn reduction(&self, entry: &'static str, tuning: Tuning) -> Kernel {
         let variant = lanes_variant(self.lanes(), tuning);
-        if !tuning.trees {
-            return self.pass(&SHADERS[variant], entry, tuning);
-        }
-        let slices = self.slices(tuning) as u32;
-        self.pass(&TREE_SHADERS[variant], entry, tuning).header("SLICES", slices)
-    }
-
-    fn pass(&self, shader: &'static Shader, entry: &'static str, tuning: Tuning) -> Kernel {
-        self.constants(shader, entry, tuning)
-            .size("N", self.n)
-            .header("TILE", TILE as u32)
-            .constant("RELU", self.relu)
+        let kernel = match tuning.trees {
+            true => self
+                .constants(&TREE_CHUNKS_SHADERS[variant], entry, tuning)
+                .header("SLICES", self.slices(tuning) as u32),
+            false => self.constants(&SERIAL_CHUNKS_SHADERS[variant], entry, tuning),
+        };
+        kernel.size("N", self.n).constant("RELU", self.relu)
     }
 
     /// A kernel that combines what shares a statistic, and its grid.
@@ -260,7 +276,7 @@ pub fn forward(
     let y = rec.transient("norm", norm.len());
     let bindings = vec![rec.read(x), rec.read(moments), affine.read(), rec.write(y)];
     rec.dispatch(
-        norm.kernel("forward", rec.tuning()),
+        norm.pass("forward", rec.tuning()),
         bindings,
         norm.tile_grid(),
         4 * norm.len() as u64,
@@ -289,7 +305,7 @@ pub fn dual(
         affine_tangent.read(),
         rec.write(dy),
     ];
-    let kernel = norm.kernel("forward_dual", rec.tuning());
+    let kernel = norm.pass("forward_dual", rec.tuning());
     rec.dispatch(kernel, bindings, norm.tile_grid(), 12 * norm.len() as u64);
     (y, dy)
 }
@@ -327,7 +343,7 @@ pub fn tangent(
         rec.write(dy),
     ];
     rec.dispatch(
-        norm.kernel("forward_tangent", rec.tuning()),
+        norm.pass("forward_tangent", rec.tuning()),
         bindings,
         norm.tile_grid(),
         10 * norm.len() as u64,
@@ -400,7 +416,7 @@ pub fn backward(
         rec.read(addend.unwrap_or(dy)),
         rec.write(dx),
     ];
-    let kernel = norm.kernel("backward", rec.tuning()).constant("HAS_ADDEND", addend.is_some());
+    let kernel = norm.pass("backward", rec.tuning()).constant("HAS_ADDEND", addend.is_some());
     rec.dispatch(kernel, bindings, norm.tile_grid(), 8 * norm.len() as u64);
     dx
 }

@@ -63,10 +63,22 @@ pub struct Tiles {
 }
 
 impl Tiles {
-    /// Tiles of rows by columns.
+    /// Tiles of rows by columns: large ones, which load less, where there are enough of them.
     pub fn of(rows: usize, columns: usize, staging: Staging) -> Self {
-        let tall = side(rows);
+        let large = Self::of_splits(rows, columns, staging);
+        match 2 * large.count() >= staging.workgroups {
+            true => large,
+            false => Self::with_sides(rows, columns, 1, 1),
+        }
+    }
+
+    /// The same where each tile is split over workgroups.
+    pub fn of_splits(rows: usize, columns: usize, staging: Staging) -> Self {
         let wide = if staging.wide_tiles { side(columns) } else { 1 };
+        Self::with_sides(rows, columns, side(rows), wide)
+    }
+
+    fn with_sides(rows: usize, columns: usize, tall: usize, wide: usize) -> Self {
         let tiles = |len: usize, side: usize| len.div_ceil(TILE * side);
         Self { tall, wide, rows: tiles(rows, tall), columns: tiles(columns, wide) }
     }
@@ -117,12 +129,22 @@ mod tests {
     fn tiles_cover_all_results() {
         let staging = Tuning::GPU.staging.expect("GPUs stage");
         let staging = Staging { wide_tiles: true, ..staging };
-        for (rows, columns) in [(1, 4), (100, 160), (129, 128), (1000, 640)] {
-            let tiles = Tiles::of(rows, columns, staging);
-            assert!(
-                tiles.rows * tiles.tall * 64 >= rows && tiles.columns * tiles.wide * 64 >= columns
-            );
-            assert_eq!(tiles.count(), tiles.rows * tiles.columns);
+        for (rows, columns) in [(1, 4), (100, 160), (129, 128), (1000, 640), (30_000, 640)] {
+            for cut in [Tiles::of, Tiles::of_splits] {
+                let tiles = cut(rows, columns, staging);
+                let covered = (tiles.rows * tiles.tall * 64, tiles.columns * tiles.wide * 64);
+                assert!(covered.0 >= rows && covered.1 >= columns);
+                assert_eq!(tiles.count(), tiles.rows * tiles.columns);
+            }
         }
+    }
+
+    #[test]
+    fn tiles_are_small_where_large_ones_would_leave_a_gpu_idle() {
+        let staging = Tuning::GPU.staging.expect("GPUs stage");
+        let sides = |tiles: Tiles| (tiles.tall, tiles.count());
+        assert_eq!(sides(Tiles::of(6_400, 64, staging)), (1, 100));
+        assert_eq!(sides(Tiles::of_splits(6_400, 64, staging)), (2, 50));
+        assert_eq!(sides(Tiles::of(102_400, 64, staging)), (2, 800));
     }
 }

@@ -184,21 +184,21 @@ fn per_example_gradients_and_both_forms_of_similarity_equal_the_twins() {
     });
 }
 
-/// Everything staged that can be, in tiles of 64 and of up to 128 columns, with few and many splits.
-fn staged(matrices: Option<Matrices>, precision: Precision) -> [Tuning; 2] {
-    let tuning = |wide_tiles, split_workgroups, composed_dual| Tuning {
+/// Everything staged that can be, in tiles of 64 or up to 128 rows and columns, with few and many splits.
+fn staged(matrices: Option<Matrices>, precision: Precision) -> [Tuning; 3] {
+    let tuning = |wide_tiles, workgroups, composed_dual| Tuning {
         staging: Some(Staging {
             channels: 1,
             product: 1,
             wide_tiles,
-            split_workgroups,
+            workgroups,
             matrices,
             precision,
         }),
         composed_dual,
         ..Tuning::GPU
     };
-    [tuning(false, 5, false), tuning(true, 1, true)]
+    [tuning(false, 5, false), tuning(false, 1, false), tuning(true, 1, true)]
 }
 
 fn staged_cases() -> [Case; 6] {

@@ -52,7 +52,7 @@ fn products_staged_through_workgroup_memory_equal_the_twins() {
                 channels: 1,
                 product: 1,
                 wide_tiles,
-                split_workgroups: 1,
+                workgroups: 1,
                 matrices,
                 precision: Precision::F32,
             }),
