@@ -29,23 +29,26 @@ fn chunk_of(invocation: Invocation) -> Chunk {
 
 @group(0) @binding(1) var<storage, read_write> chunk_moments: array<Stored>;
 
-// For each chunk: [2, CHANNELS] = mean and sum of squared deviations from it.
+// For each chunk: [2, CHANNELS] = mean and sum of squared deviations from it, by Welford's recurrence (1962), which sees
+// every element once.
 @compute @workgroup_size(WORKGROUP)
 fn moments_of_chunks(invocation: Invocation) {
     let c = chunk_of(invocation);
-    var sum = Lanes();
-    for (var k = c.slice; k < c.count; k += SLICES) {
-        sum += load(x[c.first + k * BLOCKS]);
-    }
-    let mean = chunk_total(invocation, sum) / f32(c.count);
+    var seen = 0.0;
+    var mean = Lanes();
     var squares = Lanes();
     for (var k = c.slice; k < c.count; k += SLICES) {
-        let deviation = load(x[c.first + k * BLOCKS]) - mean;
-        squares += deviation * deviation;
+        seen += 1.0;
+        let value = load(x[c.first + k * BLOCKS]);
+        let deviation = value - mean;
+        mean += (1.0 / seen) * deviation;
+        squares += deviation * (value - mean);
     }
-    squares = chunk_total(invocation, squares);
+    let whole = chunk_total(invocation, seen * mean) / f32(c.count);
+    let off = mean - whole;
+    squares = chunk_total(invocation, squares + seen * off * off);
     if c.stores {
-        chunk_moments[c.parts] = stored(mean);
+        chunk_moments[c.parts] = stored(whole);
         chunk_moments[c.parts + BLOCKS] = stored(squares);
     }
 }
@@ -55,29 +58,32 @@ fn moments_of_chunks(invocation: Invocation) {
 @compute @workgroup_size(WORKGROUP)
 fn dual_moments_of_chunks(invocation: Invocation) {
     let c = chunk_of(invocation);
-    var sum = Lanes();
-    var tangent_sum = Lanes();
-    for (var k = c.slice; k < c.count; k += SLICES) {
-        let at = c.first + k * BLOCKS;
-        sum += load(x[at]);
-        tangent_sum += load(dx[at]);
-    }
-    let mean = chunk_total(invocation, sum) / f32(c.count);
-    let tangent_mean = chunk_total(invocation, tangent_sum) / f32(c.count);
+    var seen = 0.0;
+    var mean = Lanes();
     var squares = Lanes();
+    var tangent_mean = Lanes();
     var products = Lanes();
     for (var k = c.slice; k < c.count; k += SLICES) {
+        seen += 1.0;
+        let share = 1.0 / seen;
         let at = c.first + k * BLOCKS;
-        let deviation = load(x[at]) - mean;
-        squares += deviation * deviation;
-        products += deviation * (load(dx[at]) - tangent_mean);
+        let value = load(x[at]);
+        let deviation = value - mean;
+        mean += share * deviation;
+        squares += deviation * (value - mean);
+        let tangent_deviation = load(dx[at]) - tangent_mean;
+        tangent_mean += share * tangent_deviation;
+        products += (value - mean) * tangent_deviation;
     }
-    squares = chunk_total(invocation, squares);
-    products = chunk_total(invocation, products);
+    let whole = chunk_total(invocation, seen * mean) / f32(c.count);
+    let tangent_whole = chunk_total(invocation, seen * tangent_mean) / f32(c.count);
+    let off = mean - whole;
+    squares = chunk_total(invocation, squares + seen * off * off);
+    products = chunk_total(invocation, products + seen * off * (tangent_mean - tangent_whole));
     if c.stores {
-        chunk_moments[c.parts] = stored(mean);
+        chunk_moments[c.parts] = stored(whole);
         chunk_moments[c.parts + BLOCKS] = stored(squares);
-        chunk_moments[c.parts + 2u * BLOCKS] = stored(tangent_mean);
+        chunk_moments[c.parts + 2u * BLOCKS] = stored(tangent_whole);
         chunk_moments[c.parts + 3u * BLOCKS] = stored(products);
     }
 }
