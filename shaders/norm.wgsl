@@ -6,6 +6,9 @@ override HAS_ADDEND: bool = false;
 
 // From the header: TILE, the positions that one invocation takes.
 
+// Whether tiles divide the positions of an example exactly.
+override EXACT: bool = POSITIONS % TILE == 0u;
+
 // A block of channels of TILE positions of one example.
 struct Tile { example: u32, block: u32, first: u32, count: u32 }
 
@@ -32,7 +35,7 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     let scale = scale_of(t.block);
     let shift = shift_of(t.block);
     for (var k = 0u; k < TILE; k++) {
-        if k < t.count {
+        if EXACT || k < t.count {
             let at = t.first + k * BLOCKS;
             var value = scale * ((load(x[at]) - mean) * rstd) + shift;
             if RELU {
@@ -94,7 +97,7 @@ fn forward_tangent(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wo
     );
     let affine = dual_affine_of(t.block);
     for (var k = 0u; k < TILE; k++) {
-        if k < t.count {
+        if EXACT || k < t.count {
             let at = t.first + k * BLOCKS;
             let normalised = (load(x[at]) - statistics.mean) * statistics.rstd;
             dy[at] = stored(output_tangent(statistics, affine, normalised, load(dx[at])));
@@ -119,7 +122,7 @@ fn forward_dual(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workg
     );
     let affine = dual_affine_of(t.block);
     for (var k = 0u; k < TILE; k++) {
-        if k < t.count {
+        if EXACT || k < t.count {
             let at = t.first + k * BLOCKS;
             let normalised = (load(x[at]) - statistics.mean) * statistics.rstd;
             var value = affine.scale * normalised + affine.shift;
@@ -155,7 +158,7 @@ fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
     let scale = scale_of(t.block);
     let shift = shift_of(t.block);
     for (var k = 0u; k < TILE; k++) {
-        if k < t.count {
+        if EXACT || k < t.count {
             let at = t.first + k * BLOCKS;
             let normalised = (load(x[at]) - mean) * rstd;
             let g = through_relu(load(gradient[at]), normalised, scale, shift) * scale;
