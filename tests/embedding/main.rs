@@ -1,23 +1,20 @@
 //! Reweighting inside other programs: the application's device, encoder, buffers and engine.
 
-#[path = "common/device.rs"]
+#[path = "../common/device.rs"]
 mod device;
-#[path = "common/values.rs"]
+mod layers;
+mod methods;
+#[path = "../common/values.rs"]
 mod values;
 
 use device::context;
-use l2rw::gpu::{
-    Context, DeviceTensors, Executable, GpuError, Lifetime, Recording, Shader, ShaderChecks,
-    TensorId, Tuning, read_back,
-};
-use l2rw::layers::{Layer, LayerBatch, LayerTensors, LayerWeights, LayersError};
-use l2rw::nn::{LayerKind, Network, Normalisation, Padding, Shape};
-use l2rw::ops::{NormKind, Step};
-use l2rw::plan::{self, Input, Optimizer, PlanError, Similarity, TrainingOptions, training};
+use l2rw::gpu::{Context, GpuError, ShaderChecks, Tuning, read_back};
+use l2rw::nn::{Network, Normalisation, Padding, Shape};
+use l2rw::plan::{Input, Optimizer, TrainingOptions, training};
 use l2rw::train::{
     Batch, Contents, ImageSet, Images, Iteration, StepReport, TrainError, Trainer, TrainerOptions,
 };
-use l2rw::weighting::{L2rw, Mentor, Method, PerExample, Setup, Uniform, variants};
+use l2rw::weighting::Uniform;
 
 const N: usize = 6;
 const M: usize = 4;
@@ -213,105 +210,6 @@ fn weights_of_a_step(context: &Context, options: &TrainerOptions) -> Result<Vec<
 }
 
 #[test]
-fn methods_that_need_a_training_set_are_refused_for_supplied_batches_and_the_others_weigh_them() {
-    let context = context(ShaderChecks::Trusted);
-    let setup = Setup {
-        steps: 20,
-        label_correct: Some(vec![0.5; 5]),
-        confusion: Some(vec![1.0; 25]),
-        mentor: Some(Mentor::untrained(1)),
-        ..Setup::default()
-    };
-    let mut refused = Vec::new();
-    for variant in variants() {
-        let weighting = (variant.make)(&setup).unwrap();
-        let method = weighting.name();
-        match weights_of_a_step(context, &TrainerOptions { weighting, ..options() }) {
-            Ok(weights) => {
-                let sensible = weights.iter().all(|w| w.is_finite() && *w >= 0.0);
-                assert!(sensible && weights.len() == N, "{}: {weights:?}", variant.name);
-            }
-            Err(TrainError::Plan(PlanError::Weighting { method: named, reason })) => {
-                assert_eq!(named, method);
-                assert!(reason.contains("data set"), "{}: {reason}", variant.name);
-                refused.push(variant.name);
-            }
-            Err(other) => panic!("{}: {other}", variant.name),
-        }
-    }
-    let expected = [
-        "proportion",
-        "class-balanced",
-        "class-balanced-focal",
-        "hard-mining",
-        "adaboost",
-        "resample",
-        "under-sampling",
-        "over-sampling",
-        "smote",
-    ];
-    refused.sort_unstable();
-    assert_eq!(refused, {
-        let mut expected = expected;
-        expected.sort_unstable();
-        expected
-    });
-}
-
-/// A method from outside the crate, by the places of the examples in their set.
-#[derive(Debug)]
-struct ByPlace;
-
-static BY_PLACE: Shader = l2rw::weight_shader!(
-    "by_place",
-    "
-fn weight(i: u32) -> f32 {
-    return f32(1u + indices[i]);
-}
-"
-);
-
-impl Method for ByPlace {
-    fn name(&self) -> &'static str {
-        "by-place"
-    }
-
-    fn weights(
-        &self,
-        it: &mut plan::Iteration<'_>,
-        seen: &plan::Scored,
-    ) -> Result<TensorId, PlanError> {
-        let raw = PerExample::new(&BY_PLACE).record(it, seen)?;
-        Ok(it.normalise(raw))
-    }
-}
-
-#[test]
-fn a_method_of_ones_own_that_reads_places_in_the_training_set_is_refused_for_supplied_batches() {
-    let context = context(ShaderChecks::Trusted);
-    let options = TrainerOptions { weighting: ByPlace.into(), ..options() };
-    for error in [
-        Iteration::new(context, &network(), &options).unwrap_err(),
-        Trainer::for_batches(context, &network(), &options).unwrap_err(),
-    ] {
-        let message = error.to_string();
-        for part in ["by-place", "`indices`", "data set", "Trainer::new"] {
-            assert!(message.contains(part), "{message}");
-        }
-    }
-
-    let (train, shape) = (host_batch(1, N), network().input());
-    let set = ImageSet { images: &train.0, labels: &train.1, shape };
-    let mut trainer = Trainer::new(context, &network(), set, None, &options).unwrap();
-    trainer.step().unwrap();
-    let report = trainer.take_report(true).unwrap().unwrap();
-    let sum = (N * (N + 1) / 2) as f32;
-    for (index, weight) in report.indices.iter().zip(&report.weights) {
-        assert!((weight - (1 + index) as f32 / sum).abs() < 1e-6, "{report:?}");
-    }
-}
-
-#[test]
 fn a_snapshot_and_a_checkpoint_after_it_carry_what_adamw_remembers() {
     let context = context(ShaderChecks::Trusted);
     let trainer = |optimizer| {
@@ -347,206 +245,6 @@ fn a_snapshot_and_a_checkpoint_after_it_carry_what_adamw_remembers() {
     let error = other.restore(&snapshot).unwrap_err().to_string();
     assert!(error.contains("second_moment"), "{error}");
     assert_eq!(other.model().to_safetensors(Contents::Checkpoint).unwrap(), before);
-}
-
-/// One iteration on fixed data whose tensors can all be read afterwards.
-struct Traced {
-    executable: Executable,
-    similarities: TensorId,
-    weights: TensorId,
-}
-
-impl Traced {
-    fn run(context: &Context, network: &Network) -> Self {
-        let plan = training(
-            network,
-            &TrainingOptions {
-                batch: N,
-                clean_batch: M,
-                weighting: L2rw { similarity: Some(Similarity::PerLayer), ..L2rw::default() }
-                    .into(),
-                optimizer: Optimizer::ADAMW,
-                tuning: Tuning::of(context),
-                input: Input::Buffers,
-            },
-        )
-        .unwrap();
-        let mut recording: Recording = plan.recording.clone();
-        for tensor in &mut recording.tensors {
-            if tensor.lifetime == Lifetime::Transient {
-                tensor.lifetime = Lifetime::Output;
-            }
-        }
-        let mut externals = DeviceTensors::new();
-        let external = |t: &&l2rw::gpu::Tensor| t.lifetime == Lifetime::External;
-        for (tag, tensor) in (7u32..).zip(recording.tensors.iter().filter(external)) {
-            let words: Vec<u32> = match tensor.label.as_str() {
-                "parameters" => {
-                    network.initial_parameters(3).into_iter().map(f32::to_bits).collect()
-                }
-                "uniform/clean" => vec![(1.0 / M as f32).to_bits(); M],
-                label if label.ends_with("labels") => {
-                    (0..tensor.len as u32).map(|i| (i + tag) % 5).collect()
-                }
-                label if label.ends_with("images") => {
-                    let values = values::values(tag, tensor.len);
-                    values.into_iter().map(|v| (v as f32).to_bits()).collect()
-                }
-                _ => vec![0; tensor.len],
-            };
-            let buffer = device::upload(context, &words, Lifetime::External);
-            externals.insert(tensor.label.clone(), buffer);
-        }
-        let step = [Step { first_correction: 0.1, second_correction: 0.001, ..Step::default() }];
-        let step = device::upload(context, bytemuck::cast_slice(&step), Lifetime::ExternalUniform);
-        externals.insert("step", step);
-        let executable = Executable::new(context, recording, &externals).unwrap();
-        let mut encoder = context.device.create_command_encoder(&Default::default());
-        executable.encode(&mut encoder.begin_compute_pass(&Default::default()));
-        context.queue.submit([encoder.finish()]);
-        Self { executable, similarities: plan.similarities.unwrap(), weights: plan.weights }
-    }
-
-    /// The buffer at a binding of the `nth` dispatch of any of these kernels for a layer in a stage.
-    fn bound(
-        &self,
-        stage: &str,
-        layer: &str,
-        kernels: &[&str],
-        nth: usize,
-        binding: usize,
-    ) -> Option<wgpu::Buffer> {
-        let dispatches = self.executable.recording().dispatches.iter();
-        let wanted = |kernel: String| kernels.contains(&kernel.as_str());
-        let mut found = dispatches
-            .filter(|d| d.stage == stage && d.label == layer && wanted(d.kernel.to_string()));
-        found.nth(nth).and_then(|d| self.executable.buffer(d.bindings[binding].tensor).cloned())
-    }
-
-    /// Input and output gradient of the training and the clean batch, from wherever the form of the
-    /// similarity that the plan chose binds them.
-    fn conv_batches(&self, layer: &str) -> [Owned; 2] {
-        // Where loads are shared, a product may be a linear layer's input gradient.
-        let products = ["matmul::nt", "conv::transposed"];
-        let product = |nth, place| self.bound("similarity", layer, &products, nth, place);
-        if let (Some(train), Some(clean)) = (product(1, 0), product(1, 1)) {
-            return [(product(0, 0), train), (product(0, 1), clean)];
-        }
-        let pixels = |place| self.bound("similarity", layer, &["gram::pixel_dots"], 0, place);
-        if let (Some(train), Some(clean)) = (pixels(1), pixels(3)) {
-            return [(pixels(0), train), (pixels(2), clean)];
-        }
-        let train = |place| self.bound("similarity", layer, &["conv::similarity"], 0, place);
-        let kernels = ["conv_weight_gradient::split_sums"];
-        let clean = |place| self.bound("clean", layer, &kernels, 0, place);
-        [(train(0), train(2).unwrap()), (clean(0), clean(1).unwrap())]
-    }
-}
-
-/// Input and output gradient of a layer.
-type Owned = (Option<wgpu::Buffer>, wgpu::Buffer);
-
-fn layer_batch((input, gradient): &Owned) -> LayerBatch<'_> {
-    LayerBatch {
-        input: input.as_ref().map(|buffer| buffer.slice(..)),
-        output_gradient: gradient.slice(..),
-    }
-}
-
-#[test]
-fn weights_from_another_engines_layers_equal_those_of_the_whole_iteration() {
-    let context = context(ShaderChecks::Trusted);
-    let network = network();
-    let traced = Traced::run(context, &network);
-    let mut layers: Vec<(String, Layer, [Owned; 2])> = Vec::new();
-    for layer in &network.layers {
-        let name = layer.name.as_str();
-        match &layer.kind {
-            LayerKind::Conv { window, bias, .. } => {
-                let batches = traced.conv_batches(name);
-                if bias.is_some() {
-                    let (positions, channels) = (window.out_positions(), window.out_channels);
-                    let gradients = batches.clone().map(|(_, gradient)| (None, gradient));
-                    let kind = Layer::Bias { positions, channels };
-                    layers.push((format!("{name} bias"), kind, gradients));
-                }
-                layers.push((name.to_owned(), Layer::Conv(*window), batches));
-            }
-            LayerKind::Norm { options, .. } => {
-                let kind = Layer::Norm {
-                    kind: options.kind,
-                    positions: layer.shape.height * layer.shape.width,
-                    channels: layer.stored.channels,
-                    epsilon: options.epsilon,
-                    scale: options.scale,
-                };
-                let batch = |stage| {
-                    let at = |place| {
-                        traced.bound(stage, name, &["norm_chunks::backward_sums"], 0, place)
-                    };
-                    (at(0), at(3).unwrap())
-                };
-                layers.push((name.to_owned(), kind, ["backward", "clean"].map(batch)));
-            }
-            _ => {}
-        }
-    }
-    assert_eq!(layers.len(), 6, "two convolutions, a linear layer, two biases, a norm");
-    let tensors: Vec<LayerTensors<'_>> = layers
-        .iter()
-        .map(|(name, layer, [train, clean])| LayerTensors {
-            name,
-            layer: *layer,
-            train: layer_batch(train),
-            clean: layer_batch(clean),
-        })
-        .collect();
-    let primitive = LayerWeights::new(context, N, M, &tensors).unwrap();
-    let mut encoder = context.device.create_command_encoder(&Default::default());
-    primitive.encode(&mut encoder.begin_compute_pass(&Default::default()));
-    context.queue.submit([encoder.finish()]);
-    let expected = |id| floats(context, traced.executable.buffer(id).unwrap(), N);
-    for (found, expected) in [
-        (floats(context, primitive.similarities(), N), expected(traced.similarities)),
-        (floats(context, primitive.weights(), N), expected(traced.weights)),
-    ] {
-        let largest = expected.iter().fold(0f32, |a, b| a.max(b.abs()));
-        assert!(largest > 1e-4, "{expected:?}");
-        for (f, e) in found.iter().zip(&expected) {
-            assert!((f - e).abs() <= 2e-6 * largest, "{found:?}, expected {expected:?}");
-        }
-    }
-}
-
-#[test]
-fn layers_that_do_not_fit_are_refused_by_name() {
-    let context = context(ShaderChecks::Trusted);
-    let buffer = storage_only(context, &[0; 1024]);
-    let batch = LayerBatch { input: Some(buffer.slice(..)), output_gradient: buffer.slice(..) };
-    let linear = Layer::Linear { inputs: 8, outputs: 3 };
-    let tensors = LayerTensors { name: "fc", layer: linear, train: batch, clean: batch };
-    let refused = |layers: &[LayerTensors<'_>], n| {
-        LayerWeights::new(context, n, 2, layers).unwrap_err().to_string()
-    };
-    assert!(LayerWeights::new(context, 4, 2, std::slice::from_ref(&tensors)).is_ok());
-    assert!(matches!(LayerWeights::new(context, 4, 2, &[]), Err(LayersError::Empty(_))));
-    let message = refused(std::slice::from_ref(&tensors), 40);
-    assert!(message.contains("'fc'") && message.contains("1280"), "{message}");
-    let message = refused(&[tensors.clone(), tensors.clone()], 4);
-    assert!(message.contains("two layers"), "{message}");
-    let inputless = LayerBatch { input: None, ..batch };
-    let message = refused(&[LayerTensors { train: inputless, ..tensors.clone() }], 4);
-    assert!(message.contains("'fc'") && message.contains("input"), "{message}");
-    let kind = NormKind::Group { groups: 3 };
-    let norm = Layer::Norm { kind, positions: 2, channels: 4, epsilon: 1e-5, scale: true };
-    let message = refused(&[LayerTensors { layer: norm, ..tensors.clone() }], 4);
-    assert!(message.contains('3') && message.contains('4'), "{message}");
-    let unaligned = LayerBatch { output_gradient: buffer.slice(4..), ..batch };
-    let message = refused(&[LayerTensors { train: unaligned, ..tensors }], 4);
-    assert!(
-        message.contains("fc/train/output gradient") && message.contains("multiple"),
-        "{message}"
-    );
 }
 
 #[test]
