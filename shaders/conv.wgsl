@@ -29,12 +29,17 @@ fn next_block(p: Place) -> Place {
 }
 
 fn is_inside(i: i32, column: i32, width: i32) -> bool {
-    return (i >= SAFE_FROM && i < SAFE_TO) || (column >= 0 && column < width);
+    return (i >= SAFE_FROM && i < SAFE_TO) || (!HALO && column >= 0 && column < width);
 }
 
 // Vec index of the weights of kernel row `ky`, column 0, input block `in`, output block `out`.
 fn weight_at(ky: i32, in: i32, out: i32) -> i32 {
     return (ky * i32(KERNEL_W) * IN_BLOCKS + in) * IN_LANES * OUT_BLOCKS + out;
+}
+
+// Vecs from the weights of a tap to those of the next.
+fn tap_len() -> i32 {
+    return IN_BLOCKS * IN_LANES * OUT_BLOCKS;
 }
 
 const MAX_UNROLLED_TAPS: u32 = 5u;
@@ -66,8 +71,9 @@ fn add_taps(
     span: ptr<function, InSpan>,
     kx: i32,
     k: i32,
+    own: ptr<function, Out>,
 ) {
-    let blocks = weight_blocks(k, 1);
+    let blocks = weight_blocks(k, kx, 1, own);
     add_tap(tile, span, kx, blocks.first);
     if COLUMNS > 1u { add_tap(second, span, kx, blocks.second); }
 }
@@ -82,16 +88,17 @@ fn convolve(p: Place, tile: ptr<function, OutTile>, second: ptr<function, OutTil
         for (var in = 0; in < IN_BLOCKS; in++) {
             var span: InSpan;
             if !SHARED || !outside { load_span(p, row, in, &span); }
+            take_halo(p.first, OUT_WIDTH, &span);
             let k = weight_at(ky, in, p.block);
-            let next = IN_BLOCKS * IN_LANES * OUT_BLOCKS;
+            var own: Out;
             // Written out, since drivers unroll a loop of this size only below a limit.
-            add_taps(tile, second, &span, 0, k);
-            if KERNEL_W > 1u { add_taps(tile, second, &span, 1, k + next); }
-            if KERNEL_W > 2u { add_taps(tile, second, &span, 2, k + 2 * next); }
-            if KERNEL_W > 3u { add_taps(tile, second, &span, 3, k + 3 * next); }
-            if KERNEL_W > 4u { add_taps(tile, second, &span, 4, k + 4 * next); }
+            add_taps(tile, second, &span, 0, k, &own);
+            if KERNEL_W > 1u { add_taps(tile, second, &span, 1, k, &own); }
+            if KERNEL_W > 2u { add_taps(tile, second, &span, 2, k, &own); }
+            if KERNEL_W > 3u { add_taps(tile, second, &span, 3, k, &own); }
+            if KERNEL_W > 4u { add_taps(tile, second, &span, 4, k, &own); }
             for (var kx = i32(MAX_UNROLLED_TAPS); kx < i32(KERNEL_W); kx++) {
-                add_taps(tile, second, &span, kx, k + kx * next);
+                add_taps(tile, second, &span, kx, k, &own);
             }
         }
     }
@@ -185,8 +192,9 @@ fn add_transposed_taps(
     span: ptr<function, OutSpan>,
     kx: i32,
     k: i32,
+    own: ptr<function, Out>,
 ) {
-    let blocks = weight_blocks(k, IN_LANES * OUT_BLOCKS);
+    let blocks = weight_blocks(k, kx, IN_LANES * OUT_BLOCKS, own);
     add_transposed_tap(tile, span, kx, blocks.first);
     if COLUMNS > 1u { add_transposed_tap(second, span, kx, blocks.second); }
 }
@@ -229,15 +237,16 @@ fn transposed(invocation: Invocation) {
                     span[i] = load_out(dy[pixel * OUT_BLOCKS + out]);
                 }
             }
+            take_out_halo(p.first, WIDTH, &span);
             let k = weight_at(ky, p.block, out);
-            let next = IN_BLOCKS * IN_LANES * OUT_BLOCKS;
-            add_transposed_taps(&tile, &second, &span, 0, k);
-            if KERNEL_W > 1u { add_transposed_taps(&tile, &second, &span, 1, k + next); }
-            if KERNEL_W > 2u { add_transposed_taps(&tile, &second, &span, 2, k + 2 * next); }
-            if KERNEL_W > 3u { add_transposed_taps(&tile, &second, &span, 3, k + 3 * next); }
-            if KERNEL_W > 4u { add_transposed_taps(&tile, &second, &span, 4, k + 4 * next); }
+            var own: Out;
+            add_transposed_taps(&tile, &second, &span, 0, k, &own);
+            if KERNEL_W > 1u { add_transposed_taps(&tile, &second, &span, 1, k, &own); }
+            if KERNEL_W > 2u { add_transposed_taps(&tile, &second, &span, 2, k, &own); }
+            if KERNEL_W > 3u { add_transposed_taps(&tile, &second, &span, 3, k, &own); }
+            if KERNEL_W > 4u { add_transposed_taps(&tile, &second, &span, 4, k, &own); }
             for (var kx = i32(MAX_UNROLLED_TAPS); kx < i32(KERNEL_W); kx++) {
-                add_transposed_taps(&tile, &second, &span, kx, k + kx * next);
+                add_transposed_taps(&tile, &second, &span, kx, k, &own);
             }
         }
     }

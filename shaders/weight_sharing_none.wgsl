@@ -1,4 +1,4 @@
-// Every invocation of a convolution loads the weights that it needs itself.
+// Every invocation of a convolution loads what it needs itself.
 const SHARED: bool = false;
 
 // Whether a kernel row is left out that gives nothing to this invocation.
@@ -16,7 +16,15 @@ fn place(i: i32, blocks: i32, columns: u32, height: i32, width: i32) -> Place {
     return Place(image, tile / tiles % height, tile % tiles * i32(TILE), block, image < IMAGES);
 }
 
-fn weight_blocks(k: i32, second: i32) -> Blocks {
+// Takes the pixels of a span beyond the tile's own from the neighbouring tiles' invocations.
+fn take_halo(first: i32, width: i32, span: ptr<function, InSpan>) {}
+
+fn take_out_halo(first: i32, width: i32, span: ptr<function, OutSpan>) {}
+
+// Weights of tap `kx` of the kernel row that begins at `row`, and for a second block of channels `second` further.
+// `own` is what an invocation keeps from one tap to the next.
+fn weight_blocks(row: i32, kx: i32, second: i32, own: ptr<function, Out>) -> Blocks {
+    let k = row + kx * tap_len();
     var blocks: Blocks;
     blocks.first = weight_block(k);
     if COLUMNS > 1u { blocks.second = weight_block(k + second); }

@@ -331,11 +331,12 @@ prop_compose! {
     /// Any choice of register-tile kernels that the device offers.
     fn any_tuning()(
         (composed_dual, uniform_weights, trees) in any::<(bool, bool, bool)>(),
-        (two_blocks, wide_loads, shared_loads) in any::<(bool, bool, bool)>(),
+        (two_blocks, wide_loads, shares) in any::<(bool, bool, bool)>(),
         (split_invocations, chunk) in (1_usize..5000, 1_usize..40),
     ) -> Tuning {
         offered(Tuning {
-            composed_dual, uniform_weights, wide_loads, shared_loads, two_blocks,
+            composed_dual, uniform_weights, wide_loads, two_blocks,
+            shared_loads: shares.then_some(8),
             split_invocations, chunk, trees, staging: None,
         })
     }
