@@ -37,11 +37,6 @@ fn weight_at(ky: i32, in: i32, out: i32) -> i32 {
     return (ky * i32(KERNEL_W) * IN_BLOCKS + in) * IN_LANES * OUT_BLOCKS + out;
 }
 
-// Vecs from the weights of a tap to those of the next.
-fn tap_len() -> i32 {
-    return IN_BLOCKS * IN_LANES * OUT_BLOCKS;
-}
-
 const MAX_UNROLLED_TAPS: u32 = 5u;
 
 @group(0) @binding(0) var<storage, read> x: array<StoredIn>;
@@ -71,9 +66,8 @@ fn add_taps(
     span: ptr<function, InSpan>,
     kx: i32,
     k: i32,
-    own: ptr<function, Out>,
 ) {
-    let blocks = weight_blocks(k, kx, 1, own);
+    let blocks = weight_blocks(k, 1);
     add_tap(tile, span, kx, blocks.first);
     if COLUMNS > 1u { add_tap(second, span, kx, blocks.second); }
 }
@@ -90,15 +84,15 @@ fn convolve(p: Place, tile: ptr<function, OutTile>, second: ptr<function, OutTil
             if !SHARED || !outside { load_span(p, row, in, &span); }
             take_halo(p.first, OUT_WIDTH, &span);
             let k = weight_at(ky, in, p.block);
-            var own: Out;
+            let next = IN_BLOCKS * IN_LANES * OUT_BLOCKS;
             // Written out, since drivers unroll a loop of this size only below a limit.
-            add_taps(tile, second, &span, 0, k, &own);
-            if KERNEL_W > 1u { add_taps(tile, second, &span, 1, k, &own); }
-            if KERNEL_W > 2u { add_taps(tile, second, &span, 2, k, &own); }
-            if KERNEL_W > 3u { add_taps(tile, second, &span, 3, k, &own); }
-            if KERNEL_W > 4u { add_taps(tile, second, &span, 4, k, &own); }
+            add_taps(tile, second, &span, 0, k);
+            if KERNEL_W > 1u { add_taps(tile, second, &span, 1, k + next); }
+            if KERNEL_W > 2u { add_taps(tile, second, &span, 2, k + 2 * next); }
+            if KERNEL_W > 3u { add_taps(tile, second, &span, 3, k + 3 * next); }
+            if KERNEL_W > 4u { add_taps(tile, second, &span, 4, k + 4 * next); }
             for (var kx = i32(MAX_UNROLLED_TAPS); kx < i32(KERNEL_W); kx++) {
-                add_taps(tile, second, &span, kx, k, &own);
+                add_taps(tile, second, &span, kx, k + kx * next);
             }
         }
     }
@@ -192,9 +186,8 @@ fn add_transposed_taps(
     span: ptr<function, OutSpan>,
     kx: i32,
     k: i32,
-    own: ptr<function, Out>,
 ) {
-    let blocks = weight_blocks(k, kx, IN_LANES * OUT_BLOCKS, own);
+    let blocks = weight_blocks(k, IN_LANES * OUT_BLOCKS);
     add_transposed_tap(tile, span, kx, blocks.first);
     if COLUMNS > 1u { add_transposed_tap(second, span, kx, blocks.second); }
 }
@@ -239,14 +232,14 @@ fn transposed(invocation: Invocation) {
             }
             take_out_halo(p.first, WIDTH, &span);
             let k = weight_at(ky, p.block, out);
-            var own: Out;
-            add_transposed_taps(&tile, &second, &span, 0, k, &own);
-            if KERNEL_W > 1u { add_transposed_taps(&tile, &second, &span, 1, k, &own); }
-            if KERNEL_W > 2u { add_transposed_taps(&tile, &second, &span, 2, k, &own); }
-            if KERNEL_W > 3u { add_transposed_taps(&tile, &second, &span, 3, k, &own); }
-            if KERNEL_W > 4u { add_transposed_taps(&tile, &second, &span, 4, k, &own); }
+            let next = IN_BLOCKS * IN_LANES * OUT_BLOCKS;
+            add_transposed_taps(&tile, &second, &span, 0, k);
+            if KERNEL_W > 1u { add_transposed_taps(&tile, &second, &span, 1, k + next); }
+            if KERNEL_W > 2u { add_transposed_taps(&tile, &second, &span, 2, k + 2 * next); }
+            if KERNEL_W > 3u { add_transposed_taps(&tile, &second, &span, 3, k + 3 * next); }
+            if KERNEL_W > 4u { add_transposed_taps(&tile, &second, &span, 4, k + 4 * next); }
             for (var kx = i32(MAX_UNROLLED_TAPS); kx < i32(KERNEL_W); kx++) {
-                add_transposed_taps(&tile, &second, &span, kx, k, &own);
+                add_transposed_taps(&tile, &second, &span, kx, k + kx * next);
             }
         }
     }

@@ -1,17 +1,14 @@
-// A team of invocations, a subgroup or half of one, computes the gradients from IN_TILES blocks of input to OUT_TILES
-// pairs of blocks of output channels: each loads a part of both and hands it to the others.
+// The invocations of a subgroup compute the gradients from IN_TILES blocks of input to OUT_TILES pairs of blocks of
+// output channels: each loads a part of both and hands it to the others.
 
-// From the header: IN_TILES and OUT_TILES, whose product divides SUBGROUP.
-const TEAM: i32 = i32(IN_TILES * OUT_TILES);
+// From the header: IN_TILES, OUT_TILES (SUBGROUP / IN_TILES).
 
 fn part(i: i32) -> Part {
     let outs = OUT_BLOCKS / (2 * i32(OUT_TILES));
     let ins = IN_BLOCKS / i32(IN_TILES);
-    let team = i / TEAM;
-    let member = lane % TEAM;
-    let out = team % outs * i32(OUT_TILES) + member / i32(IN_TILES);
-    let in = team / outs % ins * i32(IN_TILES) + member % i32(IN_TILES);
-    let row = team / (outs * ins);
+    let out = subgroup % outs * i32(OUT_TILES) + lane / i32(IN_TILES);
+    let in = subgroup / outs % ins * i32(IN_TILES) + lane % i32(IN_TILES);
+    let row = subgroup / (outs * ins);
     return Part(in, 2 * out, row % i32(KERNEL_H), row / i32(KERNEL_H));
 }
 
@@ -24,17 +21,16 @@ fn load_deltas(
     second_d: ptr<function, Deltas>,
 ) {
     let blocks = 2 * i32(OUT_TILES);
-    let member = lane % TEAM;
-    let pair = member / i32(IN_TILES) * 2;
-    let first_block = p.out - pair;
-    var own: array<Out, DELTA_LOADS>;
-    for (var k = 0; k < i32(DELTA_LOADS); k++) {
-        let i = TEAM * k + member;
+    let first_block = p.out - lane / i32(IN_TILES) * 2;
+    var own: array<Out, OUT_TILES>;
+    for (var k = 0; k < i32(OUT_TILES); k++) {
+        let i = i32(SUBGROUP) * k + lane;
         own[k] = delta(out_row, first + i / blocks, first_block + i % blocks, weight);
     }
+    let pair = 2u * (u32(lane) / IN_TILES);
     for (var i = 0; i < PIXELS; i++) {
-        let k = i * blocks / TEAM;
-        let source = u32(lane - member + i * blocks % TEAM + pair);
+        let k = i * blocks / i32(SUBGROUP);
+        let source = u32(i * blocks) % SUBGROUP + pair;
         (*d)[i] = subgroupShuffle(own[k], source);
         (*second_d)[i] = subgroupShuffle(own[k], source + 1u);
     }
@@ -42,18 +38,16 @@ fn load_deltas(
 
 fn load_inputs(p: Part, row: i32, first: i32, a: ptr<function, Inputs>) {
     let tiles = i32(IN_TILES);
-    let member = lane % TEAM;
-    let first_block = p.in - member % tiles;
+    let first_block = p.in - lane % tiles;
     var own: array<In, INPUT_LOADS>;
     for (var k = 0; k < i32(INPUT_LOADS); k++) {
-        let i = TEAM * k + member;
+        let i = i32(SUBGROUP) * k + lane;
         own[k] = input(row, first + i / tiles, first_block + i % tiles, false);
     }
     for (var i = 0; i < i32(SPAN); i++) {
-        let source = u32(lane - member + i * tiles % TEAM + member % tiles);
-        (*a)[i] = subgroupShuffle(own[i * tiles / TEAM], source);
+        let source = u32(i * tiles) % SUBGROUP + u32(lane) % IN_TILES;
+        (*a)[i] = subgroupShuffle(own[i * tiles / i32(SUBGROUP)], source);
     }
 }
 
-const DELTA_LOADS: u32 = 4u * 2u * OUT_TILES / u32(TEAM);
-const INPUT_LOADS: u32 = (SPAN * IN_TILES + u32(TEAM) - 1u) / u32(TEAM);
+const INPUT_LOADS: u32 = (SPAN * IN_TILES + SUBGROUP - 1u) / SUBGROUP;

@@ -9,12 +9,15 @@ struct Invocation {
     @builtin(subgroup_invocation_id) lane: u32,
 }
 
+// Index of the subgroup in the grid, the same in all lanes as drivers can tell, and lane.
+var<private> subgroup: i32;
 var<private> lane: i32;
 
 // Index of an invocation.
 fn begin(invocation: Invocation) -> i32 {
     read_sizes();
-    lane = i32(invocation.lane);
     let workgroup = invocation.workgroup.y * invocation.groups.x + invocation.workgroup.x;
-    return i32(workgroup * WORKGROUP + SUBGROUP * invocation.subgroup) + lane;
+    subgroup = i32(workgroup * (WORKGROUP / SUBGROUP) + invocation.subgroup);
+    lane = i32(invocation.lane);
+    return subgroup * i32(SUBGROUP) + lane;
 }

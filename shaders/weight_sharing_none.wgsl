@@ -21,10 +21,7 @@ fn take_halo(first: i32, width: i32, span: ptr<function, InSpan>) {}
 
 fn take_out_halo(first: i32, width: i32, span: ptr<function, OutSpan>) {}
 
-// Weights of tap `kx` of the kernel row that begins at `row`, and for a second block of channels `second` further.
-// `own` is what an invocation keeps from one tap to the next.
-fn weight_blocks(row: i32, kx: i32, second: i32, own: ptr<function, Out>) -> Blocks {
-    let k = row + kx * tap_len();
+fn weight_blocks(k: i32, second: i32) -> Blocks {
     var blocks: Blocks;
     blocks.first = weight_block(k);
     if COLUMNS > 1u { blocks.second = weight_block(k + second); }

@@ -1,22 +1,17 @@
-// The invocations of a subgroup compute the same channels of SUBGROUP tiles: each loads a part of the weights and hands
-// it to the others. All of them have to stay until the end for that.
+// The invocations of a subgroup compute the same channels of SUBGROUP tiles. All of them have to stay until the end for
+// what they hand to each other.
 const SHARED: bool = true;
-
-// Vec4s of the weights of a tap, and taps whose weights a subgroup loads at once.
-const TAP: u32 = 4u * COLUMNS;
-const TAPS_AT_ONCE: u32 = SUBGROUP / TAP;
 
 fn all_leave_out(outside: bool) -> bool {
     return subgroupAll(outside);
 }
 
-// The tile of an invocation. All tiles of a subgroup lie in the same row, so that kernel rows lie outside for all of
-// them at once: the tiles of a row and then images vary fastest where neighbours hand on pixels; elsewhere images,
-// whose tiles meet the borders all at once.
+// The tile of an invocation. Tiles of a subgroup lie in the same rows of several images, so that kernel rows lie outside
+// for all of them at once. Where neighbours hand on pixels, the tiles of a row vary fastest; elsewhere images, so that
+// pixels lie outside for all as well.
 fn place(i: i32, blocks: i32, columns: u32, height: i32, width: i32) -> Place {
     let tiles = (width + i32(TILE) - 1) / i32(TILE);
     let groups = blocks / i32(columns);
-    let subgroup = i / i32(SUBGROUP);
     let block = subgroup % groups * i32(columns);
     let wanted = subgroup / groups * i32(SUBGROUP) + lane;
     let count = tiles * height * IMAGES;
@@ -53,28 +48,30 @@ fn take_out_halo(first: i32, width: i32, span: ptr<function, OutSpan>) {
     }
 }
 
-fn weight_blocks(row: i32, kx: i32, second: i32, own: ptr<function, Out>) -> Blocks {
-    let at_once = i32(TAPS_AT_ONCE);
-    if kx % at_once == 0 {
-        let tap = min(kx + lane / i32(TAP), i32(KERNEL_W) - 1);
-        var at = row + tap * tap_len() + lane % 4 * OUT_BLOCKS;
-        if COLUMNS > 1u { at += lane / 4 % 2 * second; }
-        *own = load_out(w[at]);
-    }
-    let source = u32(kx % at_once) * TAP;
+// Eight invocations load an eighth of the weights each and hand it to the others. Drivers of wider vectors shuffle lane
+// by lane, but load only once what lies at the same address for all.
+fn weight_blocks(k: i32, second: i32) -> Blocks {
     var blocks: Blocks;
+    if SUBGROUP > 8u {
+        blocks.first = weight_block(k);
+        if COLUMNS > 1u { blocks.second = weight_block(k + second); }
+        return blocks;
+    }
+    var at = k + lane % 4 * OUT_BLOCKS;
+    if COLUMNS > 1u { at += lane / 4 * second; }
+    let own = load_out(w[at]);
     blocks.first = Block(
-        subgroupShuffle(*own, source),
-        subgroupShuffle(*own, source + 1u),
-        subgroupShuffle(*own, source + 2u),
-        subgroupShuffle(*own, source + 3u),
+        subgroupShuffle(own, 0u),
+        subgroupShuffle(own, 1u),
+        subgroupShuffle(own, 2u),
+        subgroupShuffle(own, 3u),
     );
     if COLUMNS > 1u {
         blocks.second = Block(
-            subgroupShuffle(*own, source + 4u),
-            subgroupShuffle(*own, source + 5u),
-            subgroupShuffle(*own, source + 6u),
-            subgroupShuffle(*own, source + 7u),
+            subgroupShuffle(own, 4u),
+            subgroupShuffle(own, 5u),
+            subgroupShuffle(own, 6u),
+            subgroupShuffle(own, 7u),
         );
     }
     return blocks;

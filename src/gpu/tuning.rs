@@ -17,9 +17,10 @@ pub struct Tuning {
     /// Four floats are read and written as two 64-bit integers, which the device must offer
     /// (`SHADER_INT64`).
     pub wide_loads: bool,
-    /// The 8 or 16 invocations of a subgroup load the weights of a convolution, and both factors of a
-    /// weight gradient, for each other. The device must offer subgroups (`SUBGROUP`) of always so
-    /// many invocations.
+    /// Invocations of the subgroups that compute the same channels of a convolution for as many tiles
+    /// of pixels, if any do: 8, which load its weights, and both factors of a weight gradient, for
+    /// each other; or 16, which load the weights from the same addresses. The device must offer
+    /// subgroups (`SUBGROUP`) of always so many invocations.
     pub shared_loads: Option<u32>,
     /// An invocation of a convolution computes two blocks of channels instead of one where their
     /// number is even.

@@ -131,6 +131,14 @@ macro_rules! shared_weight_gradient {
 static SHARED_WEIGHT_GRADIENT_SHADERS: [Shader; 2] =
     [shared_weight_gradient!("lanes_vec4"), shared_weight_gradient!("lanes_wide")];
 
+/// Invocations of a subgroup that Mesa shuffles by one instruction.
+const SHUFFLING: usize = 8;
+
+/// Whether passing values on within a subgroup is cheaper than loading them.
+fn shuffles(tuning: Tuning) -> bool {
+    tuning.shared_loads == Some(SHUFFLING as u32)
+}
+
 /// Channels of a register block: 4 where both counts allow it.
 #[derive(Clone, Copy)]
 struct Blocks {
@@ -156,36 +164,18 @@ impl Blocks {
         if fits && self.output.is_multiple_of(2) { 2 } else { 1 }
     }
 
-    /// How many blocks of input channels and pairs of blocks of output channels the invocations of a
-    /// team have, which share the loads of weight gradients; `None` where no team divides the layer.
-    fn team(&self, window: &Window, tuning: Tuning) -> Option<Team> {
-        let subgroup = tuning.shared_loads.filter(|_| self.columns(window) == 2)?;
-        let divides = |team: &Team| {
-            subgroup.is_multiple_of(team.inputs * team.outputs)
-                && self.input.is_multiple_of(team.inputs as usize)
-                && self.output.is_multiple_of(2 * team.outputs as usize)
+    /// Blocks of input channels of the weight gradients whose loads a subgroup shares, each to a
+    /// pair of blocks of output channels; `None` where no shape of subgroup divides them.
+    fn shared_inputs(&self, window: &Window, tuning: Tuning) -> Option<usize> {
+        let divides = |inputs: &usize| {
+            let outputs = 2 * SHUFFLING / inputs;
+            self.input.is_multiple_of(*inputs) && self.output.is_multiple_of(outputs)
         };
-        TEAMS.into_iter().find(divides)
+        let shares = shuffles(tuning) && self.columns(window) == 2;
+        // A square of blocks loads least.
+        [4, 2, 8].into_iter().filter(|_| shares).find(divides)
     }
 }
-
-/// Invocations of a subgroup that share the loads of a weight gradient: one for each of so many
-/// blocks of input channels with each of so many pairs of blocks of output channels.
-#[derive(Clone, Copy)]
-struct Team {
-    inputs: u32,
-    outputs: u32,
-}
-
-/// Those of 16, then those of 8; the nearer to a square, the less they load.
-const TEAMS: [Team; 6] = [
-    Team { inputs: 4, outputs: 4 },
-    Team { inputs: 8, outputs: 2 },
-    Team { inputs: 2, outputs: 8 },
-    Team { inputs: 4, outputs: 2 },
-    Team { inputs: 2, outputs: 4 },
-    Team { inputs: 8, outputs: 1 },
-];
 
 /// A batch of convolutions as the kernels see it.
 #[derive(Clone, Copy, Debug)]
@@ -288,7 +278,7 @@ fn kernel(
     if let Some(subgroup) = subgroup(&g.window, tuning) {
         let kernel = Kernel::new(&SHARED_SHADERS[usize::from(wide)], entry);
         let kernel = g.bound(rec, kernel, bindings).header("SUBGROUP", subgroup);
-        let kernel = kernel.constant("HALO", tiling.has_halo(subgroup as usize));
+        let kernel = kernel.constant("HALO", tiling.has_halo(subgroup as usize, shuffles(tuning)));
         return tiling.constants(kernel).header("COLUMNS", columns as u32);
     }
     let kernel = match (in_uniform(&g.window, tuning), wide) {
@@ -501,8 +491,8 @@ fn split_sums(
     let w = &g.window;
     let blocks = Blocks::of(w);
     let splits = (g.images * w.out_height).div_ceil(rows);
-    let (team, wide) = (blocks.team(w, rec.tuning()), rec.tuning().wide_loads);
-    let shader = match (team, WIDE_WEIGHT_GRADIENT_SHADERS.get(blocks.variant)) {
+    let (shared, wide) = (blocks.shared_inputs(w, rec.tuning()), rec.tuning().wide_loads);
+    let shader = match (shared, WIDE_WEIGHT_GRADIENT_SHADERS.get(blocks.variant)) {
         (Some(_), _) => &SHARED_WEIGHT_GRADIENT_SHADERS[usize::from(wide)],
         (None, Some(shader)) if wide => shader,
         _ => &WEIGHT_GRADIENT_SHADERS[blocks.variant],
@@ -519,9 +509,10 @@ fn split_sums(
         .constant("EXACT", w.out_width.is_multiple_of(PIXELS))
         .constant("WEIGHTED", weights.is_some())
         .constant("EXAMPLE_PER_PIXEL", g.example_per_pixel);
-    if let (Some(Team { inputs, outputs }), Some(subgroup)) = (team, rec.tuning().shared_loads) {
-        kernel = kernel.header("IN_TILES", inputs).header("OUT_TILES", outputs);
-        kernel = kernel.header("SUBGROUP", subgroup);
+    if let Some(inputs) = shared {
+        let outputs = SHUFFLING / inputs;
+        kernel = kernel.header("IN_TILES", inputs as u32).header("OUT_TILES", outputs as u32);
+        kernel = kernel.header("SUBGROUP", SHUFFLING as u32);
     }
     let sums = rec.transient("weight gradient of splits", splits * w.weight_len());
     let bindings = vec![rec.read(x), rec.read(dy), rec.read(weights.unwrap_or(x)), rec.write(sums)];
