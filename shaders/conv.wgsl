@@ -29,7 +29,7 @@ fn next_block(p: Place) -> Place {
 }
 
 fn is_inside(i: i32, column: i32, width: i32) -> bool {
-    return (i >= SAFE_FROM && i < SAFE_TO) || (column >= 0 && column < width);
+    return (i >= SAFE_FROM && i < SAFE_TO) || (!HALO && column >= 0 && column < width);
 }
 
 // Vec index of the weights of kernel row `ky`, column 0, input block `in`, output block `out`.
@@ -82,6 +82,7 @@ fn convolve(p: Place, tile: ptr<function, OutTile>, second: ptr<function, OutTil
         for (var in = 0; in < IN_BLOCKS; in++) {
             var span: InSpan;
             if !SHARED || !outside { load_span(p, row, in, &span); }
+            take_halo(p.first, OUT_WIDTH, &span);
             let k = weight_at(ky, in, p.block);
             let next = IN_BLOCKS * IN_LANES * OUT_BLOCKS;
             // Written out, since drivers unroll a loop of this size only below a limit.
@@ -229,6 +230,7 @@ fn transposed(invocation: Invocation) {
                     span[i] = load_out(dy[pixel * OUT_BLOCKS + out]);
                 }
             }
+            take_out_halo(p.first, WIDTH, &span);
             let k = weight_at(ky, p.block, out);
             let next = IN_BLOCKS * IN_LANES * OUT_BLOCKS;
             add_transposed_taps(&tile, &second, &span, 0, k);

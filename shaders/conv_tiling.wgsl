@@ -5,3 +5,5 @@ override SAFE_FROM: i32;
 override SAFE_TO: i32;
 // Whether rows divide exactly into the pixels that an invocation takes at once.
 override EXACT: bool;
+// Whether the elements of a span that lie outside for some tiles are what neighbouring invocations load.
+override HALO: bool = false;

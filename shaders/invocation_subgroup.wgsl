@@ -1,5 +1,6 @@
-// An invocation as one lane of a subgroup of 8: neighbours, whose indices begin at a multiple of 8.
-const SUBGROUP: i32 = 8;
+// An invocation as one lane of a subgroup: neighbours, whose indices begin at a multiple of SUBGROUP.
+
+// From the header: SUBGROUP (8 or 16).
 
 struct Invocation {
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -8,12 +9,15 @@ struct Invocation {
     @builtin(subgroup_invocation_id) lane: u32,
 }
 
+// Index of the subgroup in the grid, the same in all lanes as drivers can tell, and lane.
+var<private> subgroup: i32;
 var<private> lane: i32;
 
 // Index of an invocation.
 fn begin(invocation: Invocation) -> i32 {
     read_sizes();
-    lane = i32(invocation.lane);
     let workgroup = invocation.workgroup.y * invocation.groups.x + invocation.workgroup.x;
-    return i32(workgroup * WORKGROUP) + SUBGROUP * i32(invocation.subgroup) + lane;
+    subgroup = i32(workgroup * (WORKGROUP / SUBGROUP) + invocation.subgroup);
+    lane = i32(invocation.lane);
+    return subgroup * i32(SUBGROUP) + lane;
 }

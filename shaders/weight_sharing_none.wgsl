@@ -1,4 +1,4 @@
-// Every invocation of a convolution loads the weights that it needs itself.
+// Every invocation of a convolution loads what it needs itself.
 const SHARED: bool = false;
 
 // Whether a kernel row is left out that gives nothing to this invocation.
@@ -15,6 +15,11 @@ fn place(i: i32, blocks: i32, columns: u32, height: i32, width: i32) -> Place {
     let image = tile / (tiles * height);
     return Place(image, tile / tiles % height, tile % tiles * i32(TILE), block, image < IMAGES);
 }
+
+// Takes the pixels of a span beyond the tile's own from the neighbouring tiles' invocations.
+fn take_halo(first: i32, width: i32, span: ptr<function, InSpan>) {}
+
+fn take_out_halo(first: i32, width: i32, span: ptr<function, OutSpan>) {}
 
 fn weight_blocks(k: i32, second: i32) -> Blocks {
     var blocks: Blocks;

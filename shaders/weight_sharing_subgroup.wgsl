@@ -1,29 +1,65 @@
-// The 8 invocations of a subgroup compute the same channels of 8 tiles: each loads an eighth of the weights and hands
-// it to the others. All of them have to stay until the end for that.
+// The invocations of a subgroup compute the same channels of SUBGROUP tiles. All of them have to stay until the end for
+// what they hand to each other.
 const SHARED: bool = true;
 
 fn all_leave_out(outside: bool) -> bool {
     return subgroupAll(outside);
 }
 
-// The tile of an invocation: images vary fastest, so that kernel rows lie outside for all tiles of a subgroup at once.
+// The tile of an invocation. Tiles of a subgroup lie in the same rows of several images, so that kernel rows lie outside
+// for all of them at once. Where neighbours hand on pixels, the tiles of a row vary fastest; elsewhere images, so that
+// pixels lie outside for all as well.
 fn place(i: i32, blocks: i32, columns: u32, height: i32, width: i32) -> Place {
     let tiles = (width + i32(TILE) - 1) / i32(TILE);
     let groups = blocks / i32(columns);
-    let block = i / SUBGROUP % groups * i32(columns);
-    let wanted = i / (SUBGROUP * groups) * SUBGROUP + lane;
+    let block = subgroup % groups * i32(columns);
+    let wanted = subgroup / groups * i32(SUBGROUP) + lane;
     let count = tiles * height * IMAGES;
     let at = min(wanted, count - 1);
+    if HALO {
+        let row = at / tiles;
+        return Place(row % IMAGES, row / IMAGES, at % tiles * i32(TILE), block, wanted < count);
+    }
     let position = at / IMAGES;
     let row = position / tiles;
     return Place(at % IMAGES, row, position % tiles * i32(TILE), block, wanted < count);
 }
 
+// What the invocation `distance` further holds in the place of `own`; zero beyond the image's border.
+fn of_neighbour(own: vec4<f32>, distance: i32, exists: bool) -> vec4<f32> {
+    let source = u32(lane + i32(SUBGROUP) + distance) % SUBGROUP;
+    let held = subgroupShuffle(own, source);
+    return select(vec4<f32>(), held, exists);
+}
+
+fn take_halo(first: i32, width: i32, span: ptr<function, InSpan>) {
+    if !HALO { return; }
+    for (var i = 0; i < i32(SPAN); i++) {
+        if i < SAFE_FROM { (*span)[i] = of_neighbour((*span)[i + i32(TILE)], -1, first > 0); }
+        if i >= SAFE_TO { (*span)[i] = of_neighbour((*span)[i - i32(TILE)], 1, first + i32(TILE) < width); }
+    }
+}
+
+fn take_out_halo(first: i32, width: i32, span: ptr<function, OutSpan>) {
+    if !HALO { return; }
+    for (var i = 0; i < i32(SPAN); i++) {
+        if i < SAFE_FROM { (*span)[i] = of_neighbour((*span)[i + i32(TILE)], -1, first > 0); }
+        if i >= SAFE_TO { (*span)[i] = of_neighbour((*span)[i - i32(TILE)], 1, first + i32(TILE) < width); }
+    }
+}
+
+// Eight invocations load an eighth of the weights each and hand it to the others. Drivers of wider vectors shuffle lane
+// by lane, but load only once what lies at the same address for all.
 fn weight_blocks(k: i32, second: i32) -> Blocks {
+    var blocks: Blocks;
+    if SUBGROUP > 8u {
+        blocks.first = weight_block(k);
+        if COLUMNS > 1u { blocks.second = weight_block(k + second); }
+        return blocks;
+    }
     var at = k + lane % 4 * OUT_BLOCKS;
     if COLUMNS > 1u { at += lane / 4 * second; }
     let own = load_out(w[at]);
-    var blocks: Blocks;
     blocks.first = Block(
         subgroupShuffle(own, 0u),
         subgroupShuffle(own, 1u),

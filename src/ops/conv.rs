@@ -8,6 +8,7 @@
 //! share ([`Tuning::shared_loads`]).
 
 use super::conv_staged::Staged;
+use super::conv_tiling::Tiling;
 use super::{GRID, Rows, View, Window, add, per_element, reduce};
 use crate::gpu::{Access, Binding, Kernel, Recorder, Shader, TensorId, Tuning};
 
@@ -130,8 +131,13 @@ macro_rules! shared_weight_gradient {
 static SHARED_WEIGHT_GRADIENT_SHADERS: [Shader; 2] =
     [shared_weight_gradient!("lanes_vec4"), shared_weight_gradient!("lanes_wide")];
 
-/// Invocations of a subgroup that shares its loads.
-const SUBGROUP: usize = 8;
+/// Invocations of a subgroup that Mesa shuffles by one instruction.
+const SHUFFLING: usize = 8;
+
+/// Whether passing values on within a subgroup is cheaper than loading them.
+fn shuffles(tuning: Tuning) -> bool {
+    tuning.shared_loads == Some(SHUFFLING as u32)
+}
 
 /// Channels of a register block: 4 where both counts allow it.
 #[derive(Clone, Copy)]
@@ -162,10 +168,10 @@ impl Blocks {
     /// pair of blocks of output channels; `None` where no shape of subgroup divides them.
     fn shared_inputs(&self, window: &Window, tuning: Tuning) -> Option<usize> {
         let divides = |inputs: &usize| {
-            let outputs = 2 * SUBGROUP / inputs;
+            let outputs = 2 * SHUFFLING / inputs;
             self.input.is_multiple_of(*inputs) && self.output.is_multiple_of(outputs)
         };
-        let shares = tuning.shared_loads && self.columns(window) == 2;
+        let shares = shuffles(tuning) && self.columns(window) == 2;
         // A square of blocks loads least.
         [4, 2, 8].into_iter().filter(|_| shares).find(divides)
     }
@@ -229,93 +235,23 @@ impl Geometry {
     }
 }
 
-/// How the pixels of a row are cut into tiles, and which inputs a tile sees.
-struct Tiling {
-    tile: usize,
-    tiles: usize,
-    width: usize,
-    span: usize,
-    /// Offset of the first element of the span from the tile's first (scaled) pixel.
-    first: isize,
-    /// Pixels of the row that is read, and how far apart the spans of neighbouring tiles begin.
-    read_width: usize,
-    step: usize,
-}
-
-impl Tiling {
-    /// Pixels of a tile, a multiple of `multiple`, and tiles of a row.
-    fn cut(width: usize, multiple: usize, largest: usize) -> (usize, usize) {
-        let candidates = (1..=largest.max(multiple)).filter(|t| t % multiple == 0);
-        // Least waste first, then the largest.
-        let best = candidates.min_by_key(|t| (width.div_ceil(*t) * t, std::cmp::Reverse(*t)));
-        let tile = best.unwrap_or(multiple);
-        (tile, width.div_ceil(tile))
-    }
-
-    /// Tiles of output pixels.
-    fn of_outputs(w: &Window, largest: usize) -> Self {
-        let (tile, tiles) = Self::cut(w.out_width, 1, largest);
-        Self {
-            tile,
-            tiles,
-            width: w.out_width,
-            span: (tile - 1) * w.stride + w.kernel_w,
-            first: -(w.pad_left as isize),
-            read_width: w.width,
-            step: tile * w.stride,
-        }
-    }
-
-    /// Tiles of input pixels, for the transposed convolution.
-    fn of_inputs(w: &Window, largest: usize) -> Self {
-        let (tile, tiles) = Self::cut(w.width, w.stride, largest);
-        let stride = w.stride as isize;
-        let first = (w.pad_left as isize - (w.kernel_w as isize - 1)).div_euclid(stride);
-        let last = (tile - 1 + w.pad_left) / w.stride;
-        Self {
-            tile,
-            tiles,
-            width: w.width,
-            span: (last as isize - first + 1) as usize,
-            first,
-            read_width: w.out_width,
-            step: tile / w.stride,
-        }
-    }
-
-    fn constants(&self, kernel: Kernel) -> Kernel {
-        let last_start = ((self.tiles - 1) * self.step) as isize + self.first;
-        let safe_to = (self.read_width as isize - last_start).clamp(0, self.span as isize);
-        kernel
-            .header("TILE", self.tile as u32)
-            .header("SPAN", self.span as u32)
-            // The header holds unsigned numbers only.
-            .header("FIRST", (self.first + FIRST_BIAS as isize) as u32)
-            .header("FIRST_BIAS", FIRST_BIAS)
-            .constant("SAFE_FROM", (-self.first).max(0) as f64)
-            .constant("SAFE_TO", safe_to as f64)
-            .constant("EXACT", self.tiles * self.tile == self.width)
-    }
-}
-
 /// Pixels that the weight gradient takes at a time; `PIXELS` in its shader.
 const PIXELS: usize = 4;
-const FIRST_BIAS: u32 = 1 << 16;
 /// Pixels of a tile, and of one whose values come with tangents: what fits into registers.
 const TILE: usize = 8;
 const DUAL_TILE: usize = 4;
 /// Two spans, two tiles and the taps of a wider kernel do not: three plain convolutions are faster.
 const WIDEST_DUAL_KERNEL: usize = 3;
 
-/// Whether a subgroup shares a layer's weights.
-fn is_shared(w: &Window, tuning: Tuning) -> bool {
-    tuning.shared_loads && Blocks::of(w).variant == 0
+/// Invocations of the subgroups that share a layer's weights, if they do.
+fn subgroup(w: &Window, tuning: Tuning) -> Option<u32> {
+    tuning.shared_loads.filter(|_| Blocks::of(w).variant == 0)
 }
 
 /// Whether a layer's weights go through a uniform binding.
 fn in_uniform(w: &Window, tuning: Tuning) -> bool {
     let fits = 4 * w.weight_len() <= MAX_UNIFORM && w.out_channels.is_multiple_of(4);
-    tuning.uniform_weights && fits && !is_shared(w, tuning)
+    tuning.uniform_weights && fits && subgroup(w, tuning).is_none()
 }
 
 /// Blocks of channels, of `blocks`, that one invocation computes.
@@ -339,12 +275,13 @@ fn kernel(
     let (tuning, variant) = (rec.tuning(), Blocks::of(&g.window).variant);
     // Single floats are read one by one.
     let wide = tuning.wide_loads && variant < WIDE_SHADERS.len();
+    if let Some(subgroup) = subgroup(&g.window, tuning) {
+        let kernel = Kernel::new(&SHARED_SHADERS[usize::from(wide)], entry);
+        let kernel = g.bound(rec, kernel, bindings).header("SUBGROUP", subgroup);
+        let kernel = kernel.constant("HALO", tiling.has_halo(subgroup as usize, shuffles(tuning)));
+        return tiling.constants(kernel).header("COLUMNS", columns as u32);
+    }
     let kernel = match (in_uniform(&g.window, tuning), wide) {
-        _ if is_shared(&g.window, tuning) => {
-            let kernel = Kernel::new(&SHARED_SHADERS[usize::from(wide)], entry);
-            let kernel = g.bound(rec, kernel, bindings);
-            return tiling.constants(kernel).header("COLUMNS", columns as u32);
-        }
         (false, false) => Kernel::new(&SHADERS[variant], entry),
         (false, true) => Kernel::new(&WIDE_SHADERS[variant], entry),
         (true, wide) => {
@@ -358,10 +295,8 @@ fn kernel(
 
 /// One invocation for every tile and every `columns` of `blocks` of channels.
 fn grid(g: &Geometry, tiles: usize, blocks: usize, columns: usize, tuning: Tuning) -> [u32; 3] {
-    let tiles = match is_shared(&g.window, tuning) {
-        true => tiles.next_multiple_of(SUBGROUP),
-        false => tiles,
-    };
+    let subgroup = subgroup(&g.window, tuning).unwrap_or(1);
+    let tiles = tiles.next_multiple_of(subgroup as usize);
     per_element(tiles * blocks / columns)
 }
 
@@ -405,7 +340,7 @@ pub fn dual(
         (Some(_), Some(_)) => rec.tuning().composed_dual,
         (None, _) => {
             let tuning = rec.tuning();
-            let shared = is_shared(w, tuning);
+            let shared = subgroup(w, tuning).is_some();
             tuning.composed_dual || shared || w.kernel_w > WIDEST_DUAL_KERNEL
         }
     };
@@ -575,8 +510,9 @@ fn split_sums(
         .constant("WEIGHTED", weights.is_some())
         .constant("EXAMPLE_PER_PIXEL", g.example_per_pixel);
     if let Some(inputs) = shared {
-        let outputs = SUBGROUP / inputs;
+        let outputs = SHUFFLING / inputs;
         kernel = kernel.header("IN_TILES", inputs as u32).header("OUT_TILES", outputs as u32);
+        kernel = kernel.header("SUBGROUP", SHUFFLING as u32);
     }
     let sums = rec.transient("weight gradient of splits", splits * w.weight_len());
     let bindings = vec![rec.read(x), rec.read(dy), rec.read(weights.unwrap_or(x)), rec.write(sums)];

@@ -9,6 +9,7 @@ pub mod batch;
 pub mod bias;
 pub mod conv;
 mod conv_staged;
+mod conv_tiling;
 pub mod dropout;
 pub mod gram;
 pub mod import;
