@@ -8,6 +8,8 @@
 
 // Whether the similarity is wanted for every pixel rather than for every tile.
 override PER_PIXEL: bool = false;
+// Whether something is added to the output.
+override HAS_ADDEND: bool = false;
 
 // From the header: TILE, COLUMNS (1 or 2), SPAN (pixels that a tile sees), FIRST (offset of the first output that a
 // tile of the transposed convolution sees, plus FIRST_BIAS).
@@ -41,6 +43,7 @@ const MAX_UNROLLED_TAPS: u32 = 5u;
 
 @group(0) @binding(0) var<storage, read> x: array<StoredIn>;
 @group(0) @binding(2) var<storage, read_write> z: array<Out>;
+@group(0) @binding(NEXT_BINDING) var<storage, read> addend: array<StoredOut>;
 
 fn load_span(p: Place, input_row: i32, in: i32, span: ptr<function, InSpan>) {
     let row = (p.image * HEIGHT + input_row) * WIDTH;
@@ -105,12 +108,14 @@ fn store_outputs(p: Place, tile: ptr<function, OutTile>) {
     let pixel = (p.image * OUT_HEIGHT + p.row) * OUT_WIDTH + p.first;
     for (var r = 0; r < i32(TILE); r++) {
         if EXACT || p.first + r < OUT_WIDTH {
-            z[(pixel + r) * OUT_BLOCKS + p.block] = (*tile)[r];
+            let at = (pixel + r) * OUT_BLOCKS + p.block;
+            if HAS_ADDEND { (*tile)[r] += load_out(addend[at]); }
+            z[at] = (*tile)[r];
         }
     }
 }
 
-// z = conv(x, w)
+// z = conv(x, w), or addend + conv(x, w)
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
     let i = begin(invocation);
@@ -126,7 +131,7 @@ fn forward(invocation: Invocation) {
 }
 
 @group(0) @binding(2) var<storage, read> gradient: array<StoredOut>;
-@group(0) @binding(DOTS) var<storage, read_write> dots: array<f32>;
+@group(0) @binding(NEXT_BINDING) var<storage, read_write> dots: array<f32>;
 
 fn dot_with_gradient(p: Place, tile: ptr<function, OutTile>) -> f32 {
     let pixel = (p.image * OUT_HEIGHT + p.row) * OUT_WIDTH + p.first;

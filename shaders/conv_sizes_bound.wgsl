@@ -9,8 +9,8 @@ struct Sizes {
     out_width: i32,
 }
 
-// Binding of what the similarity gives.
-const DOTS: u32 = 4u;
+// First binding behind those of the factors, the result and the sizes.
+const NEXT_BINDING: u32 = 4u;
 
 @group(0) @binding(3) var<uniform> sizes: Sizes;
 

@@ -10,5 +10,5 @@ override OUT_WIDTH: i32;
 // For what has them in a binding.
 fn read_sizes() {}
 
-// Binding of what the similarity gives.
-const DOTS: u32 = 3u;
+// First binding behind those of the factors, the result and the sizes.
+const NEXT_BINDING: u32 = 3u;

@@ -1,5 +1,8 @@
 // Staged convolutions: forward, reduced against an output gradient, and together with their tangents.
 
+// Whether something is added to the output.
+override HAS_ADDEND: bool = false;
+
 fn output_pixels(first: i32, p: Part) -> Pixels {
     let pixels = vec4<i32>(first, first + 1, first + 2, first + 3);
     let image_rows = pixels / OUT_WIDTH;
@@ -43,10 +46,14 @@ fn convolve(sums: ptr<function, Sums>, at: Place, me: Invocation) {
 }
 
 @group(0) @binding(2) var<storage, read_write> z: array<Quad>;
+@group(0) @binding(3) var<storage, read> addend: array<Quad>;
 
 fn store_output(pixel: i32, block: i32, quad: Quad) {
     if pixel < IMAGES * OUT_HEIGHT * OUT_WIDTH && block < OUT_BLOCKS {
-        z[pixel * OUT_BLOCKS + block] = quad;
+        let at = pixel * OUT_BLOCKS + block;
+        var value = quad;
+        if HAS_ADDEND { value += addend[at]; }
+        z[at] = value;
     }
 }
 
@@ -57,7 +64,7 @@ fn store_outputs(pixel: i32, block: i32, square: Square) {
     store_output(pixel + 3, block, square[3]);
 }
 
-// z = conv(x, w), or z += conv(x, w)
+// z = conv(x, w), or addend + conv(x, w)
 @compute @workgroup_size(WORKGROUP)
 fn forward(me: Invocation) {
     let at = place(me);

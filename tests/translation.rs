@@ -147,8 +147,8 @@ fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
     let weights = View { tensor: x, offset: 0, len: window.weight_len() };
     for tuning in tunings() {
         rec.tune(tuning);
-        conv::forward(rec, window, n, x, weights);
-        conv::dual(rec, window, n, x, Some(dy), weights, weights);
+        conv::forward(rec, window, n, x, weights, Some(dy));
+        conv::dual(rec, window, n, (x, Some(dy)), weights, weights, None);
         conv::input_gradient(rec, window, n, dy, weights);
         let similarities = rec.transient("similarities", n);
         let out = View::whole(rec, similarities);

@@ -146,9 +146,9 @@ fn convolution(size: usize, channels: usize, n: usize, tuning: Tuning) -> Case {
     let similarities = case.view("similarities", n);
     let gradient = case.view("gradient", w.weight_len());
     let rec = &mut case.rec;
-    conv::forward(rec, &w, n, x, weights);
+    conv::forward(rec, &w, n, x, weights, None);
     case.end("conv forward");
-    conv::dual(&mut case.rec, &w, n, x, Some(dx), weights, tangent);
+    conv::dual(&mut case.rec, &w, n, (x, Some(dx)), weights, tangent, None);
     case.end("conv dual");
     conv::input_gradient(&mut case.rec, &w, n, dy, weights);
     case.end("conv input gradient");

@@ -9,6 +9,7 @@
 
 use super::conv_staged::Staged;
 use super::conv_tiling::Tiling;
+use super::residual::{self, Shortcut};
 use super::{GRID, Rows, View, Window, add, per_element, reduce};
 use crate::gpu::{Access, Binding, Kernel, Recorder, Shader, TensorId, Tuning};
 
@@ -305,57 +306,102 @@ fn output_grid(g: &Geometry, tiling: &Tiling, columns: usize, tuning: Tuning) ->
     grid(g, tiles, Blocks::of(&g.window).output, columns, tuning)
 }
 
-/// `conv(x, weights)`: `x` `[n, h, w, in]`, `weights` `[kernel_h, kernel_w, in, out]`.
-pub fn forward(rec: &mut Recorder, w: &Window, n: usize, x: TensorId, weights: View) -> TensorId {
+/// `conv(x, weights)`: `x` `[n, h, w, in]`, `weights` `[kernel_h, kernel_w, in, out]`; plus `addend`, of the output's
+/// shape, if given.
+pub fn forward(
+    rec: &mut Recorder,
+    w: &Window,
+    n: usize,
+    x: TensorId,
+    weights: View,
+    addend: Option<TensorId>,
+) -> TensorId {
     let z = rec.transient("conv", n * w.output_len());
     if let Some(staged) = Staged::of(w, n, rec.tuning()) {
-        staged.forward(rec, x, weights, z);
+        staged.forward(rec, x, weights, addend, z);
         return z;
     }
     let g = Geometry::new(w, n);
     let tiling = Tiling::of_outputs(&g.window, TILE);
-    let mut bindings = vec![rec.read(x), bind(weights, w, rec.tuning()), rec.write(z)];
+    let mut bindings = vec![
+        rec.read(x),
+        bind(weights, w, rec.tuning()),
+        rec.write(z),
+        rec.read(addend.unwrap_or(x)),
+    ];
     let columns = columns(Blocks::of(&g.window).output, rec.tuning());
-    let kernel = kernel(rec, "forward", (&g, &tiling), columns, &mut bindings);
+    let kernel = kernel(rec, "forward", (&g, &tiling), columns, &mut bindings)
+        .constant("HAS_ADDEND", addend.is_some());
     let grid = output_grid(&g, &tiling, columns, rec.tuning());
     rec.dispatch(kernel, bindings, grid, n as u64 * w.flops());
     z
 }
 
+/// The tangent alone of a convolution of `x` and its tangent, if it has one: `conv(x, weights_tangent) +
+/// conv(dx, weights)`, plus `addend` if given.
+pub fn tangent(
+    rec: &mut Recorder,
+    w: &Window,
+    n: usize,
+    (x, dx): (TensorId, Option<TensorId>),
+    weights: View,
+    weights_tangent: View,
+    addend: Option<TensorId>,
+) -> TensorId {
+    let through = dx.map(|dx| forward(rec, w, n, dx, weights, addend)).or(addend);
+    forward(rec, w, n, x, weights_tangent, through)
+}
+
+/// Whether [`dual`] is composed of plain convolutions, the way that suits the adapter.
+fn is_dual_composed(w: &Window, n: usize, has_tangent: bool, tuning: Tuning) -> bool {
+    match Staged::of(w, n, tuning) {
+        Some(_) => !has_tangent || tuning.composed_dual,
+        None => {
+            let shared = subgroup(w, tuning).is_some();
+            tuning.composed_dual || shared || w.kernel_w > WIDEST_DUAL_KERNEL
+        }
+    }
+}
+
 /// `conv(x, weights)` and its tangent `conv(dx, weights) + conv(x, weights_tangent)`. Without `dx`
-/// the input is constant.
-#[allow(clippy::too_many_arguments)]
+/// the input is constant. To both is added what is given with or without a tangent.
 pub fn dual(
     rec: &mut Recorder,
     w: &Window,
     n: usize,
-    x: TensorId,
-    dx: Option<TensorId>,
+    (x, dx): (TensorId, Option<TensorId>),
+    weights: View,
+    weights_tangent: View,
+    addend: Option<(TensorId, Option<TensorId>)>,
+) -> (TensorId, TensorId) {
+    if is_dual_composed(w, n, dx.is_some(), rec.tuning()) {
+        let z = forward(rec, w, n, x, weights, addend.map(|(value, _)| value));
+        let addend = addend.and_then(|(_, tangent)| tangent);
+        return (z, tangent(rec, w, n, (x, dx), weights, weights_tangent, addend));
+    }
+    let (z, dz) = fused_dual(rec, w, n, (x, dx), weights, weights_tangent);
+    match addend {
+        None => (z, dz),
+        Some((value, None)) => (add::forward(rec, z, value), dz),
+        Some((value, Some(tangent))) => {
+            let shortcut = Shortcut::identity(w.out_height, w.out_width, w.out_channels);
+            residual::dual(rec, &shortcut, n, (z, dz), (value, tangent))
+        }
+    }
+}
+
+/// [`dual`] in one kernel.
+fn fused_dual(
+    rec: &mut Recorder,
+    w: &Window,
+    n: usize,
+    (x, dx): (TensorId, Option<TensorId>),
     weights: View,
     weights_tangent: View,
 ) -> (TensorId, TensorId) {
-    let staged = Staged::of(w, n, rec.tuning());
-    let is_composed = match (staged, dx) {
-        (Some(_), None) => true,
-        (Some(_), Some(_)) => rec.tuning().composed_dual,
-        (None, _) => {
-            let tuning = rec.tuning();
-            let shared = subgroup(w, tuning).is_some();
-            tuning.composed_dual || shared || w.kernel_w > WIDEST_DUAL_KERNEL
-        }
-    };
-    if is_composed {
-        let z = forward(rec, w, n, x, weights);
-        let mut dz = forward(rec, w, n, x, weights_tangent);
-        if let Some(dx) = dx {
-            let through = forward(rec, w, n, dx, weights);
-            dz = add::forward(rec, dz, through);
-        }
-        return (z, dz);
-    }
     let z = rec.transient("conv", n * w.output_len());
     let dz = rec.transient("conv tangent", n * w.output_len());
-    if let (Some(staged), Some(dx)) = (staged, dx) {
+    if let (Some(staged), Some(dx)) = (Staged::of(w, n, rec.tuning()), dx) {
         staged.dual(rec, [x, dx], [weights, weights_tangent], [z, dz]);
         return (z, dz);
     }

@@ -71,11 +71,21 @@ impl Staged {
         tiles.constants(kernel, slices)
     }
 
-    /// `z = conv(x, weights)`
-    pub fn forward(&self, rec: &mut Recorder, x: TensorId, weights: View, z: TensorId) {
+    /// `z = conv(x, weights)`, plus `addend` if given.
+    pub fn forward(
+        &self,
+        rec: &mut Recorder,
+        x: TensorId,
+        weights: View,
+        addend: Option<TensorId>,
+        z: TensorId,
+    ) {
         let tiles = Tiles::of(self.out_pixels(), self.window.out_channels, self.staging);
-        let kernel = self.kernel(&FORWARD_SHADERS, "forward", &tiles, 1);
-        let bindings = vec![rec.read(x), weights.read(), rec.write(z)];
+        let kernel = self
+            .kernel(&FORWARD_SHADERS, "forward", &tiles, 1)
+            .constant("HAS_ADDEND", addend.is_some());
+        let bindings =
+            vec![rec.read(x), weights.read(), rec.write(z), rec.read(addend.unwrap_or(x))];
         rec.dispatch(kernel, bindings, tiles.grid(1), self.flops());
     }
 

@@ -35,7 +35,7 @@ pub fn nn(rec: &mut Recorder, m: usize, k: usize, n: usize, a: TensorId, b: Tens
     let lanes = lanes([k, n]);
     if is_layer(lanes, rec.tuning()) {
         let weights = View::whole(rec, b);
-        return conv::forward(rec, &Window::linear(k, n), m, a, weights);
+        return conv::forward(rec, &Window::linear(k, n), m, a, weights, None);
     }
     product(rec, "nn", [m, k, n], lanes, k / lanes, a, b)
 }

@@ -27,6 +27,12 @@ pub struct Shortcut {
 }
 
 impl Shortcut {
+    /// One that changes nothing.
+    pub fn identity(height: usize, width: usize, channels: usize) -> Self {
+        let (in_channels, out_channels) = (channels, channels);
+        Self { height, width, in_channels, out_channels, stride: 1 }
+    }
+
     /// Whether input and output are the same.
     pub fn is_identity(&self) -> bool {
         self.stride == 1 && self.in_channels == self.out_channels

@@ -154,6 +154,11 @@ impl Pass<'_> {
         for (index, layer) in self.network.layers.iter().enumerate() {
             rec.label(&layer.name);
             let along = direction.filter(|_| index >= self.first_layer);
+            if self.is_absorbed(index) {
+                done.push(done.values[index - 1], None);
+                tangents.push(tangents[index - 1]);
+                continue;
+            }
             if let Some(dual) = self.layer_dual(rec, index, &done, &tangents, along) {
                 done.push(dual.value, dual.extra);
                 tangents.push(Some(dual.tangent));
@@ -190,7 +195,10 @@ impl Pass<'_> {
                 let direction = direction?;
                 let weights = self.parameter(self.parameters, *weight);
                 let along = self.parameter(direction, *weight);
-                let (value, tangent) = ops::conv::dual(rec, window, self.n, x, dx, weights, along);
+                let addend = self.absorbed(index);
+                let addend = addend.map(|side| (done.values[side], tangents[side]));
+                let (value, tangent) =
+                    ops::conv::dual(rec, window, self.n, (x, dx), weights, along, addend);
                 if let Some(bias) = bias {
                     ops::bias::forward(rec, value, self.parameter(self.parameters, *bias));
                     ops::bias::forward(rec, tangent, self.parameter(direction, *bias));
@@ -238,17 +246,33 @@ impl Pass<'_> {
             return None;
         }
         let from = layer.inputs[0].0;
+        let weights = self.parameter(self.parameters, *weight);
         let along = self.parameter(direction, *weight);
-        let mut dz = ops::conv::forward(rec, window, self.n, done.values[from], along);
-        if let Some(dx) = tangents[from] {
-            let weights = self.parameter(self.parameters, *weight);
-            let through = ops::conv::forward(rec, window, self.n, dx, weights);
-            dz = ops::add::forward(rec, dz, through);
-        }
+        let x = (done.values[from], tangents[from]);
+        let dz = ops::conv::tangent(rec, window, self.n, x, weights, along, None);
         if let Some(bias) = bias {
             ops::bias::forward(rec, dz, self.parameter(direction, *bias));
         }
         Some(dz)
+    }
+
+    /// The layer whose output convolution `index` adds to its own: the other side of a shortcut right behind it that
+    /// changes nothing, where nothing else sees the convolution's own output.
+    fn absorbed(&self, index: usize) -> Option<usize> {
+        let layers = &self.network.layers;
+        let LayerKind::Conv { .. } = layers[index].kind else { return None };
+        let next = layers.get(index + 1)?;
+        let LayerKind::Residual { stride } = next.kind else { return None };
+        let [main, side] = [next.inputs[0].0, next.inputs[1].0];
+        let is_identity = self.shortcut(layers[side].stored, next.stored, stride).is_identity();
+        let uses = layers.iter().flat_map(|layer| &layer.inputs).filter(|from| from.0 == index);
+        (main == index && is_identity && uses.count() == 1).then_some(side)
+    }
+
+    /// Whether the convolution before shortcut `index` has done its work.
+    fn is_absorbed(&self, index: usize) -> bool {
+        let is_residual = matches!(self.network.layers[index].kind, LayerKind::Residual { .. });
+        is_residual && self.absorbed(index - 1).is_some()
     }
 
     /// One layer: value, and what its backward pass needs.
@@ -266,7 +290,8 @@ impl Pass<'_> {
             LayerKind::Input => (x, None),
             LayerKind::Conv { window, weight, bias } => {
                 let weights = self.parameter(self.parameters, *weight);
-                let z = ops::conv::forward(rec, window, n, x, weights);
+                let addend = self.absorbed(index).map(|side| done.values[side]);
+                let z = ops::conv::forward(rec, window, n, x, weights, addend);
                 if let Some(bias) = bias {
                     ops::bias::forward(rec, z, self.parameter(self.parameters, *bias));
                 }

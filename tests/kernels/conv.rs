@@ -67,6 +67,10 @@ impl Data {
     }
 }
 
+fn plus(sum: Vec<f64>, addend: &[f64]) -> Vec<f64> {
+    sum.iter().zip(addend).map(|(a, b)| a + b).collect()
+}
+
 fn record_passes(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
     let data = Data::new(n, w);
     let (x, dx, dy) = (bench.floats(&data.x), bench.floats(&data.dx), bench.floats(&data.dy));
@@ -77,16 +81,28 @@ fn record_passes(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expecte
     let tolerance = Tolerance::sums(&[w.patch_len()], 1.0);
     let twice = Tolerance::sums(&[2 * w.patch_len()], 1.0);
 
-    let z = conv::forward(&mut bench.rec, w, n, x, weights);
+    let z = conv::forward(&mut bench.rec, w, n, x, weights, None);
     let reference = reference::conv::forward(w, n, &data.x, &data.weights);
-    expected.floats("forward", z, reference, tolerance);
+    expected.floats("forward", z, reference.clone(), tolerance);
+    let z = conv::forward(&mut bench.rec, w, n, x, weights, Some(dy));
+    expected.floats("forward + addend", z, plus(reference, &data.dy), tolerance);
 
-    for tangent in [None, Some(&data.dx)] {
-        let dx = tangent.map(|_| dx);
-        let (z, dz) = conv::dual(&mut bench.rec, w, n, x, dx, weights, weights_tangent);
+    let cases = [
+        (None, None),
+        (Some(&data.dx), None),
+        (Some(&data.dx), Some((dy, None))),
+        (Some(&data.dx), Some((dy, Some(dy)))),
+    ];
+    for (tangent, addend) in cases {
+        let x = (x, tangent.map(|_| dx));
+        let (z, dz) = conv::dual(&mut bench.rec, w, n, x, weights, weights_tangent, addend);
         let tangent = tangent.map(Vec::as_slice);
-        let (ref_z, ref_dz) =
+        let (mut ref_z, mut ref_dz) =
             reference::conv::dual(w, n, &data.x, tangent, &data.weights, &data.weights_tangent);
+        if let Some((_, tangent)) = addend {
+            ref_z = plus(ref_z, &data.dy);
+            ref_dz = if tangent.is_some() { plus(ref_dz, &data.dy) } else { ref_dz };
+        }
         expected.floats("dual value", z, ref_z, tolerance);
         expected.floats("dual tangent", dz, ref_dz, twice);
     }

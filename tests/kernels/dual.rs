@@ -59,11 +59,11 @@ fn upload(bench: &mut Bench, parameters: &[Vec<f64>; 3]) -> [View; 3] {
 }
 
 fn scores(rec: &mut Recorder, x: TensorId, [filters, affine, weights]: [View; 3]) -> TensorId {
-    let z = conv::forward(rec, &INPUT, N, x, filters);
+    let z = conv::forward(rec, &INPUT, N, x, filters, None);
     let moments = norm::statistics(rec, &norm(), z, None);
     let y = norm::forward(rec, &norm(), z, moments, affine);
     let (y, _) = pool::max_forward(rec, &pooled(), N, y);
-    conv::forward(rec, &linear(), N, y, weights)
+    conv::forward(rec, &linear(), N, y, weights, None)
 }
 
 fn score_tangents(
@@ -72,13 +72,13 @@ fn score_tangents(
     [filters, affine, weights]: [View; 3],
     [dfilters, daffine, dweights]: [View; 3],
 ) -> TensorId {
-    let (z, dz) = conv::dual(rec, &INPUT, N, x, None, filters, dfilters);
+    let (z, dz) = conv::dual(rec, &INPUT, N, (x, None), filters, dfilters, None);
     let moments = norm::statistics(rec, &norm(), z, None);
     let dy = norm::tangent(rec, &norm(), z, dz, moments, affine, daffine);
     let y = norm::forward(rec, &norm(), z, moments, affine);
     let (y, winner) = pool::max_forward(rec, &pooled(), N, y);
     let dy = pool::max_tangent(rec, &pooled(), N, dy, winner);
-    conv::dual(rec, &linear(), N, y, Some(dy), weights, dweights).1
+    conv::dual(rec, &linear(), N, (y, Some(dy)), weights, dweights, None).1
 }
 
 #[test]
