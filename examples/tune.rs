@@ -38,13 +38,11 @@ const GAIN: f64 = 0.02;
 /// One choice made otherwise.
 type Change = (&'static str, fn(&mut Tuning));
 
-const CHANGES: [Change; 19] = [
+const CHANGES: [Change; 17] = [
     ("dual convolutions the other way", |t| t.composed_dual = !t.composed_dual),
     ("weights through the other kind of binding", |t| t.uniform_weights = !t.uniform_weights),
     ("loads of the other width", |t| t.wide_loads = !t.wide_loads),
-    ("loads shared by no subgroups", |t| t.shared_loads = None),
-    ("loads shared by subgroups of 8", |t| t.shared_loads = Some(8)),
-    ("loads shared by subgroups of 16", |t| t.shared_loads = Some(16)),
+    ("loads shared by subgroups the other way", |t| t.shared_loads = !t.shared_loads),
     ("one or two blocks of channels the other way", |t| t.two_blocks = !t.two_blocks),
     ("staging from half the channels on", |t| staging(t, |s| s.channels = (s.channels / 2).max(4))),
     ("staging from double the channels on", |t| staging(t, |s| s.channels *= 2)),

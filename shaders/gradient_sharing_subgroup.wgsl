@@ -1,7 +1,7 @@
-// The invocations of a subgroup compute the gradients from IN_TILES blocks of input to OUT_TILES pairs of blocks of
-// output channels: each loads a part of both and hands it to the others.
+// The 8 invocations of a subgroup compute the gradients from IN_TILES blocks of input to OUT_TILES pairs of blocks of
+// output channels: each loads an eighth of both and hands it to the others.
 
-// From the header: IN_TILES, OUT_TILES (SUBGROUP / IN_TILES).
+// From the header: IN_TILES (2, 4 or 8), OUT_TILES (8 / IN_TILES).
 
 fn part(i: i32) -> Part {
     let outs = OUT_BLOCKS / (2 * i32(OUT_TILES));
@@ -24,13 +24,13 @@ fn load_deltas(
     let first_block = p.out - lane / i32(IN_TILES) * 2;
     var own: array<Out, OUT_TILES>;
     for (var k = 0; k < i32(OUT_TILES); k++) {
-        let i = i32(SUBGROUP) * k + lane;
+        let i = SUBGROUP * k + lane;
         own[k] = delta(out_row, first + i / blocks, first_block + i % blocks, weight);
     }
     let pair = 2u * (u32(lane) / IN_TILES);
     for (var i = 0; i < PIXELS; i++) {
-        let k = i * blocks / i32(SUBGROUP);
-        let source = u32(i * blocks) % SUBGROUP + pair;
+        let k = i * blocks / SUBGROUP;
+        let source = u32(i * blocks % SUBGROUP) + pair;
         (*d)[i] = subgroupShuffle(own[k], source);
         (*second_d)[i] = subgroupShuffle(own[k], source + 1u);
     }
@@ -41,13 +41,13 @@ fn load_inputs(p: Part, row: i32, first: i32, a: ptr<function, Inputs>) {
     let first_block = p.in - lane % tiles;
     var own: array<In, INPUT_LOADS>;
     for (var k = 0; k < i32(INPUT_LOADS); k++) {
-        let i = i32(SUBGROUP) * k + lane;
+        let i = SUBGROUP * k + lane;
         own[k] = input(row, first + i / tiles, first_block + i % tiles, false);
     }
     for (var i = 0; i < i32(SPAN); i++) {
-        let source = u32(i * tiles) % SUBGROUP + u32(lane) % IN_TILES;
-        (*a)[i] = subgroupShuffle(own[i * tiles / i32(SUBGROUP)], source);
+        let source = u32(i * tiles % SUBGROUP) + u32(lane) % IN_TILES;
+        (*a)[i] = subgroupShuffle(own[i * tiles / SUBGROUP], source);
     }
 }
 
-const INPUT_LOADS: u32 = (SPAN * IN_TILES + SUBGROUP - 1u) / SUBGROUP;
+const INPUT_LOADS: u32 = (SPAN * IN_TILES + 7u) / 8u;

@@ -1,6 +1,5 @@
-// An invocation as one lane of a subgroup: neighbours, whose indices begin at a multiple of SUBGROUP.
-
-// From the header: SUBGROUP (8 or 16).
+// An invocation as one lane of a subgroup of 8: neighbours, whose indices begin at a multiple of 8.
+const SUBGROUP: i32 = 8;
 
 struct Invocation {
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -9,7 +8,7 @@ struct Invocation {
     @builtin(subgroup_invocation_id) lane: u32,
 }
 
-// Index of the subgroup in the grid, the same in all lanes as drivers can tell, and lane.
+// Index of the subgroup in the grid, and lane.
 var<private> subgroup: i32;
 var<private> lane: i32;
 
@@ -17,7 +16,7 @@ var<private> lane: i32;
 fn begin(invocation: Invocation) -> i32 {
     read_sizes();
     let workgroup = invocation.workgroup.y * invocation.groups.x + invocation.workgroup.x;
-    subgroup = i32(workgroup * (WORKGROUP / SUBGROUP) + invocation.subgroup);
+    subgroup = i32(workgroup * WORKGROUP) / SUBGROUP + i32(invocation.subgroup);
     lane = i32(invocation.lane);
-    return subgroup * i32(SUBGROUP) + lane;
+    return subgroup * SUBGROUP + lane;
 }

@@ -1,5 +1,5 @@
-// The invocations of a subgroup compute the same channels of SUBGROUP tiles. All of them have to stay until the end for
-// what they hand to each other.
+// The 8 invocations of a subgroup compute the same channels of 8 tiles: each loads an eighth of the weights and hands
+// it to the others, and the pixels beyond its tile come from its neighbours. All of them have to stay until the end.
 const SHARED: bool = true;
 
 fn all_leave_out(outside: bool) -> bool {
@@ -13,7 +13,7 @@ fn place(i: i32, blocks: i32, columns: u32, height: i32, width: i32) -> Place {
     let tiles = (width + i32(TILE) - 1) / i32(TILE);
     let groups = blocks / i32(columns);
     let block = subgroup % groups * i32(columns);
-    let wanted = subgroup / groups * i32(SUBGROUP) + lane;
+    let wanted = subgroup / groups * SUBGROUP + lane;
     let count = tiles * height * IMAGES;
     let at = min(wanted, count - 1);
     if HALO {
@@ -27,7 +27,7 @@ fn place(i: i32, blocks: i32, columns: u32, height: i32, width: i32) -> Place {
 
 // What the invocation `distance` further holds in the place of `own`; zero beyond the image's border.
 fn of_neighbour(own: vec4<f32>, distance: i32, exists: bool) -> vec4<f32> {
-    let source = u32(lane + i32(SUBGROUP) + distance) % SUBGROUP;
+    let source = u32(lane + SUBGROUP + distance) % u32(SUBGROUP);
     let held = subgroupShuffle(own, source);
     return select(vec4<f32>(), held, exists);
 }
@@ -48,18 +48,11 @@ fn take_out_halo(first: i32, width: i32, span: ptr<function, OutSpan>) {
     }
 }
 
-// Eight invocations load an eighth of the weights each and hand it to the others. Drivers of wider vectors shuffle lane
-// by lane, but load only once what lies at the same address for all.
 fn weight_blocks(k: i32, second: i32) -> Blocks {
-    var blocks: Blocks;
-    if SUBGROUP > 8u {
-        blocks.first = weight_block(k);
-        if COLUMNS > 1u { blocks.second = weight_block(k + second); }
-        return blocks;
-    }
     var at = k + lane % 4 * OUT_BLOCKS;
     if COLUMNS > 1u { at += lane / 4 * second; }
     let own = load_out(w[at]);
+    var blocks: Blocks;
     blocks.first = Block(
         subgroupShuffle(own, 0u),
         subgroupShuffle(own, 1u),

@@ -163,10 +163,9 @@ fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
 /// Every choice, with weights in either kind of binding.
 fn tunings() -> Vec<Tuning> {
     let [gpu, shared] = [Tuning::GPU, Tuning::SOFTWARE];
-    let wider = Tuning { shared_loads: Some(16), ..shared };
-    let software = Tuning { composed_dual: false, shared_loads: None, ..shared };
+    let software = Tuning { composed_dual: false, shared_loads: false, ..shared };
     let swapped = |tuning: Tuning| Tuning { uniform_weights: !tuning.uniform_weights, ..tuning };
-    let mut all = vec![gpu, swapped(gpu), shared, wider, software, swapped(software)];
+    let mut all = vec![gpu, swapped(gpu), shared, software, swapped(software)];
     for wide_tiles in [false, true] {
         all.push(staged(wide_tiles, None, Precision::F32));
         all.push(staged(wide_tiles, None, Precision::F16));

@@ -17,11 +17,10 @@ pub struct Tuning {
     /// Four floats are read and written as two 64-bit integers, which the device must offer
     /// (`SHADER_INT64`).
     pub wide_loads: bool,
-    /// Invocations of the subgroups that compute the same channels of a convolution for as many tiles
-    /// of pixels, if any do: 8, which load its weights, and both factors of a weight gradient, for
-    /// each other; or 16, which load the weights from the same addresses. The device must offer
-    /// subgroups (`SUBGROUP`) of always so many invocations.
-    pub shared_loads: Option<u32>,
+    /// The 8 invocations of a subgroup load the weights of a convolution, and both factors of a weight
+    /// gradient, for each other. The device must offer subgroups (`SUBGROUP`) of always 8
+    /// invocations.
+    pub shared_loads: bool,
     /// An invocation of a convolution computes two blocks of channels instead of one where their
     /// number is even.
     pub two_blocks: bool,
@@ -89,7 +88,7 @@ impl Tuning {
         composed_dual: false,
         uniform_weights: false,
         wide_loads: false,
-        shared_loads: None,
+        shared_loads: false,
         two_blocks: false,
         split_invocations: 32768,
         chunk: 32,
@@ -110,7 +109,7 @@ impl Tuning {
         composed_dual: true,
         uniform_weights: true,
         wide_loads: true,
-        shared_loads: Some(8),
+        shared_loads: true,
         two_blocks: true,
         split_invocations: 1024,
         chunk: 256,
@@ -132,7 +131,7 @@ impl Tuning {
         if is_software {
             return Self {
                 wide_loads: has_wide_loads(device),
-                shared_loads: shareable(device, adapter),
+                shared_loads: can_share(device, adapter),
                 ..Self::SOFTWARE
             };
         }
@@ -142,8 +141,7 @@ impl Tuning {
     /// Whether the context's device can run it.
     pub fn is_offered(&self, context: &Context) -> bool {
         (!self.wide_loads || has_wide_loads(&context.device))
-            && (self.shared_loads.is_none()
-                || self.shared_loads == shareable(&context.device, &context.adapter))
+            && (!self.shared_loads || can_share(&context.device, &context.adapter))
             && self.staging.is_none_or(|staging| staging.is_offered(&context.device))
     }
 
@@ -206,11 +204,9 @@ fn has_wide_loads(device: &wgpu::Device) -> bool {
     device.features().contains(wgpu::Features::SHADER_INT64)
 }
 
-/// Invocations of the device's subgroups, if they can share loads.
-fn shareable(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> Option<u32> {
-    let size = adapter.subgroup_max_size;
-    let is_fixed = adapter.subgroup_min_size == size && [8, 16].contains(&size);
-    (device.features().contains(wgpu::Features::SUBGROUP) && is_fixed).then_some(size)
+fn can_share(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> bool {
+    device.features().contains(wgpu::Features::SUBGROUP)
+        && (adapter.subgroup_min_size, adapter.subgroup_max_size) == (8, 8)
 }
 
 fn can_stage(device: &wgpu::Device) -> bool {

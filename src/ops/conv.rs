@@ -132,13 +132,8 @@ macro_rules! shared_weight_gradient {
 static SHARED_WEIGHT_GRADIENT_SHADERS: [Shader; 2] =
     [shared_weight_gradient!("lanes_vec4"), shared_weight_gradient!("lanes_wide")];
 
-/// Invocations of a subgroup that Mesa shuffles by one instruction.
-const SHUFFLING: usize = 8;
-
-/// Whether passing values on within a subgroup is cheaper than loading them.
-fn shuffles(tuning: Tuning) -> bool {
-    tuning.shared_loads == Some(SHUFFLING as u32)
-}
+/// Invocations of a subgroup that shares its loads.
+const SUBGROUP: usize = 8;
 
 /// Channels of a register block: 4 where both counts allow it.
 #[derive(Clone, Copy)]
@@ -169,10 +164,10 @@ impl Blocks {
     /// pair of blocks of output channels; `None` where no shape of subgroup divides them.
     fn shared_inputs(&self, window: &Window, tuning: Tuning) -> Option<usize> {
         let divides = |inputs: &usize| {
-            let outputs = 2 * SHUFFLING / inputs;
+            let outputs = 2 * SUBGROUP / inputs;
             self.input.is_multiple_of(*inputs) && self.output.is_multiple_of(outputs)
         };
-        let shares = shuffles(tuning) && self.columns(window) == 2;
+        let shares = tuning.shared_loads && self.columns(window) == 2;
         // A square of blocks loads least.
         [4, 2, 8].into_iter().filter(|_| shares).find(divides)
     }
@@ -244,15 +239,15 @@ const DUAL_TILE: usize = 4;
 /// Two spans, two tiles and the taps of a wider kernel do not: three plain convolutions are faster.
 const WIDEST_DUAL_KERNEL: usize = 3;
 
-/// Invocations of the subgroups that share a layer's weights, if they do.
-fn subgroup(w: &Window, tuning: Tuning) -> Option<u32> {
-    tuning.shared_loads.filter(|_| Blocks::of(w).variant == 0)
+/// Whether a subgroup shares a layer's weights.
+fn is_shared(w: &Window, tuning: Tuning) -> bool {
+    tuning.shared_loads && Blocks::of(w).variant == 0
 }
 
 /// Whether a layer's weights go through a uniform binding.
 fn in_uniform(w: &Window, tuning: Tuning) -> bool {
     let fits = 4 * w.weight_len() <= MAX_UNIFORM && w.out_channels.is_multiple_of(4);
-    tuning.uniform_weights && fits && subgroup(w, tuning).is_none()
+    tuning.uniform_weights && fits && !is_shared(w, tuning)
 }
 
 /// Blocks of channels, of `blocks`, that one invocation computes.
@@ -276,13 +271,13 @@ fn kernel(
     let (tuning, variant) = (rec.tuning(), Blocks::of(&g.window).variant);
     // Single floats are read one by one.
     let wide = tuning.wide_loads && variant < WIDE_SHADERS.len();
-    if let Some(subgroup) = subgroup(&g.window, tuning) {
-        let kernel = Kernel::new(&SHARED_SHADERS[usize::from(wide)], entry);
-        let kernel = g.bound(rec, kernel, bindings).header("SUBGROUP", subgroup);
-        let kernel = kernel.constant("HALO", tiling.has_halo(subgroup as usize, shuffles(tuning)));
-        return tiling.constants(kernel).header("COLUMNS", columns as u32);
-    }
     let kernel = match (in_uniform(&g.window, tuning), wide) {
+        _ if is_shared(&g.window, tuning) => {
+            let kernel = Kernel::new(&SHARED_SHADERS[usize::from(wide)], entry);
+            let kernel = g.bound(rec, kernel, bindings);
+            let kernel = kernel.constant("HALO", tiling.has_halo(SUBGROUP));
+            return tiling.constants(kernel).header("COLUMNS", columns as u32);
+        }
         (false, false) => Kernel::new(&SHADERS[variant], entry),
         (false, true) => Kernel::new(&WIDE_SHADERS[variant], entry),
         (true, wide) => {
@@ -296,8 +291,10 @@ fn kernel(
 
 /// One invocation for every tile and every `columns` of `blocks` of channels.
 fn grid(g: &Geometry, tiles: usize, blocks: usize, columns: usize, tuning: Tuning) -> [u32; 3] {
-    let subgroup = subgroup(&g.window, tuning).unwrap_or(1);
-    let tiles = tiles.next_multiple_of(subgroup as usize);
+    let tiles = match is_shared(&g.window, tuning) {
+        true => tiles.next_multiple_of(SUBGROUP),
+        false => tiles,
+    };
     per_element(tiles * blocks / columns)
 }
 
@@ -356,10 +353,7 @@ pub fn tangent(
 fn is_dual_composed(w: &Window, n: usize, has_tangent: bool, tuning: Tuning) -> bool {
     match Staged::of(w, n, tuning) {
         Some(_) => !has_tangent || tuning.composed_dual,
-        None => {
-            let shared = subgroup(w, tuning).is_some();
-            tuning.composed_dual || shared || w.kernel_w > WIDEST_DUAL_KERNEL
-        }
+        None => tuning.composed_dual || is_shared(w, tuning) || w.kernel_w > WIDEST_DUAL_KERNEL,
     }
 }
 
@@ -556,9 +550,8 @@ fn split_sums(
         .constant("WEIGHTED", weights.is_some())
         .constant("EXAMPLE_PER_PIXEL", g.example_per_pixel);
     if let Some(inputs) = shared {
-        let outputs = SHUFFLING / inputs;
+        let outputs = SUBGROUP / inputs;
         kernel = kernel.header("IN_TILES", inputs as u32).header("OUT_TILES", outputs as u32);
-        kernel = kernel.header("SUBGROUP", SHUFFLING as u32);
     }
     let sums = rec.transient("weight gradient of splits", splits * w.weight_len());
     let bindings = vec![rec.read(x), rec.read(dy), rec.read(weights.unwrap_or(x)), rec.write(sums)];

@@ -60,14 +60,13 @@ impl Tiling {
 
     /// Whether the invocations of a subgroup hand on to each other what tiles see beyond their own
     /// pixels: that lies in the next tiles, and all tiles of a row in one subgroup.
-    pub(super) fn has_halo(&self, subgroup: usize, shuffles: bool) -> bool {
+    pub(super) fn has_halo(&self, subgroup: usize) -> bool {
         let (tile, span) = (self.tile as isize, self.span as isize);
         let (before, after) = (-self.first, self.first + span - tile);
         let is_next = |pixels: isize| (0..=tile).contains(&pixels);
         let exact = [self.width, self.read_width] == [self.tiles * self.tile; 2];
-        // Of the wider spans of other strides it is too little to pay, as are pixels that all lie outside
-        // where shuffles are dear.
-        let pays = self.step == self.tile && span > tile && (shuffles || self.tiles > 1);
+        // Of the wider spans of other strides it is too little to pay.
+        let pays = self.step == self.tile && span > tile;
         pays && exact && is_next(before) && is_next(after) && subgroup.is_multiple_of(self.tiles)
     }
 
@@ -93,26 +92,24 @@ mod tests {
     #[test]
     fn pixels_are_handed_on_where_a_subgroup_holds_whole_rows_of_full_tiles() {
         let same = |width, kernel, stride| Window::same(3, width, 8, 8, kernel, stride);
-        let has_halo = |w: &Window, subgroup, shuffles| {
-            let tilings = [Tiling::of_outputs(w, 8), Tiling::of_inputs(w, 8)];
-            tilings.map(|tiling| tiling.has_halo(subgroup, shuffles))
+        let has_halo = |w: &Window| {
+            [Tiling::of_outputs(w, 8), Tiling::of_inputs(w, 8)].map(|tiling| tiling.has_halo(8))
         };
-        for (window, in_8, in_16) in [
-            (same(8, 3, 1), true, false),
-            (same(28, 5, 1), true, true),
-            (same(64, 3, 1), true, true),
-            (Window { pad_left: 0, ..same(16, 3, 1) }, true, true),
-            // As many tiles as only the wider subgroup holds, or that do not divide it.
-            (same(128, 3, 1), false, true),
-            (same(24, 3, 1), false, false),
+        for (window, expected) in [
+            (same(8, 3, 1), true),
+            (same(28, 5, 1), true),
+            (same(64, 3, 1), true),
+            (Window { pad_left: 0, ..same(16, 3, 1) }, true),
+            // More tiles than a subgroup holds, or a number that does not divide it.
+            (same(128, 3, 1), false),
+            (same(24, 3, 1), false),
             // Nothing to hand on, more than a tile, rows that are read to another end, and strides.
-            (same(16, 1, 1), false, false),
-            (same(1, 5, 1), false, false),
-            (Window { out_width: 8, ..same(16, 3, 1) }, false, false),
-            (same(32, 3, 2), false, false),
+            (same(16, 1, 1), false),
+            (same(1, 5, 1), false),
+            (Window { out_width: 8, ..same(16, 3, 1) }, false),
+            (same(32, 3, 2), false),
         ] {
-            assert_eq!(has_halo(&window, 8, true), [in_8; 2], "{window:?} in subgroups of 8");
-            assert_eq!(has_halo(&window, 16, false), [in_16; 2], "{window:?} in subgroups of 16");
+            assert_eq!(has_halo(&window), [expected; 2], "{window:?}");
         }
     }
 }

@@ -64,7 +64,7 @@ pub fn tn(rec: &mut Recorder, m: usize, k: usize, n: usize, a: TensorId, b: Tens
 
 /// Whether a product is left to the kernels of a linear layer.
 fn is_layer(lanes: usize, tuning: Tuning) -> bool {
-    lanes == 4 && tuning.shared_loads.is_some() && tuning.staging.is_none()
+    lanes == 4 && tuning.shared_loads && tuning.staging.is_none()
 }
 
 /// Width of a register block where these sizes are cut into blocks.

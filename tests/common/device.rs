@@ -62,15 +62,15 @@ pub fn has_f16() -> bool {
     has
 }
 
-/// A tuning as far as the device of [`context`] offers it, with loads shared by subgroups of its size.
+/// A tuning as far as the device of [`context`] offers it.
 pub fn offered(tuning: Tuning) -> Tuning {
     let context = context(ShaderChecks::Trusted);
-    let plain = Tuning { wide_loads: false, shared_loads: None, ..tuning };
+    let plain = Tuning { wide_loads: false, shared_loads: false, ..tuning };
     let wide = Tuning { wide_loads: true, ..plain };
-    let shared = |size: &u32| Tuning { shared_loads: Some(*size), ..plain }.is_offered(context);
+    let shared = Tuning { shared_loads: true, ..plain };
     Tuning {
         wide_loads: tuning.wide_loads && wide.is_offered(context),
-        shared_loads: tuning.shared_loads.and_then(|_| [8, 16].into_iter().find(shared)),
+        shared_loads: tuning.shared_loads && shared.is_offered(context),
         ..tuning
     }
 }
