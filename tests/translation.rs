@@ -11,7 +11,7 @@ use l2rw::gpu::{
 use l2rw::nn::zoo::{ResNet, caffe_lenet, lenet5, mlp, mnist_lenet};
 use l2rw::nn::{Network, Normalisation, Shape};
 use l2rw::ops::batch::Gather;
-use l2rw::ops::{Step, View, Window, add, conv, import, matmul};
+use l2rw::ops::{Step, View, Window, add, conv, import, matmul, pool};
 use l2rw::plan::{
     DatasetShape, Facts, Input, Optimizer, Similarity, TrainingOptions, evaluation, training,
     training_on,
@@ -113,6 +113,10 @@ fn other_operations() -> Recording {
     let (a, b) = (input(1 << 17), input(1 << 17));
     add::forward(&mut rec, a, b);
     add::zeros_like(&mut rec, a);
+    let window = Window::same(4, 6, 3, 3, 3, 2);
+    let (y, winner) = pool::max_forward(&mut rec, &window, 2, a);
+    pool::max_tangent(&mut rec, &window, 2, a, winner);
+    pool::max_backward(&mut rec, &window, 2, y, winner);
     for (in_channels, out_channels) in [(8, 4), (116, 120), (3, 4), (3, 2)] {
         convolution(&mut rec, &Window::same(4, 6, in_channels, out_channels, 3, 2), a, b);
     }

@@ -1,4 +1,4 @@
-use super::{GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, lanes_variant, per_element};
+use super::{GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, by_fours, per_element};
 use crate::gpu::{Kernel, Recorder, Shader, TensorId};
 
 const ADD: &str = include_str!("../../shaders/add.wgsl");
@@ -19,8 +19,7 @@ pub fn forward(rec: &mut Recorder, a: TensorId, b: TensorId) -> TensorId {
     let len = rec.len(a);
     let sum = rec.transient("sum", len);
     let bindings = vec![rec.read(a), rec.read(b), rec.write(sum)];
-    let lanes = if len.is_multiple_of(4) { 4 } else { 1 };
-    let kernel = Kernel::new(&SHADERS[lanes_variant(lanes, rec.tuning())], "forward");
+    let (kernel, lanes) = by_fours(&SHADERS, "forward", len, rec.tuning());
     rec.dispatch(kernel, bindings, per_element(len / lanes), len as u64);
     sum
 }

@@ -32,7 +32,7 @@ pub use reduce::Rows;
 pub use step::Step;
 pub use window::Window;
 
-use crate::gpu::{Access, Binding, Recorder, TensorId, Tuning, fold_workgroups};
+use crate::gpu::{Access, Binding, Kernel, Recorder, Shader, TensorId, Tuning, fold_workgroups};
 
 pub(crate) const GRID: &str = include_str!("../../shaders/grid.wgsl");
 pub(crate) const RNG: &str = include_str!("../../shaders/rng.wgsl");
@@ -83,6 +83,17 @@ fn lanes_variant(lanes: usize, tuning: Tuning) -> usize {
         (4, true) => 1,
         _ => 2,
     }
+}
+
+/// A kernel for elements by fours where `count` is a multiple, and how many it takes at once.
+fn by_fours(
+    shaders: &'static [Shader; 3],
+    entry: &'static str,
+    count: usize,
+    tuning: Tuning,
+) -> (Kernel, usize) {
+    let lanes = if count.is_multiple_of(4) { 4 } else { 1 };
+    (Kernel::new(&shaders[lanes_variant(lanes, tuning)], entry), lanes)
 }
 
 /// The grid for one invocation an element.

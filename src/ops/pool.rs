@@ -1,12 +1,26 @@
-use super::{GRID, Window, per_element};
-use crate::gpu::{ElementType, Kernel, Recorder, Shader, TensorId};
+use super::{GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, Window, lanes_variant, per_element};
+use crate::gpu::{Binding, ElementType, Kernel, Recorder, Shader, TensorId, Tuning};
 
-/// `shaders/pool.wgsl`. Every window must see a pixel of the image.
-pub static SHADER: Shader =
-    Shader { name: "pool", parts: &[GRID, include_str!("../../shaders/pool.wgsl")] };
+const POOL: &str = include_str!("../../shaders/pool.wgsl");
+const TAPS_PACKED: &str = include_str!("../../shaders/taps_packed.wgsl");
+const TAPS_SINGLE: &str = include_str!("../../shaders/taps_single.wgsl");
 
-fn kernel(entry: &'static str, w: &Window) -> Kernel {
-    Kernel::new(&SHADER, entry)
+/// `shaders/pool.wgsl` for channels by fours, the same with wide loads, and one by one. Every window must
+/// see a pixel of the image.
+static SHADERS: [Shader; 3] = [
+    Shader { name: "pool", parts: &[GRID, LANES_VEC4, TAPS_PACKED, POOL] },
+    Shader { name: "pool", parts: &[GRID, LANES_WIDE, TAPS_PACKED, POOL] },
+    Shader { name: "pool", parts: &[GRID, LANES_SCALAR, TAPS_SINGLE, POOL] },
+];
+
+/// Channels that an invocation takes, and that share a word of winners: 4 where their taps fit into bytes.
+pub fn lanes(w: &Window) -> usize {
+    let fits = w.kernel_h * w.kernel_w <= 256;
+    if fits && w.in_channels.is_multiple_of(4) { 4 } else { 1 }
+}
+
+fn kernel(entry: &'static str, w: &Window, tuning: Tuning) -> Kernel {
+    Kernel::new(&SHADERS[lanes_variant(lanes(w), tuning)], entry)
         .size("HEIGHT", w.height)
         .size("WIDTH", w.width)
         .size("CHANNELS", w.in_channels)
@@ -19,17 +33,31 @@ fn kernel(entry: &'static str, w: &Window) -> Kernel {
         .size("OUT_WIDTH", w.out_width)
 }
 
+/// One invocation for each output of the kernel, of `len` elements.
+fn record(
+    rec: &mut Recorder,
+    entry: &'static str,
+    w: &Window,
+    bindings: Vec<Binding>,
+    len: usize,
+    flops: u64,
+) {
+    let kernel = kernel(entry, w, rec.tuning());
+    rec.dispatch(kernel, bindings, per_element(len / lanes(w)), flops);
+}
+
 fn taps(w: &Window, outputs: usize) -> u64 {
     (outputs * w.kernel_h * w.kernel_w) as u64
 }
 
-/// Maximum over each window of `x` `[n, h, w, c]`, and the window's tap where it was found.
+/// Maximum over each window of `x` `[n, h, w, c]`, and the window's tap where it was found: a word for each
+/// output or, of four channels, in the bytes of a word ([`lanes`]).
 pub fn max_forward(rec: &mut Recorder, w: &Window, n: usize, x: TensorId) -> (TensorId, TensorId) {
     let len = n * w.output_len();
     let y = rec.transient("max pool", len);
-    let winner = rec.transient_of("winner", ElementType::U32, len);
+    let winner = rec.transient_of("winner", ElementType::U32, len / lanes(w));
     let bindings = vec![rec.read(x), rec.write(y), rec.write(winner)];
-    rec.dispatch(kernel("max_forward", w), bindings, per_element(len), taps(w, len));
+    record(rec, "max_forward", w, bindings, len, taps(w, len));
     (y, winner)
 }
 
@@ -44,7 +72,7 @@ pub fn max_tangent(
     let len = n * w.output_len();
     let dy = rec.transient("max pool tangent", len);
     let bindings = vec![rec.read(dx), rec.read(winner), rec.write(dy)];
-    rec.dispatch(kernel("max_tangent", w), bindings, per_element(len), 0);
+    record(rec, "max_tangent", w, bindings, len, 0);
     dy
 }
 
@@ -60,7 +88,7 @@ pub fn max_backward(
     let dx = rec.transient("max pool gradient", len);
     let bindings = vec![rec.read(dy), rec.read(winner), rec.write(dx)];
     let flops = taps(w, n * w.output_len());
-    rec.dispatch(kernel("max_backward", w), bindings, per_element(len), flops);
+    record(rec, "max_backward", w, bindings, len, flops);
     dx
 }
 
@@ -69,7 +97,7 @@ pub fn average_forward(rec: &mut Recorder, w: &Window, n: usize, x: TensorId) ->
     let len = n * w.output_len();
     let y = rec.transient("average pool", len);
     let bindings = vec![rec.read(x), rec.write(y)];
-    rec.dispatch(kernel("average_forward", w), bindings, per_element(len), taps(w, len));
+    record(rec, "average_forward", w, bindings, len, taps(w, len));
     y
 }
 
@@ -79,6 +107,6 @@ pub fn average_backward(rec: &mut Recorder, w: &Window, n: usize, dy: TensorId) 
     let dx = rec.transient("average pool gradient", len);
     let bindings = vec![rec.read(dy), rec.write(dx)];
     let flops = taps(w, n * w.output_len());
-    rec.dispatch(kernel("average_backward", w), bindings, per_element(len), flops);
+    record(rec, "average_backward", w, bindings, len, flops);
     dx
 }

@@ -22,6 +22,12 @@ fn cases() -> Vec<Case> {
         (2, Window { kernel_w: 2, ..Window::padded(7, 6, 1, 1, 4, 1, 1) }),
         (3, Window::global(5, 7, 3)),
         (1, Window::global(1, 1, 4)),
+        // Channels by fours; a window with taps that do not fit into a byte.
+        (3, Window::same(7, 4, 4, 4, 3, 2)),
+        (2, Window::padded(7, 6, 8, 8, 3, 2, 1)),
+        (2, Window::same(5, 6, 12, 12, 2, 2)),
+        (1, Window::global(16, 16, 4)),
+        (1, Window::global(16, 17, 4)),
     ];
     windows.into_iter().map(|(n, window)| Case { n, window }).collect()
 }
@@ -29,6 +35,12 @@ fn cases() -> Vec<Case> {
 /// Few distinct values, so that most windows hold their maximum more than once.
 fn with_ties(seed: u32, len: usize) -> Vec<f64> {
     values(seed, len).iter().map(|v| (2.0 * v).round() - 1.0).collect()
+}
+
+/// Winners as the kernels store them.
+fn packed(winners: &[u32], lanes: usize) -> Vec<u32> {
+    let word = |taps: &[u32]| taps.iter().rev().fold(0, |word, tap| (word << 8) | tap);
+    winners.chunks(lanes).map(word).collect()
 }
 
 #[test]
@@ -50,7 +62,7 @@ fn maxima_their_winners_and_their_derivatives_equal_the_twins() {
             let reference = reference::pool::max_backward(w, n, &argmax, &dy);
             let tolerance = Tolerance::sums(&[w.kernel_h * w.kernel_w], 1.0);
             expected.floats("gradient", gradient, reference, tolerance);
-            expected.words("winner", winner, argmax);
+            expected.words("winner", winner, packed(&argmax, pool::lanes(w)));
         });
     }
 }
