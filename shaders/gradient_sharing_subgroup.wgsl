@@ -1,15 +1,15 @@
-// The 8 invocations of a subgroup compute the gradients from IN_TILES blocks of input to OUT_TILES pairs of blocks of
+// The 8 invocations of a subgroup compute the gradients from IN_TILES blocks of input to OUT_TILES times COLUMNS blocks of
 // output channels: each loads an eighth of both and hands it to the others.
 
-// From the header: IN_TILES (2, 4 or 8), OUT_TILES (8 / IN_TILES).
+// From the header: IN_TILES (2, 4 or 8), OUT_TILES (8 / IN_TILES; 2 or more unless COLUMNS is 2).
 
 fn part(i: i32) -> Part {
-    let outs = OUT_BLOCKS / (2 * i32(OUT_TILES));
+    let outs = OUT_BLOCKS / i32(COLUMNS * OUT_TILES);
     let ins = IN_BLOCKS / i32(IN_TILES);
     let out = subgroup % outs * i32(OUT_TILES) + lane / i32(IN_TILES);
     let in = subgroup / outs % ins * i32(IN_TILES) + lane % i32(IN_TILES);
     let row = subgroup / (outs * ins);
-    return Part(in, 2 * out, row % i32(KERNEL_H), row / i32(KERNEL_H));
+    return Part(in, i32(COLUMNS) * out, row % i32(KERNEL_H), row / i32(KERNEL_H));
 }
 
 fn load_deltas(
@@ -20,19 +20,19 @@ fn load_deltas(
     d: ptr<function, Deltas>,
     second_d: ptr<function, Deltas>,
 ) {
-    let blocks = 2 * i32(OUT_TILES);
-    let first_block = p.out - lane / i32(IN_TILES) * 2;
-    var own: array<Out, OUT_TILES>;
-    for (var k = 0; k < i32(OUT_TILES); k++) {
+    let blocks = i32(COLUMNS * OUT_TILES);
+    let column = lane / i32(IN_TILES) * i32(COLUMNS);
+    let first_block = p.out - column;
+    var own: array<Out, DELTA_LOADS>;
+    for (var k = 0; k < i32(DELTA_LOADS); k++) {
         let i = SUBGROUP * k + lane;
         own[k] = delta(out_row, first + i / blocks, first_block + i % blocks, weight);
     }
-    let pair = 2u * (u32(lane) / IN_TILES);
     for (var i = 0; i < PIXELS; i++) {
         let k = i * blocks / SUBGROUP;
-        let source = u32(i * blocks % SUBGROUP) + pair;
+        let source = u32(i * blocks % SUBGROUP + column);
         (*d)[i] = subgroupShuffle(own[k], source);
-        (*second_d)[i] = subgroupShuffle(own[k], source + 1u);
+        if COLUMNS == 2u { (*second_d)[i] = subgroupShuffle(own[k], source + 1u); }
     }
 }
 
@@ -50,4 +50,5 @@ fn load_inputs(p: Part, row: i32, first: i32, a: ptr<function, Inputs>) {
     }
 }
 
+const DELTA_LOADS: u32 = u32(PIXELS) * COLUMNS * OUT_TILES / 8u;
 const INPUT_LOADS: u32 = (SPAN * IN_TILES + 7u) / 8u;

@@ -160,16 +160,18 @@ impl Blocks {
         if fits && self.output.is_multiple_of(2) { 2 } else { 1 }
     }
 
-    /// Blocks of input channels of the weight gradients whose loads a subgroup shares, each to a
-    /// pair of blocks of output channels; `None` where no shape of subgroup divides them.
+    /// Blocks of input channels of the weight gradients whose loads a subgroup shares, the rest of it being
+    /// blocks of output channels, or pairs of them; `None` where no shape of subgroup divides them.
     fn shared_inputs(&self, window: &Window, tuning: Tuning) -> Option<usize> {
+        let columns = self.columns(window);
         let divides = |inputs: &usize| {
-            let outputs = 2 * SUBGROUP / inputs;
-            self.input.is_multiple_of(*inputs) && self.output.is_multiple_of(outputs)
+            let outputs = columns * SUBGROUP / inputs;
+            // All of a subgroup load an equal share of four pixels.
+            outputs > 1 && self.input.is_multiple_of(*inputs) && self.output.is_multiple_of(outputs)
         };
-        let shares = tuning.shared_loads && self.columns(window) == 2;
+        let fits = self.variant == 0 && window.kernel_w <= WIDEST_UNROLLED_KERNEL;
         // A square of blocks loads least.
-        [4, 2, 8].into_iter().filter(|_| shares).find(divides)
+        [4, 2, 8].into_iter().filter(|_| tuning.shared_loads && fits).find(divides)
     }
 }
 
@@ -236,6 +238,8 @@ const PIXELS: usize = 4;
 /// Pixels of a tile, and of one whose values come with tangents: what fits into registers.
 const TILE: usize = 8;
 const DUAL_TILE: usize = 4;
+/// Kernel columns that the shaders write out.
+const WIDEST_UNROLLED_KERNEL: usize = 5;
 /// Two spans, two tiles and the taps of a wider kernel do not: three plain convolutions are faster.
 const WIDEST_DUAL_KERNEL: usize = 3;
 

@@ -313,6 +313,10 @@ fn convolutions_whose_loads_a_subgroup_shares_equal_the_twins() {
         (3, Window { pad_left: 3, kernel_w: 4, ..Window::same(3, 16, 8, 8, 3, 1) }),
         (9, Window::same(3, 1, 8, 8, 3, 1)),
         (3, Window { kernel_w: 2, pad_left: 0, ..Window::same(4, 5, 16, 32, 3, 2) }),
+        // Kernels too wide for pairs of blocks, or for a subgroup.
+        (2, Window::same(5, 9, 16, 8, 5, 1)),
+        (3, Window::same(4, 7, 8, 16, 4, 2)),
+        (2, Window::same(4, 9, 16, 8, 7, 1)),
         // Channels that no subgroup divides, and an odd number of blocks.
         (3, Window::same(4, 9, 12, 8, 3, 1)),
         (2, Window::same(3, 4, 16, 12, 3, 1)),
