@@ -165,18 +165,8 @@ fn store_means(i: u32, means: vec2<f32>) {
     combined_means[at + CHANNELS] = means.y;
 }
 
-// For every statistic: the means of the two sums over all elements that share it.
-@compute @workgroup_size(WORKGROUP)
-fn combine_sums(
-    @builtin(global_invocation_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let c = combiner(id, groups, workgroup, local);
-    if 2u * c.statistic >= arrayLength(&combined_means) {
-        return;
-    }
+// The two sums over all elements that share a statistic.
+fn summed(c: Combiner, local: u32) -> vec2<f32> {
     let share = share_of(c.statistic, rows());
     let end = parts_of(share);
     var sums = vec2<f32>();
@@ -188,16 +178,31 @@ fn combine_sums(
         }
         sums += factor * vec2<f32>(parts[at], parts[at + CHANNELS]);
     }
-    sums = total(local, sums);
+    return total(local, sums);
+}
+
+// For every statistic: the means of the two sums.
+@compute @workgroup_size(WORKGROUP)
+fn combine_sums(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let c = combiner(id, groups, workgroup, local);
+    if 2u * c.statistic >= arrayLength(&combined_means) {
+        return;
+    }
+    let sums = summed(c, local);
     if c.stores {
-        store_means(c.statistic, sums / count_of(share));
+        store_means(c.statistic, sums / count_of(share_of(c.statistic, rows())));
     }
 }
 
 // CHANNELS gradients of the scales, if there are any, then CHANNELS of the shifts.
 @group(0) @binding(3) var<storage, read_write> affine_gradient: array<f32>;
 
-// The same for BatchNorm's gradients, whose sums are those of scale and shift themselves.
+// The same for BatchNorm's gradients, whose sums, not SCALED, are those of scale and shift themselves.
 @compute @workgroup_size(WORKGROUP)
 fn combine_gradients(
     @builtin(global_invocation_id) id: vec3<u32>,
@@ -210,18 +215,11 @@ fn combine_gradients(
     if channel >= CHANNELS {
         return;
     }
-    let share = share_of(channel, rows());
-    let end = parts_of(share);
-    var sums = vec2<f32>();
-    for (var part = c.first; part < end; part += PARTS_STEP) {
-        let at = part_at(share, part);
-        sums += vec2<f32>(parts[at], parts[at + CHANNELS]);
-    }
-    sums = total(local, sums);
+    let sums = summed(c, local);
     if !c.stores {
         return;
     }
-    let means = sums / count_of(share);
+    let means = sums / count_of(share_of(channel, rows()));
     if HAS_SCALE {
         affine_gradient[channel] = sums.x;
         affine_gradient[CHANNELS + channel] = sums.y;

@@ -41,11 +41,7 @@ fn take_halo(first: i32, width: i32, span: ptr<function, InSpan>) {
 }
 
 fn take_out_halo(first: i32, width: i32, span: ptr<function, OutSpan>) {
-    if !HALO { return; }
-    for (var i = 0; i < i32(SPAN); i++) {
-        if i < SAFE_FROM { (*span)[i] = of_neighbour((*span)[i + i32(TILE)], -1, first > 0); }
-        if i >= SAFE_TO { (*span)[i] = of_neighbour((*span)[i - i32(TILE)], 1, first + i32(TILE) < width); }
-    }
+    take_halo(first, width, span);
 }
 
 fn weight_blocks(k: i32, second: i32) -> Blocks {

@@ -208,12 +208,7 @@ pub fn statistics(
     x: TensorId,
     running: Option<Running>,
 ) -> TensorId {
-    let quantities = 2;
-    let chunks = rec.transient("chunk moments", quantities * norm.partials(rec.tuning()));
-    let bindings = vec![rec.read(x), rec.write(chunks)];
-    let kernel = norm.reduction("moments_of_chunks", rec.tuning());
-    rec.dispatch(kernel, bindings, norm.chunk_grid(rec.tuning()), 4 * norm.len() as u64);
-    combine_moments(rec, norm, chunks, quantities, running)
+    moments(rec, norm, "moments_of_chunks", (x, None), running)
 }
 
 /// [`statistics`], and behind them, of the same shape, the means of x̂·ẋ and ẋ over all that shares a statistic:
@@ -225,31 +220,34 @@ pub fn dual_statistics(
     dx: TensorId,
     running: Option<Running>,
 ) -> TensorId {
-    let quantities = 4;
-    let chunks = rec.transient("chunk moments", quantities * norm.partials(rec.tuning()));
-    let bindings = vec![rec.read(x), rec.write(chunks), rec.read(dx)];
-    let kernel =
-        norm.reduction("dual_moments_of_chunks", rec.tuning()).size("QUANTITIES", quantities);
-    rec.dispatch(kernel, bindings, norm.chunk_grid(rec.tuning()), 8 * norm.len() as u64);
-    combine_moments(rec, norm, chunks, quantities, running)
+    moments(rec, norm, "dual_moments_of_chunks", (x, Some(dx)), running)
 }
 
-fn combine_moments(
+fn moments(
     rec: &mut Recorder,
     norm: &Norm,
-    chunks: TensorId,
-    quantities: usize,
+    entry: &'static str,
+    (x, dx): (TensorId, Option<TensorId>),
     running: Option<Running>,
 ) -> TensorId {
+    // Numbers for every channel of a chunk.
+    let quantities = if dx.is_some() { 4 } else { 2 };
+    let tuning = rec.tuning();
+    let chunks = rec.transient("chunk moments", quantities * norm.partials(tuning));
+    let mut bindings = vec![rec.read(x), rec.write(chunks)];
+    bindings.extend(dx.map(|dx| rec.read(dx)));
+    let kernel = norm.reduction(entry, tuning).size("QUANTITIES", quantities);
+    rec.dispatch(kernel, bindings, norm.chunk_grid(tuning), (2 * quantities * norm.len()) as u64);
+
     let moments = rec.transient("moments", quantities * norm.statistics());
     let mut bindings = vec![rec.read(chunks), rec.write(moments)];
     let (kernel, grid) = match running {
         Some(running) => {
             bindings.push(running.statistics.bind(Access::ReadWrite));
-            let (kernel, grid) = norm.combination("combine_moments_and_run", rec.tuning());
+            let (kernel, grid) = norm.combination("combine_moments_and_run", tuning);
             (kernel.constant("MOMENTUM", running.momentum), grid)
         }
-        None => norm.combination("combine_moments", rec.tuning()),
+        None => norm.combination("combine_moments", tuning),
     };
     let kernel = kernel.size("QUANTITIES", quantities);
     rec.dispatch(kernel, bindings, grid, 4 * rec.len(chunks) as u64);
