@@ -1,47 +1,13 @@
-// Sums over the rows of a matrix [ROWS, COLUMNS], in a fixed order.
+// Dot products of the rows of a matrix [ROWS, COLUMNS], in a fixed order.
 
 override ROWS: u32;
 override COLUMNS: u32;
 // The columns FIRST .. FIRST + WIDTH take part.
 override FIRST: u32 = 0u;
 override WIDTH: u32;
-// Rows that one invocation adds up.
-override BLOCK: u32;
-// Whether rows are multiplied by the weight of their example.
-override WEIGHTED: bool = false;
 override ROWS_PER_EXAMPLE: u32 = 1u;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> weights: array<f32>;
-@group(0) @binding(2) var<storage, read_write> sums: array<f32>;
-
-// sums[block, column] = Σ over the rows of the block of weight · x[row, FIRST + column]
-@compute @workgroup_size(WORKGROUP)
-fn sum_rows(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = linear_index(id, groups);
-    let block = i / WIDTH;
-    let column = FIRST + i % WIDTH;
-    let first = block * BLOCK;
-    if first >= ROWS {
-        return;
-    }
-    let end = min(first + BLOCK, ROWS);
-    var sum = 0.0;
-    if WEIGHTED {
-        for (var row = first; row < end; row++) {
-            // A weight of zero keeps out even what is not finite.
-            let weight = weights[row / ROWS_PER_EXAMPLE];
-            if weight != 0.0 {
-                sum += weight * x[row * COLUMNS + column];
-            }
-        }
-    } else {
-        for (var row = first; row < end; row++) {
-            sum += x[row * COLUMNS + column];
-        }
-    }
-    sums[i] = sum;
-}
 
 @group(0) @binding(1) var<storage, read> vector: array<f32>;
 @group(0) @binding(2) var<storage, read_write> dots: array<f32>;

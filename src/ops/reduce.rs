@@ -1,5 +1,14 @@
-use super::{GRID, View, per_element};
+use super::{GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, View, by_fours, per_element};
 use crate::gpu::{Kernel, Recorder, Shader, TensorId};
+
+const SUM_ROWS: &str = include_str!("../../shaders/sum_rows.wgsl");
+
+/// `shaders/sum_rows.wgsl` for columns by fours, the same with wide loads, and one by one.
+static SUM_SHADERS: [Shader; 3] = [
+    Shader { name: "sum_rows", parts: &[GRID, LANES_VEC4, SUM_ROWS] },
+    Shader { name: "sum_rows", parts: &[GRID, LANES_WIDE, SUM_ROWS] },
+    Shader { name: "sum_rows", parts: &[GRID, LANES_SCALAR, SUM_ROWS] },
+];
 
 /// `shaders/reduce.wgsl`
 pub static SHADER: Shader =
@@ -69,8 +78,7 @@ pub fn dot_pairs(rec: &mut Recorder, columns: usize, x: TensorId, other: TensorI
         .size("ROWS", out.len)
         .size("COLUMNS", columns)
         // Not used by this entry point, but an override without a value is an error.
-        .size("WIDTH", columns)
-        .size("BLOCK", 1);
+        .size("WIDTH", columns);
     let bindings = vec![rec.read(x), rec.read(other), out.write()];
     let flops = 2 * (out.len * columns) as u64;
     rec.dispatch(kernel, bindings, per_element(out.len), flops);
@@ -90,7 +98,10 @@ pub fn sum_segments(rec: &mut Recorder, x: TensorId, len: usize, out: View) {
 
 fn record_sum(rec: &mut Recorder, rows: Rows, block: usize, weights: Option<TensorId>, out: View) {
     let count = rec.len(rows.matrix) / rows.columns;
-    let kernel = Kernel::new(&SHADER, "sum_rows")
+    // All three by fours, or none.
+    let columns = rows.columns | rows.first | rows.width;
+    let (kernel, lanes) = by_fours(&SUM_SHADERS, "sum_rows", columns, rec.tuning());
+    let kernel = kernel
         .size("ROWS", count)
         .size("COLUMNS", rows.columns)
         .size("FIRST", rows.first)
@@ -100,7 +111,7 @@ fn record_sum(rec: &mut Recorder, rows: Rows, block: usize, weights: Option<Tens
         .size("ROWS_PER_EXAMPLE", rows.per_example);
     let bindings =
         vec![rec.read(rows.matrix), rec.read(weights.unwrap_or(rows.matrix)), out.write()];
-    let grid = per_element(count.div_ceil(block) * rows.width);
+    let grid = per_element(count.div_ceil(block) * rows.width / lanes);
     rec.dispatch(kernel, bindings, grid, (count * rows.width) as u64);
 }
 
@@ -112,8 +123,6 @@ pub fn dot_rows(rec: &mut Recorder, rows: Rows, vector: View, out: View) {
         .size("COLUMNS", rows.columns)
         .size("FIRST", rows.first)
         .size("WIDTH", rows.width)
-        // Not used by this entry point, but an override without a value is an error.
-        .size("BLOCK", 1)
         .size("ROWS_PER_EXAMPLE", rows.per_example);
     let bindings = vec![rec.read(rows.matrix), vector.read(), out.write()];
     let grid = per_element(count / rows.per_example);

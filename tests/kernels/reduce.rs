@@ -28,6 +28,10 @@ fn cases() -> Vec<Case> {
         case(128, 3, 0, 3, 1),
         case(129, 3, 1, 2, 1),
         case(300, 70, 3, 66, 5),
+        // Columns by fours: all, a part, and one that begins between.
+        case(300, 24, 0, 24, 5),
+        case(150, 16, 8, 4, 3),
+        case(130, 16, 2, 8, 1),
         // More than a block of blocks.
         case(128 * 128 + 1, 2, 1, 1, 1),
         case(40_000, 1, 0, 1, 4),
