@@ -8,7 +8,6 @@ override WIDTH: u32;
 override ROWS_PER_EXAMPLE: u32 = 1u;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-
 @group(0) @binding(1) var<storage, read> vector: array<f32>;
 @group(0) @binding(2) var<storage, read_write> dots: array<f32>;
 
