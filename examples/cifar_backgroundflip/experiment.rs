@@ -57,6 +57,8 @@ struct Size {
     steps: u64,
     images_per_class: Option<usize>,
     test_per_class: Option<usize>,
+    /// Of networks with normalisation.
+    learning_rate: f32,
 }
 
 impl Preset {
@@ -67,12 +69,15 @@ impl Preset {
                 steps: 400,
                 images_per_class: Some(500),
                 test_per_class: Some(200),
+                // The paper's rate leaves the outcome of so few steps to rounding: with one seed, 70 to 83 %.
+                learning_rate: 0.05,
             },
             Self::Paper => Size {
                 model: "resnet32",
                 steps: 80_000,
                 images_per_class: None,
                 test_per_class: None,
+                learning_rate: 0.1,
             },
         }
     }
@@ -147,7 +152,11 @@ impl Experiment {
             images_per_class,
             test_images: test.len(),
             train_images: train.len(),
-            learning_rate: options.learning_rate.unwrap_or(if normalises { 0.1 } else { 0.01 }),
+            learning_rate: options.learning_rate.unwrap_or(if normalises {
+                size.learning_rate
+            } else {
+                0.01
+            }),
             drops,
             similarity: options.similarity,
             seed: options.seed,

@@ -50,7 +50,8 @@ pub struct Options {
     /// Training steps of each method
     #[arg(long)]
     pub steps: Option<u64>,
-    /// Learning rate of the first steps [default: 0.1; 0.01 for networks without normalisation]
+    /// Learning rate of the first steps [default: 0.1, 0.05 with the quick preset; 0.01 for networks without
+    /// normalisation]
     #[arg(long, allow_negative_numbers = true)]
     pub learning_rate: Option<f32>,
     /// Training images of each class; all by default with the paper preset
