@@ -4,7 +4,7 @@ const SLICES: u32 = 1u;
 struct Worker { row: u32, block: u32, slice: u32 }
 
 fn worker(of_grid: Invocation) -> Worker {
-    let workgroup = of_grid.workgroup.y * of_grid.groups.x + of_grid.workgroup.x;
+    let workgroup = workgroup_index(of_grid);
     let i = workgroup * WORKGROUP + of_grid.local;
     return Worker(i / BLOCKS, i % BLOCKS, 0u);
 }

@@ -6,7 +6,7 @@ const BLOCKS_A_GROUP: u32 = WORKGROUP / SLICES;
 struct Worker { row: u32, block: u32, slice: u32 }
 
 fn worker(of_grid: Invocation) -> Worker {
-    let workgroup = of_grid.workgroup.y * of_grid.groups.x + of_grid.workgroup.x;
+    let workgroup = workgroup_index(of_grid);
     let groups_a_row = (BLOCKS + BLOCKS_A_GROUP - 1u) / BLOCKS_A_GROUP;
     let block = workgroup % groups_a_row * BLOCKS_A_GROUP + of_grid.local % BLOCKS_A_GROUP;
     return Worker(workgroup / groups_a_row, block, of_grid.local / BLOCKS_A_GROUP);

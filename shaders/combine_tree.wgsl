@@ -3,8 +3,8 @@ const PARTS_STEP: u32 = WORKGROUP;
 
 struct Combiner { statistic: u32, first: u32, stores: bool }
 
-fn combiner(id: vec3<u32>, groups: vec3<u32>, workgroup: vec3<u32>, local: u32) -> Combiner {
-    return Combiner(workgroup.y * groups.x + workgroup.x, local, local == 0u);
+fn combiner(of_grid: Invocation) -> Combiner {
+    return Combiner(workgroup_index(of_grid), of_grid.local, of_grid.local == 0u);
 }
 
 var<workgroup> totals: array<vec2<f32>, WORKGROUP>;

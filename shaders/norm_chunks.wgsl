@@ -4,12 +4,6 @@
 // Examples.
 override N: u32;
 
-struct Invocation {
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-}
-
 // A block of channels of one chunk: where it lies, and where its parts go. The invocations that reduce it together,
 // SLICES of them (chunk_serial.wgsl and chunk_tree.wgsl), take its positions in turn from `slice` on; one of them stores. An
 // invocation beyond the last chunk has no positions, but takes part in what a workgroup does.

@@ -102,17 +102,12 @@ fn store_statistics(i: u32, found: Moments) {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn combine_moments(
-    @builtin(global_invocation_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let c = combiner(id, groups, workgroup, local);
+fn combine_moments(invocation: Invocation) {
+    let c = combiner(invocation);
     if QUANTITIES * c.statistic >= arrayLength(&statistics) {
         return;
     }
-    let found = combined(c, local);
+    let found = combined(c, invocation.local);
     if c.stores {
         store_statistics(c.statistic, found);
     }
@@ -121,18 +116,13 @@ fn combine_moments(
 // The same for BatchNorm, and the running statistics move towards the new ones. The running
 // variance is the unbiased one, as in PyTorch.
 @compute @workgroup_size(WORKGROUP)
-fn combine_moments_and_run(
-    @builtin(global_invocation_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let c = combiner(id, groups, workgroup, local);
+fn combine_moments_and_run(invocation: Invocation) {
+    let c = combiner(invocation);
     let channel = c.statistic;
     if channel >= CHANNELS {
         return;
     }
-    let found = combined(c, local);
+    let found = combined(c, invocation.local);
     if c.stores {
         store_statistics(channel, found);
         let unbiased = found.variance * (found.count / max(found.count - 1.0, 1.0));
@@ -143,13 +133,8 @@ fn combine_moments_and_run(
 
 // Evaluation: the running statistics, in `parts`, take the place of the batch's.
 @compute @workgroup_size(WORKGROUP)
-fn running_moments(
-    @builtin(global_invocation_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let c = combiner(id, groups, workgroup, local);
+fn running_moments(invocation: Invocation) {
+    let c = combiner(invocation);
     if c.statistic < CHANNELS && c.stores {
         let channel = c.statistic;
         store_statistics(channel, Moments(parts[channel], parts[CHANNELS + channel], 0.0, 0.0, 0.0));
@@ -183,17 +168,12 @@ fn summed(c: Combiner, local: u32) -> vec2<f32> {
 
 // For every statistic: the means of the two sums.
 @compute @workgroup_size(WORKGROUP)
-fn combine_sums(
-    @builtin(global_invocation_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let c = combiner(id, groups, workgroup, local);
+fn combine_sums(invocation: Invocation) {
+    let c = combiner(invocation);
     if 2u * c.statistic >= arrayLength(&combined_means) {
         return;
     }
-    let sums = summed(c, local);
+    let sums = summed(c, invocation.local);
     if c.stores {
         store_means(c.statistic, sums / count_of(share_of(c.statistic, rows())));
     }
@@ -204,18 +184,13 @@ fn combine_sums(
 
 // The same for BatchNorm's gradients, whose sums, not SCALED, are those of scale and shift themselves.
 @compute @workgroup_size(WORKGROUP)
-fn combine_gradients(
-    @builtin(global_invocation_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let c = combiner(id, groups, workgroup, local);
+fn combine_gradients(invocation: Invocation) {
+    let c = combiner(invocation);
     let channel = c.statistic;
     if channel >= CHANNELS {
         return;
     }
-    let sums = summed(c, local);
+    let sums = summed(c, invocation.local);
     if !c.stores {
         return;
     }

@@ -227,6 +227,18 @@ fn memory_is_reused() {
 }
 
 #[test]
+fn a_layer_of_a_residual_network_costs_a_pass_four_barriers() {
+    let network = zoo::ResNet::cifar(32, Normalisation::batch()).unwrap();
+    let network = network.build("resnet32", Shape::new(32, 32, 3), 10).unwrap();
+    let recording = plan(&network, l2rw(None), 100, 100).recording;
+    let (dispatches, barriers) = (recording.dispatches.len(), recording.barriers());
+    println!("ResNet-32 on a GPU: {dispatches} dispatches, {barriers} barriers");
+    // Clean and dual forward pass, both backward passes; and little besides for shortcuts, loss and weights.
+    let (layers, blocks) = (31, 15);
+    assert!(barriers < 4 * 4 * layers + 3 * blocks, "{barriers}");
+}
+
+#[test]
 fn a_plan_prints_every_dispatch_and_the_totals() {
     let plan = plan(&lenet(), l2rw(None), 4, 4);
     let text = plan.to_string();

@@ -28,8 +28,8 @@ pub struct Tuning {
     pub split_invocations: usize,
     /// Positions of an image that one invocation of a reduction takes.
     pub chunk: usize,
-    /// A workgroup, through its memory, rather than an invocation combines the parts of a
-    /// reduction.
+    /// The invocations of a workgroup, through its memory, rather than each for itself reduce a chunk of positions,
+    /// and combine the parts of all chunks.
     pub trees: bool,
     /// Which convolutions and matrix products stage their factors through workgroup memory, if any.
     /// It takes 256 invocations and 16 KiB of memory a workgroup, WebGPU's default limits.

@@ -1,7 +1,7 @@
 //! Two families of kernels. Where channels are few, an invocation computes a register tile of pixels
 //! by one or two blocks of channels straight from storage: every weight it loads serves 8 pixels.
 //! Where they are many ([`Staging::channels`](crate::gpu::Staging)), that is bound by the second-level
-//! cache, and a workgroup of 256 invocations computes 128 pixels by 64 channels (or more) as a matrix
+//! cache, and a workgroup of 256 invocations computes 64 or 128 pixels by 64 channels (or more) as a matrix
 //! product instead, whose factors it loads once into its memory, 16 terms at a time.
 //!
 //! On software adapters, where loads cost most, the invocations of a subgroup load for each other what they
