@@ -2,7 +2,7 @@
 use l2rw::data;
 use l2rw::gpu::{Context, Shader, TensorId};
 use l2rw::nn::{Normalisation, Shape, zoo};
-use l2rw::plan::{Iteration, PlanError, Scored};
+use l2rw::plan::{IterationBuilder, PlanError, ScoredBatch};
 use l2rw::train::{StepReport, Trainer, TrainerOptions};
 use l2rw::weighting::{Method, PerExample};
 
@@ -31,7 +31,11 @@ impl Method for Unsure {
         "unsure"
     }
 
-    fn weights(&self, it: &mut Iteration<'_>, seen: &Scored) -> Result<TensorId, PlanError> {
+    fn weights(
+        &self,
+        it: &mut IterationBuilder<'_>,
+        seen: &ScoredBatch,
+    ) -> Result<TensorId, PlanError> {
         let kernel = PerExample::new(&SHADER).constant("LOW", self.low).constant("HIGH", self.high);
         let raw = kernel.record(it, seen)?;
         Ok(it.normalise(raw))

@@ -37,7 +37,7 @@
 //! - [`train::Trainer`]: whole steps on data from the host (`examples/train_on_vecs.rs`)
 //! - [`train::Iteration`]: an iteration in the application's own command encoder, on batches in the
 //!   application's own buffers (`examples/embed_in_app`)
-//! - [`layers::LayerWeights`]: just the weights, for another engine that supplies its layers' inputs and
+//! - [`layer_weights::LayerWeights`]: just the weights, for another engine that supplies its layers' inputs and
 //!   output gradients (`examples/own_engine`)
 //!
 //! What they are made of:
@@ -45,7 +45,7 @@
 //! - [`nn`]: networks as data, a builder, the model zoo
 //! - [`train`]: training, evaluation, files of parameters, the weights' history
 //! - [`weighting`]: ways to weight examples, the published ones and yours
-//! - [`layers`]: weights for another engine's layers
+//! - [`layer_weights`]: weights for another engine's layers
 //! - [`plan`]: an iteration as a list of dispatches that prints itself
 //! - [`ops`] and [`reference`](mod@reference): the kernels' host half and their twins in f64
 //! - [`gpu`]: devices, recordings, memory, read-back
@@ -58,7 +58,7 @@
 #[cfg(feature = "data")]
 pub mod data;
 pub mod gpu;
-pub mod layers;
+pub mod layer_weights;
 pub mod nn;
 pub mod ops;
 pub mod plan;
@@ -67,10 +67,6 @@ pub mod reference;
 pub mod report;
 pub mod train;
 pub mod weighting;
-
-// The tests' device is shared with the tests outside, which say `l2rw`.
-#[cfg(test)]
-extern crate self as l2rw;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -4,13 +4,12 @@
 use anyhow::{Context as _, Result};
 use l2rw::gpu::Context;
 use l2rw::nn::Network;
-use l2rw::plan::Similarity;
+use l2rw::plan::Route;
 use l2rw::weighting::{MetaWeightNet, Uniform};
 use serde::Serialize;
 
 use crate::support::{
-    BATCH, Spread, counted_ratio, interleaved, l2rw, print_table, progress, similarity_name,
-    trainer,
+    BATCH, Spread, counted_ratio, interleaved, l2rw, print_table, progress, route_name, trainer,
 };
 
 /// One L2RW variant of a model.
@@ -19,7 +18,7 @@ pub struct Row {
     pub model: String,
     pub n: usize,
     pub m: usize,
-    pub similarity: &'static str,
+    pub route: &'static str,
     pub plain_s: Spread,
     pub l2rw_s: Spread,
     pub ratio: f64,
@@ -66,9 +65,9 @@ pub fn variants(
     clean: &[usize],
     rounds: usize,
 ) -> Result<Vec<Row>> {
-    let mut routes = vec![Similarity::Tangent];
+    let mut routes = vec![Route::Tangent];
     if !network.mixes_examples() {
-        routes.push(Similarity::PerLayer);
+        routes.push(Route::PerLayer);
     }
     let kinds: Vec<_> =
         clean.iter().flat_map(|&m| routes.iter().map(move |&route| (m, route))).collect();
@@ -76,13 +75,13 @@ pub fn variants(
     let mut trainers = vec![trainer(context, network, n, 1, Uniform)?];
     for &(m, route) in &kinds {
         trainers.push(trainer(context, network, n, m, l2rw(route))?);
-        let mwn = MetaWeightNet { similarity: Some(route), ..MetaWeightNet::default() };
+        let mwn = MetaWeightNet { route: Some(route), ..MetaWeightNet::default() };
         trainers.push(trainer(context, network, n, m, mwn)?);
     }
     let spreads = interleaved(&mut trainers, rounds, &bar)?;
     bar.finish_and_clear();
     let (&plain_s, learned) = spreads.split_first().context("plain training was timed")?;
-    let row = |((m, route), times): ((usize, Similarity), &[Spread])| {
+    let row = |((m, route), times): ((usize, Route), &[Spread])| {
         let (l2rw_s, mwn_s) = (times[0], times[1]);
         let ratio = l2rw_s.median / plain_s.median;
         let counted_ratio = counted_ratio(route, n, m);
@@ -90,7 +89,7 @@ pub fn variants(
             model: network.name.clone(),
             n,
             m,
-            similarity: similarity_name(route),
+            route: route_name(route),
             plain_s,
             l2rw_s,
             ratio,
@@ -105,18 +104,18 @@ pub fn variants(
 }
 
 /// Forward passes of a Meta-Weight-Net step over those of an L2RW step.
-fn counted_mwn_ratio(similarity: Similarity, n: usize, m: usize) -> f64 {
+fn counted_mwn_ratio(route: Route, n: usize, m: usize) -> f64 {
     let (n, m) = (n as f64, m as f64);
-    match similarity {
-        Similarity::Tangent => (7.0 * n + 3.0 * m) / (5.0 * n + 3.0 * m),
-        Similarity::PerLayer => (5.0 * n + 3.0 * m) / (4.0 * n + 3.0 * m),
+    match route {
+        Route::Tangent => (7.0 * n + 3.0 * m) / (5.0 * n + 3.0 * m),
+        Route::PerLayer => (5.0 * n + 3.0 * m) / (4.0 * n + 3.0 * m),
     }
 }
 
 fn cells(row: &Row) -> Vec<String> {
     vec![
         row.model.clone(),
-        row.similarity.to_owned(),
+        row.route.to_owned(),
         row.n.to_string(),
         row.m.to_string(),
         format!("{:.4}", row.plain_s.median),

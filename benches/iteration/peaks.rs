@@ -2,15 +2,21 @@
 
 use anyhow::Result;
 use l2rw::gpu::{
-    Access, Context, DeviceTensors, ElementType, Executable, Kernel, Recorder, Shader,
+    Access, Context, DeviceTensors, ElementType, Executable, Kernel, Part, Recorder, Shader,
     fold_workgroups,
 };
 use serde::Serialize;
 
 use crate::support::{dispatch_seconds, executable, print_table, progress};
 
-static FMA: Shader = Shader { name: "fma", parts: &[include_str!("fma.wgsl")] };
-static COPY: Shader = Shader { name: "copy", parts: &[include_str!("copy.wgsl")] };
+static FMA: Shader = Shader::new(
+    "fma",
+    &[Part { path: "benches/iteration/fma.wgsl", text: include_str!("fma.wgsl"), answer: None }],
+);
+static COPY: Shader = Shader::new(
+    "copy",
+    &[Part { path: "benches/iteration/copy.wgsl", text: include_str!("copy.wgsl"), answer: None }],
+);
 
 /// Independent sums of an invocation.
 const SUMS: [&str; 3] = ["sums_2", "sums_4", "sums_8"];

@@ -10,8 +10,8 @@ use l2rw::train::Trainer;
 use serde::Serialize;
 
 use crate::support::{
-    BATCH, Spread, dispatch_seconds, l2rw, megabytes, print_table, progress, similarity_name,
-    time_step, trainer,
+    BATCH, Spread, dispatch_seconds, l2rw, megabytes, print_table, progress, route_name, time_step,
+    trainer,
 };
 
 /// Enough: a stage is the sum over many dispatches, and every round takes three steps.
@@ -23,7 +23,7 @@ pub struct Model {
     pub model: String,
     pub n: usize,
     pub m: usize,
-    pub similarity: Option<&'static str>,
+    pub route: Option<&'static str>,
     /// In order of execution.
     pub stages: Vec<Stage>,
     pub dispatches: usize,
@@ -94,7 +94,7 @@ fn model(context: &Context, network: &Network, rounds: usize) -> Result<Model> {
         model: network.name.clone(),
         n: BATCH,
         m: BATCH,
-        similarity: trainer.plan().similarity.map(similarity_name),
+        route: trainer.plan().route.map(route_name),
         stages: stages(recording, &seconds),
         dispatches: seconds.len(),
         barriers: recording.barriers(),
@@ -184,7 +184,7 @@ fn print(models: &[Model]) {
         let memory = &model.memory;
         vec![
             model.model.clone(),
-            model.similarity.unwrap_or_default().to_owned(),
+            model.route.unwrap_or_default().to_owned(),
             model.dispatches.to_string(),
             model.barriers.to_string(),
             model.submissions_per_step.to_string(),

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use l2rw::gpu::{Context, DeviceTensors, Executable, Matrices, Recording, ShaderChecks, TensorId};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
-use l2rw::plan::Similarity;
+use l2rw::plan::Route;
 use l2rw::train::{ImageSet, Trainer, TrainerOptions};
 use l2rw::weighting::{L2rw, Weighting};
 use serde::Serialize;
@@ -53,8 +53,8 @@ pub fn open_with_matrices(name: Option<&str>) -> Result<(Context, Option<Matrice
 }
 
 /// L2RW by a route of choice, or by the network's own.
-pub fn l2rw(similarity: impl Into<Option<Similarity>>) -> L2rw {
-    L2rw { similarity: similarity.into(), ..L2rw::default() }
+pub fn l2rw(route: impl Into<Option<Route>>) -> L2rw {
+    L2rw { route: route.into(), ..L2rw::default() }
 }
 
 /// A trainer on made-up images, clean ones included.
@@ -109,11 +109,11 @@ pub fn interleaved(
 }
 
 /// Forward passes of an L2RW step over those of a plain step.
-pub fn counted_ratio(similarity: Similarity, n: usize, m: usize) -> f64 {
+pub fn counted_ratio(route: Route, n: usize, m: usize) -> f64 {
     let (n, m) = (n as f64, m as f64);
-    match similarity {
-        Similarity::Tangent => (5.0 * n + 3.0 * m) / (3.0 * n),
-        Similarity::PerLayer => (4.0 * n + 3.0 * m) / (3.0 * n),
+    match route {
+        Route::Tangent => (5.0 * n + 3.0 * m) / (3.0 * n),
+        Route::PerLayer => (4.0 * n + 3.0 * m) / (3.0 * n),
     }
 }
 
@@ -228,10 +228,10 @@ pub fn print_table(title: &str, text: usize, header: &[&str], rows: &[Vec<String
     rows.iter().for_each(|row| line(row));
 }
 
-pub fn similarity_name(similarity: Similarity) -> &'static str {
-    match similarity {
-        Similarity::Tangent => "tangent",
-        Similarity::PerLayer => "per-layer",
+pub fn route_name(route: Route) -> &'static str {
+    match route {
+        Route::Tangent => "tangent",
+        Route::PerLayer => "per-layer",
     }
 }
 

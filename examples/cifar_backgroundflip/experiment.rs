@@ -6,7 +6,7 @@ use anyhow::Result;
 use l2rw::data::{self, Corruption, Dataset, Source};
 use l2rw::gpu::Context;
 use l2rw::nn::{LayerKind, Network, Normalisation, Shape, zoo};
-use l2rw::plan::Similarity;
+use l2rw::plan;
 use l2rw::report::download_bar;
 use l2rw::train::{ImageSet, Recipe, Schedule, Trainer, TrainerOptions};
 use l2rw::weighting::{self, Mentor, Setup};
@@ -35,7 +35,8 @@ pub struct Config {
     pub train_images: usize,
     pub learning_rate: f32,
     pub drops: [u64; 2],
-    pub similarity: Option<Route>,
+    #[serde(rename = "similarity")]
+    pub route: Option<Route>,
     pub seed: u32,
 }
 
@@ -158,7 +159,7 @@ impl Experiment {
                 0.01
             }),
             drops,
-            similarity: options.similarity,
+            route: options.route,
             seed: options.seed,
         };
         Ok(Self { config, train, true_labels, corrupted, clean, test, network })
@@ -200,9 +201,9 @@ impl Experiment {
         let config = &self.config;
         let classes = self.train.classes();
         let setup = Setup {
-            similarity: config.similarity.map(|route| match route {
-                Route::Tangent => Similarity::Tangent,
-                Route::PerLayer => Similarity::PerLayer,
+            route: config.route.map(|route| match route {
+                Route::Tangent => plan::Route::Tangent,
+                Route::PerLayer => plan::Route::PerLayer,
             }),
             decay_in_clean_gradient: config.preset == Preset::Paper,
             steps: config.steps,

@@ -65,8 +65,8 @@ pub struct Options {
     #[arg(long, value_delimiter = ',', default_values = ["baseline", "l2rw"], value_parser = choice)]
     methods: Vec<Choice>,
     /// Route to the weights [default: the exact and cheaper one for the network]
-    #[arg(long, value_enum)]
-    pub similarity: Option<Route>,
+    #[arg(long, alias = "similarity", value_enum)]
+    pub route: Option<Route>,
     /// Folder for results.json, pictures and checkpoints
     #[arg(long, default_value = "out/cifar_backgroundflip")]
     pub out: PathBuf,

@@ -39,8 +39,8 @@ pub fn write(experiment: &Experiment, context: &Context, runs: &[Run], out: &Pat
         plots::weight_function(&out.join("weight_function.png"), &functions)?;
     }
     let dataset = match names.len() {
-        10 => Some(report::Dataset::Cifar10),
-        100 => Some(report::Dataset::Cifar100),
+        10 => Some(report::PublishedDataset::Cifar10),
+        100 => Some(report::PublishedDataset::Cifar100),
         _ => None,
     };
     let setting = match experiment.config.long_tail {

@@ -11,7 +11,7 @@ mod drawing;
 use anyhow::{Context as _, Result};
 use l2rw::gpu::{Context, ShaderChecks, read_back};
 use l2rw::nn::{Shape, zoo};
-use l2rw::train::{Batch, Images, Iteration, TrainerOptions};
+use l2rw::train::{BatchBuffers, Images, Iteration, TrainerOptions};
 use wgpu::util::DeviceExt;
 
 const POINTS: u32 = 2048;
@@ -60,8 +60,9 @@ fn main() -> Result<()> {
     // Both batches lie in the same buffers: the trusted points behind the others.
     let (features, labels) = (app.features.clone(), app.labels.clone());
     let first_clean = 4 * u64::from(POINTS);
-    let train = Batch { images: Images::Floats(features.slice(..)), labels: labels.slice(..) };
-    let clean = Batch {
+    let train =
+        BatchBuffers { images: Images::Floats(features.slice(..)), labels: labels.slice(..) };
+    let clean = BatchBuffers {
         images: Images::Floats(features.slice(first_clean * FEATURES as u64..)),
         labels: labels.slice(first_clean..),
     };

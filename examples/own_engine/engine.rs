@@ -92,9 +92,11 @@ impl Engine {
         let mut run = |pipeline, layer, buffers: &[&wgpu::Buffer], invocations| {
             dispatch(context, encoder, pipeline, layer, buffers, invocations);
         };
-        let first = Layer { examples: n, inputs: FEATURES, outputs: HIDDEN, relu: true, factor };
+        let first =
+            LayerShape { examples: n, inputs: FEATURES, outputs: HIDDEN, relu: true, factor };
         run(&self.forward, first, &[&batch.points, weight, bias, &batch.hidden], n * HIDDEN);
-        let second = Layer { examples: n, inputs: HIDDEN, outputs: CLASSES, relu: false, factor };
+        let second =
+            LayerShape { examples: n, inputs: HIDDEN, outputs: CLASSES, relu: false, factor };
         let [weight, bias] = &self.second;
         run(&self.forward, second, &[&batch.hidden, weight, bias, &batch.scores], n * CLASSES);
         let loss = [&batch.scores, &batch.labels, &batch.score_gradient];
@@ -117,7 +119,8 @@ impl Engine {
         ];
         for ([weight, bias], x, gradient, inputs, outputs) in layers {
             let factor = LEARNING_RATE;
-            let layer = Layer { examples: batch.examples, inputs, outputs, relu: false, factor };
+            let layer =
+                LayerShape { examples: batch.examples, inputs, outputs, relu: false, factor };
             let buffers = [x, gradient, weights, weight];
             dispatch(context, encoder, &self.update_weight, layer, &buffers, inputs * outputs);
             let buffers = [gradient, weights, bias];
@@ -136,9 +139,9 @@ impl Engine {
     }
 }
 
-/// `Layer` in `engine.wgsl`.
+/// `LayerShape` in `engine.wgsl`.
 #[derive(Clone, Copy)]
-struct Layer {
+struct LayerShape {
     examples: usize,
     inputs: usize,
     outputs: usize,
@@ -150,7 +153,7 @@ fn dispatch(
     context: &Context,
     encoder: &mut wgpu::CommandEncoder,
     pipeline: &wgpu::ComputePipeline,
-    layer: Layer,
+    layer: LayerShape,
     buffers: &[&wgpu::Buffer],
     invocations: usize,
 ) {

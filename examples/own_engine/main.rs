@@ -8,7 +8,7 @@ mod engine;
 
 use anyhow::Result;
 use l2rw::gpu::{Context, read_back};
-use l2rw::layers::{Layer, LayerBatch, LayerTensors, LayerWeights};
+use l2rw::layer_weights::{LayerBatch, LayerShape, LayerTensors, LayerWeights};
 use l2rw::train::WeightLedger;
 
 use engine::{Activations, CLASSES, Engine, FEATURES, HIDDEN};
@@ -83,8 +83,8 @@ fn layers<'a>(train: &'a Activations, clean: &'a Activations) -> [LayerTensors<'
         output_gradient: gradient.slice(..),
     };
     let without = |pair| LayerBatch { input: None, ..with_input(pair) };
-    let linear = |inputs, outputs| Layer::Linear { inputs, outputs };
-    let bias = |channels| Layer::Bias { positions: 1, channels };
+    let linear = |inputs, outputs| LayerShape::Linear { inputs, outputs };
+    let bias = |channels| LayerShape::Bias { positions: 1, channels };
     [
         LayerTensors {
             name: "first weights",

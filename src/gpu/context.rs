@@ -271,6 +271,7 @@ impl Context {
                 worker.join().unwrap_or_else(|_| {
                     Err(GpuError::Pipeline {
                         kernel: "?".into(),
+                        origin: "files of which no more is known".into(),
                         reason: "the thread that compiled it panicked".into(),
                     })
                 })
@@ -283,7 +284,8 @@ impl Context {
         let key = pipeline_key(dispatch);
         let made = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         made.get(&key).cloned().ok_or_else(|| GpuError::Pipeline {
-            kernel: key.0.to_string(),
+            kernel: key.0.variant(),
+            origin: key.0.origin(),
             reason: "it was not prepared".into(),
         })
     }
@@ -293,7 +295,8 @@ impl Context {
         let pipeline = self.make_unscoped(key);
         if let Some(error) = scope.pop().await {
             return Err(GpuError::Pipeline {
-                kernel: key.0.to_string(),
+                kernel: key.0.variant(),
+                origin: key.0.origin(),
                 reason: error.to_string(),
             });
         }

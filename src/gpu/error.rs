@@ -77,10 +77,12 @@ pub enum GpuError {
     #[error("this platform cannot wait for its device: await the async form instead")]
     CannotWait,
     /// Shader or pipeline creation failed.
-    #[error("pipeline '{kernel}' could not be created: {reason}")]
+    #[error("pipeline '{kernel}' could not be created: {reason}\n(joined from {origin})")]
     Pipeline {
-        /// Shader and entry point.
+        /// Shader, entry point and the alternatives that it was joined from.
         kernel: String,
+        /// The files that its text was joined from, each with the line at which it begins.
+        origin: String,
         /// The driver's or validator's words.
         reason: String,
     },

@@ -6,10 +6,12 @@ mod error;
 mod executable;
 mod matrices;
 pub mod memory;
+mod order;
 mod profile;
 mod readback;
+mod recorder;
 mod recording;
-mod schedule;
+mod shader;
 mod tuning;
 
 pub use context::{Context, ShaderChecks};
@@ -18,8 +20,9 @@ pub use executable::{DeviceTensors, Executable};
 pub use matrices::Matrices;
 pub use profile::profile;
 pub use readback::{Pending, Readback, read_back, read_back_async};
+pub use recorder::Recorder;
 pub use recording::{
-    Access, Binding, Dispatch, ElementType, Kernel, Lifetime, Recorder, Recording, Shader, Tensor,
-    TensorId, fold_workgroups,
+    Access, Binding, Dispatch, ElementType, Lifetime, Recording, Tensor, TensorId, fold_workgroups,
 };
+pub use shader::{Kernel, Part, Shader};
 pub use tuning::{Precision, Staging, Tuning};

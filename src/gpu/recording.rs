@@ -1,9 +1,8 @@
 //! A computation as plain data: tensors and dispatches, no device in sight.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
-use super::{GpuError, Tuning};
+use super::{GpuError, Kernel};
 
 /// Index of a tensor within its [`Recording`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,100 +76,6 @@ pub struct Binding {
     pub len: usize,
     /// How it is used.
     pub access: Access,
-}
-
-/// WGSL source by name: the parts are joined in order.
-#[derive(Debug)]
-pub struct Shader {
-    /// File name without ending.
-    pub name: &'static str,
-    /// WGSL texts, shared functions first.
-    pub parts: &'static [&'static str],
-}
-
-/// An entry point of a shader with its compile-time constants.
-#[derive(Clone, Debug)]
-pub struct Kernel {
-    /// The shader.
-    pub shader: &'static Shader,
-    /// Name of the entry point.
-    pub entry: &'static str,
-    /// `override` constants.
-    pub constants: Vec<(&'static str, f64)>,
-    /// Constants that size local arrays, which WGSL does not allow to be overrides: the host
-    /// prepends them as `const NAME: u32 = value;`.
-    pub header: Vec<(&'static str, u32)>,
-}
-
-impl Kernel {
-    /// A kernel without constants.
-    pub fn new(shader: &'static Shader, entry: &'static str) -> Self {
-        Self { shader, entry, constants: Vec::new(), header: Vec::new() }
-    }
-
-    /// Sets an `override` constant.
-    pub fn constant(mut self, name: &'static str, value: impl Into<f64>) -> Self {
-        self.constants.push((name, value.into()));
-        self
-    }
-
-    /// Sets an `override` constant that is a size.
-    pub fn size(self, name: &'static str, value: usize) -> Self {
-        self.constant(name, value as f64)
-    }
-
-    /// Sets a `const` of the prepended header.
-    pub fn header(mut self, name: &'static str, value: u32) -> Self {
-        self.header.push((name, value));
-        self
-    }
-
-    /// The WGSL text that is compiled.
-    pub fn source(&self) -> String {
-        // Directives come before all else.
-        let is_directive = |line: &&str| line.starts_with("enable ");
-        let lines = || self.shader.parts.iter().flat_map(|part| part.lines());
-        let directives = lines().filter(is_directive).map(|line| format!("{line}\n"));
-        let header =
-            self.header.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n"));
-        let rest = lines().filter(|line| !is_directive(line)).map(|line| format!("{line}\n"));
-        directives.chain(header).chain(rest).collect()
-    }
-}
-
-impl fmt::Display for Kernel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}::{}", self.shader.name, self.entry)
-    }
-}
-
-impl PartialEq for Kernel {
-    fn eq(&self, other: &Self) -> bool {
-        // Not by name: shaders of one name differ in their parts.
-        std::ptr::eq(self.shader, other.shader)
-            && self.entry == other.entry
-            && self.header == other.header
-            && self.constants.len() == other.constants.len()
-            && self
-                .constants
-                .iter()
-                .zip(&other.constants)
-                .all(|(a, b)| a.0 == b.0 && a.1.to_bits() == b.1.to_bits())
-    }
-}
-
-impl Eq for Kernel {}
-
-impl Hash for Kernel {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.shader.name.hash(state);
-        self.entry.hash(state);
-        self.header.hash(state);
-        for (name, value) in &self.constants {
-            name.hash(state);
-            value.to_bits().hash(state);
-        }
-    }
 }
 
 /// One kernel run over a grid of workgroups.
@@ -338,187 +243,23 @@ impl fmt::Display for Recording {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<10} {:<28} {:<32} {:>16} {:>12} {:>12}",
-            "stage", "label", "kernel", "workgroups", "MFLOP", "MB"
+            "{:<10} {:<28} {:>16} {:>12} {:>12}  kernel",
+            "stage", "label", "workgroups", "MFLOP", "MB"
         )?;
         for d in &self.dispatches {
             let [x, y, z] = d.workgroups;
             writeln!(
                 f,
-                "{:<10} {:<28} {:<32} {:>16} {:>12.3} {:>12.3}",
+                "{:<10} {:<28} {:>16} {:>12.3} {:>12.3}  {}",
                 d.stage,
                 d.label,
-                d.kernel.to_string(),
                 format!("{x}x{y}x{z}"),
                 d.flops as f64 * 1e-6,
-                d.bytes() as f64 * 1e-6
+                d.bytes() as f64 * 1e-6,
+                d.kernel.variant()
             )?;
         }
         Ok(())
-    }
-}
-
-/// Builds a [`Recording`].
-#[derive(Debug, Default)]
-pub struct Recorder {
-    recording: Recording,
-    stage: &'static str,
-    label: String,
-    tuning: Tuning,
-    rounding: bool,
-    fences: Vec<usize>,
-}
-
-impl Recorder {
-    /// An empty recording of kernels that suit a GPU.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets how the kernels to come are written.
-    pub fn tune(&mut self, tuning: Tuning) {
-        self.tuning = tuning;
-    }
-
-    /// Whether kernels to come may round their factors to [`Staging::precision`](super::Staging): where
-    /// only the optimizer's step depends on what they compute, and no similarity. At first they may
-    /// not.
-    pub fn allow_rounding(&mut self, allowed: bool) {
-        self.rounding = allowed;
-    }
-
-    /// How kernels are written.
-    pub fn tuning(&self) -> Tuning {
-        if self.rounding { self.tuning } else { self.tuning.exact() }
-    }
-
-    /// Sets the stage of the dispatches to come. They stay behind those of the stage before.
-    pub fn stage(&mut self, stage: &'static str) {
-        self.fence();
-        self.stage = stage;
-    }
-
-    /// Keeps the dispatches recorded so far in front of those to come, whatever their order among themselves becomes.
-    /// Returns the number of the former: the index at which a caller can put work of its own in between
-    /// ([`Executable::encode_range`](super::Executable::encode_range)).
-    pub fn fence(&mut self) -> usize {
-        let count = self.recording.dispatches.len();
-        if self.fences.last() != Some(&count) {
-            self.fences.push(count);
-        }
-        count
-    }
-
-    /// Sets the label of the dispatches and transient tensors to come, e.g. the layer's name.
-    pub fn label(&mut self, label: impl Into<String>) {
-        self.label = label.into();
-    }
-
-    /// Adds a tensor.
-    pub fn tensor(&mut self, tensor: Tensor) -> TensorId {
-        self.recording.tensors.push(tensor);
-        TensorId(self.recording.tensors.len() - 1)
-    }
-
-    /// Adds a tensor that the caller supplies.
-    pub fn external(
-        &mut self,
-        label: impl Into<String>,
-        element: ElementType,
-        len: usize,
-    ) -> TensorId {
-        self.tensor(Tensor { label: label.into(), len, element, lifetime: Lifetime::External })
-    }
-
-    /// A tensor of fixed content, for a uniform binding; the same tensor for the same content.
-    pub fn constants(&mut self, content: Vec<u32>) -> TensorId {
-        if let Some((id, _)) = self.recording.constants.iter().find(|(_, known)| *known == content)
-        {
-            return *id;
-        }
-        let number = self.recording.constants.len();
-        let (label, len, element) =
-            (format!("constants {number}"), content.len(), ElementType::U32);
-        let id = self.tensor(Tensor { label, len, element, lifetime: Lifetime::Constant });
-        self.recording.constants.push((id, content));
-        id
-    }
-
-    /// Adds a transient tensor of floats, named after the current stage, label and `what`.
-    pub fn transient(&mut self, what: &str, len: usize) -> TensorId {
-        self.transient_of(what, ElementType::F32, len)
-    }
-
-    /// Adds a transient tensor.
-    pub fn transient_of(&mut self, what: &str, element: ElementType, len: usize) -> TensorId {
-        let label = format!("{}/{}/{}", self.stage, self.label, what);
-        self.tensor(Tensor { label, len, element, lifetime: Lifetime::Transient })
-    }
-
-    /// Keeps a tensor readable after the run, under a label of its own.
-    pub fn keep(&mut self, id: TensorId, label: &str) {
-        let tensor = &mut self.recording.tensors[id.0];
-        if tensor.lifetime == Lifetime::Transient {
-            tensor.lifetime = Lifetime::Output;
-            tensor.label = label.to_owned();
-        }
-    }
-
-    /// Number of elements of a tensor.
-    pub fn len(&self, id: TensorId) -> usize {
-        self.recording.tensor(id).len
-    }
-
-    /// Finds a tensor by its label.
-    pub fn find(&self, label: &str) -> Option<TensorId> {
-        self.recording.find(label)
-    }
-
-    /// Whether nothing was recorded.
-    pub fn is_empty(&self) -> bool {
-        self.recording.dispatches.is_empty()
-    }
-
-    /// The whole of a tensor as a binding.
-    pub fn whole(&self, tensor: TensorId, access: Access) -> Binding {
-        Binding { tensor, offset: 0, len: self.len(tensor), access }
-    }
-
-    /// The whole of a tensor, read.
-    pub fn read(&self, tensor: TensorId) -> Binding {
-        self.whole(tensor, Access::Read)
-    }
-
-    /// The whole of a tensor, overwritten.
-    pub fn write(&self, tensor: TensorId) -> Binding {
-        self.whole(tensor, Access::Write)
-    }
-
-    /// Appends a dispatch.
-    pub fn dispatch(
-        &mut self,
-        kernel: Kernel,
-        bindings: Vec<Binding>,
-        workgroups: [u32; 3],
-        flops: u64,
-    ) {
-        let (stage, label) = (self.stage, self.label.clone());
-        self.recording.dispatches.push(Dispatch {
-            stage,
-            label,
-            kernel,
-            bindings,
-            workgroups,
-            flops,
-        });
-    }
-
-    /// Ends recording, checks it, and brings dispatches that need nothing of each other together.
-    pub fn finish(self) -> Result<Recording, GpuError> {
-        let mut recording = self.recording;
-        recording.validate()?;
-        recording.schedule(&self.fences);
-        Ok(recording)
     }
 }
 

@@ -13,4 +13,4 @@ pub use network::{
     Layer, LayerId, LayerKind, Network, Normalisation, Parameter, ParameterId, RunningStatistics,
     Shape,
 };
-pub(crate) use pytorch::{StateTensor, Vector};
+pub(crate) use pytorch::{StateDictTensor, Vector};

@@ -12,7 +12,7 @@ pub(crate) enum Vector {
 
 /// A tensor of a PyTorch state dict.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct StateTensor {
+pub(crate) struct StateDictTensor {
     /// `<layer>.weight`, `<layer>.bias`, `<layer>.running_mean`, `<layer>.running_var`.
     pub name: String,
     /// Shape in PyTorch's order.
@@ -36,7 +36,7 @@ struct Kernel {
     outputs: Channels,
 }
 
-impl StateTensor {
+impl StateDictTensor {
     fn vector_of(name: String, vector: Vector, offset: Option<usize>, channels: Channels) -> Self {
         let (shape, stored) = (vec![channels.count], channels.stored);
         Self { name, shape, vector, offset, stored, kernel: None }
@@ -76,13 +76,13 @@ impl Network {
     ///
     /// Convolutions are `[out, in, kernel_h, kernel_w]`; linear layers `[out, in]`, where inputs that
     /// were flattened from an image are in PyTorch's order, channels first.
-    pub(crate) fn state_dict(&self) -> Vec<StateTensor> {
+    pub(crate) fn state_dict(&self) -> Vec<StateDictTensor> {
         let mut tensors = Vec::new();
         for layer in &self.layers {
             let name = |part: &str| format!("{}.{part}", layer.name);
             let vector = |part: &str, id: ParameterId| {
                 let Parameter { offset, outputs, .. } = *self.parameter(id);
-                StateTensor::vector_of(name(part), Vector::Parameters, Some(offset), outputs)
+                StateDictTensor::vector_of(name(part), Vector::Parameters, Some(offset), outputs)
             };
             match &layer.kind {
                 LayerKind::Conv { weight, bias, .. } => {
@@ -92,15 +92,24 @@ impl Network {
                 }
                 LayerKind::Norm { scale, shift, running, .. } => {
                     let channels = Channels::of(layer);
-                    let constant =
-                        StateTensor::vector_of(name("weight"), Vector::Parameters, None, channels);
+                    let constant = StateDictTensor::vector_of(
+                        name("weight"),
+                        Vector::Parameters,
+                        None,
+                        channels,
+                    );
                     tensors.push(scale.map_or(constant, |scale| vector("weight", scale)));
                     tensors.push(vector("bias", *shift));
                     if let Some(running) = running.map(|index| &self.running[index]) {
                         let parts = [("running_mean", 0), ("running_var", channels.stored)];
                         tensors.extend(parts.map(|(part, first)| {
                             let offset = Some(running.offset + first);
-                            StateTensor::vector_of(name(part), Vector::Running, offset, channels)
+                            StateDictTensor::vector_of(
+                                name(part),
+                                Vector::Running,
+                                offset,
+                                channels,
+                            )
                         }));
                     }
                 }
@@ -111,7 +120,7 @@ impl Network {
     }
 }
 
-fn weights(name: String, parameter: &Parameter, input: Shape) -> StateTensor {
+fn weights(name: String, parameter: &Parameter, input: Shape) -> StateDictTensor {
     let Parameter { offset, len, inputs, outputs, .. } = *parameter;
     let (shape, [height, width]) = match parameter.shape[..] {
         [height, width, inputs, outputs] => (vec![outputs, inputs, height, width], [height, width]),
@@ -119,7 +128,7 @@ fn weights(name: String, parameter: &Parameter, input: Shape) -> StateTensor {
     };
     let kernel = Some(Kernel { height, width, inputs, outputs });
     let (vector, offset) = (Vector::Parameters, Some(offset));
-    StateTensor { name, shape, vector, offset, stored: len, kernel }
+    StateDictTensor { name, shape, vector, offset, stored: len, kernel }
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
+use super::parts::{GRID, STEP, wgsl};
+use super::per_element;
 use super::sgd::State;
-use super::{GRID, STEP, per_element};
 use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
 
 /// `shaders/adamw.wgsl`
-pub static SHADER: Shader =
-    Shader { name: "adamw", parts: &[GRID, STEP, include_str!("../../shaders/adamw.wgsl")] };
+static SHADER: Shader = Shader::new("adamw", &[GRID, STEP, wgsl!("adamw")]);
 
 /// What stays the same over a run.
 #[derive(Clone, Copy, Debug, PartialEq)]

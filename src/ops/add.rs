@@ -1,26 +1,18 @@
-use super::{GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, by_fours, per_element};
+use super::parts::{GRID, Lanes, wgsl};
+use super::per_element;
 use crate::gpu::{Kernel, Recorder, Shader, TensorId};
 
-const ADD: &str = include_str!("../../shaders/add.wgsl");
-
-/// `shaders/add.wgsl` by fours, the same with wide loads, and one by one.
-pub static SHADERS: [Shader; 3] = [
-    Shader { name: "add", parts: &[GRID, LANES_VEC4, ADD] },
-    Shader { name: "add", parts: &[GRID, LANES_WIDE, ADD] },
-    Shader { name: "add", parts: &[GRID, LANES_SCALAR, ADD] },
-];
-
 /// `shaders/zeros.wgsl`
-pub static ZEROS: Shader =
-    Shader { name: "zeros", parts: &[GRID, include_str!("../../shaders/zeros.wgsl")] };
+static ZEROS: Shader = Shader::new("zeros", &[GRID, wgsl!("zeros")]);
 
 /// `a + b`, of the same length.
 pub fn forward(rec: &mut Recorder, a: TensorId, b: TensorId) -> TensorId {
     let len = rec.len(a);
     let sum = rec.transient("sum", len);
     let bindings = vec![rec.read(a), rec.read(b), rec.write(sum)];
-    let (kernel, lanes) = by_fours(&SHADERS, "forward", len, rec.tuning());
-    rec.dispatch(kernel, bindings, per_element(len / lanes), len as u64);
+    let lanes = Lanes::of(&[len], rec.tuning());
+    let kernel = lanes.kernel("add", wgsl!("add"), "forward");
+    rec.dispatch(kernel, bindings, per_element(len / lanes.count()), len as u64);
     sum
 }
 

@@ -1,9 +1,9 @@
-use super::{GRID, RNG, STEP, per_element};
+use super::parts::{GRID, RNG, STEP, wgsl};
+use super::per_element;
 use crate::gpu::{Access, Binding, ElementType, Kernel, Recorder, Shader, TensorId};
 
 /// `shaders/batch.wgsl`
-pub static SHADER: Shader =
-    Shader { name: "batch", parts: &[GRID, STEP, RNG, include_str!("../../shaders/batch.wgsl")] };
+static SHADER: Shader = Shader::new("batch", &[GRID, STEP, RNG, wgsl!("batch")]);
 
 /// Which random numbers a batch uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,14 +85,14 @@ pub fn draw(
     let draw = kernel("draw", n, gather, stream).size("END_IMAGE", data.len);
     rec.dispatch(draw, bindings, per_element(n), 0);
 
-    let drawn = Drawn { indices, labels };
+    let drawn = DrawnExamples { indices, labels };
     let images = self::gather(rec, step, data, drawn, gather, stream);
     Batch { images, labels, indices: Some(indices) }
 }
 
 /// Which examples make a batch.
 #[derive(Clone, Copy, Debug)]
-pub struct Drawn {
+pub struct DrawnExamples {
     /// Place of each example in the data set, `[n]` u32.
     pub indices: TensorId,
     /// `[n]` u32
@@ -104,7 +104,7 @@ pub fn gather(
     rec: &mut Recorder,
     step: TensorId,
     data: &DeviceDataset,
-    drawn: Drawn,
+    drawn: DrawnExamples,
     gather: &Gather,
     stream: Stream,
 ) -> TensorId {

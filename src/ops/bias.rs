@@ -1,25 +1,15 @@
-use super::{
-    GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, Rows, View, by_fours, per_element, reduce,
-};
-use crate::gpu::{Access, Recorder, Shader, TensorId};
-
-const BIAS: &str = include_str!("../../shaders/bias.wgsl");
-
-/// `shaders/bias.wgsl` for channels by fours, the same with wide loads, and one by one.
-static SHADERS: [Shader; 3] = [
-    Shader { name: "bias", parts: &[GRID, LANES_VEC4, BIAS] },
-    Shader { name: "bias", parts: &[GRID, LANES_WIDE, BIAS] },
-    Shader { name: "bias", parts: &[GRID, LANES_SCALAR, BIAS] },
-];
+use super::parts::{Lanes, wgsl};
+use super::{Rows, View, per_element, reduce};
+use crate::gpu::{Access, Recorder, TensorId};
 
 /// Adds `bias` `[channels]` to every position of `y` `[n, positions, channels]`, in place. With
 /// the tangent of the bias it is its own tangent.
 pub fn forward(rec: &mut Recorder, y: TensorId, bias: View) {
     let len = rec.len(y);
-    let (kernel, lanes) = by_fours(&SHADERS, "forward", bias.len, rec.tuning());
-    let kernel = kernel.size("CHANNELS", bias.len);
+    let lanes = Lanes::of(&[bias.len], rec.tuning());
+    let kernel = lanes.kernel("bias", wgsl!("bias"), "forward").size("CHANNELS", bias.len);
     let bindings = vec![rec.whole(y, Access::ReadWrite), bias.read()];
-    rec.dispatch(kernel, bindings, per_element(len / lanes), len as u64);
+    rec.dispatch(kernel, bindings, per_element(len / lanes.count()), len as u64);
 }
 
 /// Sums of an output gradient `[n, positions, channels]` over chunks of each example's positions:

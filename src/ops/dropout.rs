@@ -1,11 +1,9 @@
-use super::{GRID, RNG, STEP, per_element};
+use super::parts::{GRID, RNG, STEP, wgsl};
+use super::per_element;
 use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
 
 /// `shaders/dropout.wgsl`
-pub static SHADER: Shader = Shader {
-    name: "dropout",
-    parts: &[GRID, STEP, RNG, include_str!("../../shaders/dropout.wgsl")],
-};
+static SHADER: Shader = Shader::new("dropout", &[GRID, STEP, RNG, wgsl!("dropout")]);
 
 /// Inverted dropout of `x` at `rate`. The mask depends on the step and on `stream` alone, so the
 /// same call serves forward, tangent and backward pass.

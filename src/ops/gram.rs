@@ -1,9 +1,9 @@
-use super::{GRID, View, Window, matmul, per_element, reduce};
+use super::parts::{GRID, wgsl};
+use super::{View, Window, matmul, per_element, reduce};
 use crate::gpu::{Kernel, Recorder, Shader, TensorId};
 
 /// `shaders/gram.wgsl`
-pub static SHADER: Shader =
-    Shader { name: "gram", parts: &[GRID, include_str!("../../shaders/gram.wgsl")] };
+static SHADER: Shader = Shader::new("gram", &[GRID, wgsl!("gram")]);
 
 /// Inputs and output gradients of a layer in the clean pass.
 #[derive(Clone, Copy, Debug)]

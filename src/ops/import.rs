@@ -1,13 +1,13 @@
-use super::{GRID, STEP, per_element};
+use super::parts::{GRID, STEP, wgsl};
+use super::per_element;
 use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
 
 /// `shaders/import.wgsl`
-pub static SHADER: Shader =
-    Shader { name: "import", parts: &[GRID, STEP, include_str!("../../shaders/import.wgsl")] };
+static SHADER: Shader = Shader::new("import", &[GRID, STEP, wgsl!("import")]);
 
 /// Which of the step's offsets says where the data begins in its binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ImportOffset {
     /// `train_images_first`
     TrainImages = 0,
     /// `train_labels_first`
@@ -18,13 +18,19 @@ pub enum Source {
     CleanLabels = 3,
 }
 
-fn kernel(entry: &'static str, len: usize, source: Source) -> Kernel {
+fn kernel(entry: &'static str, len: usize, source: ImportOffset) -> Kernel {
     Kernel::new(&SHADER, entry).size("LEN", len).constant("SOURCE", source as u32)
 }
 
 /// Copies words from the caller's `data` into all of `out`: labels `[n]`, or images
 /// `[n, h, w, c]` that are normalised already.
-pub fn words(rec: &mut Recorder, step: TensorId, source: Source, data: TensorId, out: TensorId) {
+pub fn words(
+    rec: &mut Recorder,
+    step: TensorId,
+    source: ImportOffset,
+    data: TensorId,
+    out: TensorId,
+) {
     let len = rec.len(out);
     let bindings = vec![rec.whole(step, Access::Uniform), rec.read(data), rec.write(out)];
     rec.dispatch(kernel("words", len, source), bindings, per_element(len), 0);
@@ -36,7 +42,7 @@ pub fn words(rec: &mut Recorder, step: TensorId, source: Source, data: TensorId,
 pub fn pixels(
     rec: &mut Recorder,
     step: TensorId,
-    source: Source,
+    source: ImportOffset,
     data: TensorId,
     normalisation: TensorId,
     out: TensorId,

@@ -6,53 +6,49 @@
 //! Where subgroups share what convolutions load ([`Tuning::shared_loads`]), products are the passes of
 //! a linear layer, whose kernels do.
 
-use super::staged::{self, STEP, Tiles, staged_shaders};
-use super::{
-    GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, View, Window, conv, lanes_variant, per_element,
-};
-use crate::gpu::{Kernel, Recorder, Shader, Staging, TensorId, Tuning};
+use super::parts::{GRID, Lanes, wgsl};
+use super::staged::{self, Rounding, STEP, Tiles};
+use super::{View, Window, conv, per_element};
+use crate::gpu::{Kernel, Part, Recorder, Shader, Staging, TensorId, Tuning};
 
-const VEC4: &str = include_str!("../../shaders/matmul_vec4.wgsl");
-const SCALAR: &str = include_str!("../../shaders/matmul_scalar.wgsl");
-const MATMUL: &str = include_str!("../../shaders/matmul.wgsl");
+/// Sizes of a register block: the axis `matmul/block`.
+fn block(lanes: Lanes) -> Part {
+    match lanes {
+        Lanes::Vec4 | Lanes::Wide => wgsl!("matmul/block", "vec4"),
+        Lanes::Scalar => wgsl!("matmul/block", "scalar"),
+    }
+}
 
-/// `shaders/matmul.wgsl` for sizes that are multiples of 4, the same with wide loads, and for other
-/// sizes.
-pub static SHADERS: [Shader; 3] = [
-    Shader { name: "matmul", parts: &[GRID, LANES_VEC4, VEC4, MATMUL] },
-    Shader { name: "matmul", parts: &[GRID, LANES_WIDE, VEC4, MATMUL] },
-    Shader { name: "matmul", parts: &[GRID, LANES_SCALAR, SCALAR, MATMUL] },
-];
-
-/// `shaders/matmul_staged.wgsl`
-static STAGED_SHADERS: [Shader; 2] = staged_shaders!("matmul_staged", exact: ["matmul_staged"]);
+fn shader(lanes: Lanes) -> Shader {
+    Shader::joined("matmul", [GRID, lanes.part(), block(lanes), wgsl!("matmul/direct")])
+}
 
 /// Rows of a register tile.
 const TILE: usize = 8;
 
 /// `a · b` for `a` `[m, k]`, `b` `[k, n]`, none of them 0: `[m, n]`.
 pub fn nn(rec: &mut Recorder, m: usize, k: usize, n: usize, a: TensorId, b: TensorId) -> TensorId {
-    let lanes = lanes([k, n]);
+    let lanes = Lanes::of(&[k, n], rec.tuning());
     if is_layer(lanes, rec.tuning()) {
         let weights = View::whole(rec, b);
         return conv::forward(rec, &Window::linear(k, n), m, a, weights, None);
     }
-    product(rec, "nn", [m, k, n], lanes, k / lanes, a, b)
+    product(rec, "nn", [m, k, n], lanes, k / lanes.count(), a, b)
 }
 
 /// `a · bᵀ` for `a` `[m, k]`, `b` `[n, k]`, none of them 0: `[m, n]`.
 pub fn nt(rec: &mut Recorder, m: usize, k: usize, n: usize, a: TensorId, b: TensorId) -> TensorId {
-    let lanes = lanes([k, n]);
+    let lanes = Lanes::of(&[k, n], rec.tuning());
     if is_layer(lanes, rec.tuning()) {
         let weights = View::whole(rec, b);
         return conv::input_gradient(rec, &Window::linear(n, k), m, a, weights);
     }
-    product(rec, "nt", [m, k, n], lanes, k / lanes, a, b)
+    product(rec, "nt", [m, k, n], lanes, k / lanes.count(), a, b)
 }
 
 /// `aᵀ · b` for `a` `[k, m]`, `b` `[k, n]`, none of them 0: `[m, n]`.
 pub fn tn(rec: &mut Recorder, m: usize, k: usize, n: usize, a: TensorId, b: TensorId) -> TensorId {
-    let lanes = lanes([m, n]);
+    let lanes = Lanes::of(&[m, n], rec.tuning());
     if is_layer(lanes, rec.tuning()) {
         let product = rec.transient("product", m * n);
         let out = View::whole(rec, product);
@@ -63,20 +59,15 @@ pub fn tn(rec: &mut Recorder, m: usize, k: usize, n: usize, a: TensorId, b: Tens
 }
 
 /// Whether a product is left to the kernels of a linear layer.
-fn is_layer(lanes: usize, tuning: Tuning) -> bool {
-    lanes == 4 && tuning.shared_loads && tuning.staging.is_none()
-}
-
-/// Width of a register block where these sizes are cut into blocks.
-fn lanes(sizes: [usize; 2]) -> usize {
-    if sizes.iter().all(|size| size.is_multiple_of(4)) { 4 } else { 1 }
+fn is_layer(lanes: Lanes, tuning: Tuning) -> bool {
+    lanes != Lanes::Scalar && tuning.shared_loads && tuning.staging.is_none()
 }
 
 fn product(
     rec: &mut Recorder,
     entry: &'static str,
     [m, k, n]: [usize; 3],
-    lanes: usize,
+    lanes: Lanes,
     depth: usize,
     a: TensorId,
     b: TensorId,
@@ -86,11 +77,10 @@ fn product(
         record_staged(rec, entry, [m, k, n], staging, [a, b, c]);
         return c;
     }
-    let tile = TILE.min(m.next_multiple_of(lanes));
-    let columns = n / lanes;
+    let tile = TILE.min(m.next_multiple_of(lanes.count()));
+    let columns = n / lanes.count();
     let wide = if columns.is_multiple_of(2) { 2 } else { 1 };
-    let shader = &SHADERS[lanes_variant(lanes, rec.tuning())];
-    let kernel = Kernel::new(shader, entry)
+    let kernel = Kernel::new(shader(lanes), entry)
         .size("ROWS", m)
         .size("DEPTH", depth)
         .size("COLUMNS", columns)
@@ -104,8 +94,9 @@ fn product(
 }
 
 /// How a product is staged, if its factors' rows come by fours and its sizes are large enough.
-fn staging(sizes: [usize; 3], lanes: usize, tuning: Tuning) -> Option<Staging> {
-    let suits = |staging: &Staging| lanes == 4 && sizes.iter().all(|&s| s >= staging.product);
+fn staging(sizes: [usize; 3], lanes: Lanes, tuning: Tuning) -> Option<Staging> {
+    let suits =
+        |staging: &Staging| lanes != Lanes::Scalar && sizes.iter().all(|&s| s >= staging.product);
     tuning.staging.filter(suits)
 }
 
@@ -120,7 +111,8 @@ fn record_staged(
     let (a_along_terms, b_along_terms) = (form != "tn", form == "nt");
     let (a_rows, a_columns) = if a_along_terms { (m, k) } else { (k, m) };
     let (b_rows, b_columns) = if b_along_terms { (n, k) } else { (k, n) };
-    let kernel = staged::kernel(&STAGED_SHADERS, "product", staging)
+    let own = [wgsl!("matmul/staged")];
+    let kernel = staged::kernel("matmul_staged", &own, "product", (staging, Rounding::Never))
         .size("ROWS", m)
         .size("COLUMNS", n / 4)
         .size("STEPS", k.div_ceil(STEP))

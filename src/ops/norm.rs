@@ -1,59 +1,39 @@
-use super::{
-    GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, Rows, View, WORKGROUP, lanes_variant, per_element,
-    reduce,
-};
-use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId, Tuning, fold_workgroups};
+use super::parts::{GRID, Lanes, wgsl};
+use super::{Rows, View, WORKGROUP, per_element, reduce};
+use crate::gpu::{Access, Kernel, Part, Recorder, Shader, TensorId, Tuning, fold_workgroups};
 
-const SHAPE: &str = include_str!("../../shaders/norm_shape.wgsl");
-const COMBINE: &str = include_str!("../../shaders/norm_combine.wgsl");
+const SHAPE: Part = wgsl!("norm/common/shape");
+const CHANNELS: Part = wgsl!("norm/common/channels");
 
-macro_rules! channels {
-    ($name:literal, $lanes:expr, $($part:literal),+) => {
-        Shader {
-            name: $name,
-            parts: &[
-                GRID,
-                $lanes,
-                SHAPE,
-                include_str!("../../shaders/norm_channels.wgsl"),
-                $(include_str!(concat!("../../shaders/", $part, ".wgsl"))),+
-            ],
-        }
-    };
+/// Who reduces what belongs together: the axes `norm/worker` for chunks of positions and
+/// `norm/combiner` for their partial results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reduction {
+    /// One invocation.
+    Serial,
+    /// A workgroup, or invocations of one, as a tree.
+    Tree,
 }
 
-/// `shaders/norm.wgsl` for channels by fours, the same with wide loads, and one by one.
-static SHADERS: [Shader; 3] = [
-    channels!("norm", LANES_VEC4, "norm"),
-    channels!("norm", LANES_WIDE, "norm"),
-    channels!("norm", LANES_SCALAR, "norm"),
-];
+impl Reduction {
+    fn of(tuning: Tuning) -> Self {
+        if tuning.trees { Self::Tree } else { Self::Serial }
+    }
 
-/// `shaders/norm_chunks.wgsl` likewise, where an invocation reduces a chunk.
-static SERIAL_CHUNKS_SHADERS: [Shader; 3] = [
-    channels!("norm_chunks", LANES_VEC4, "chunk_serial", "norm_chunks"),
-    channels!("norm_chunks", LANES_WIDE, "chunk_serial", "norm_chunks"),
-    channels!("norm_chunks", LANES_SCALAR, "chunk_serial", "norm_chunks"),
-];
+    fn worker(self) -> Part {
+        match self {
+            Self::Serial => wgsl!("norm/worker", "serial"),
+            Self::Tree => wgsl!("norm/worker", "tree"),
+        }
+    }
 
-/// The same, where invocations of a workgroup do together.
-static TREE_CHUNKS_SHADERS: [Shader; 3] = [
-    channels!("norm_chunks", LANES_VEC4, "chunk_tree", "norm_chunks"),
-    channels!("norm_chunks", LANES_WIDE, "chunk_tree", "norm_chunks"),
-    channels!("norm_chunks", LANES_SCALAR, "chunk_tree", "norm_chunks"),
-];
-
-/// `shaders/norm_combine.wgsl`, where an invocation combines what shares a statistic.
-static SERIAL_SHADER: Shader = Shader {
-    name: "norm_combine",
-    parts: &[GRID, include_str!("../../shaders/combine_serial.wgsl"), SHAPE, COMBINE],
-};
-
-/// The same, where a workgroup does.
-static TREE_SHADER: Shader = Shader {
-    name: "norm_combine",
-    parts: &[GRID, include_str!("../../shaders/combine_tree.wgsl"), SHAPE, COMBINE],
-};
+    fn combiner(self) -> Part {
+        match self {
+            Self::Serial => wgsl!("norm/combiner", "serial"),
+            Self::Tree => wgsl!("norm/combiner", "tree"),
+        }
+    }
+}
 
 /// What a normalisation layer normalises together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -147,34 +127,38 @@ impl Norm {
 
     /// A kernel of a large pass.
     fn pass(&self, entry: &'static str, tuning: Tuning) -> Kernel {
-        let shader = &SHADERS[lanes_variant(self.lanes(), tuning)];
-        self.constants(shader, entry, tuning)
+        let lanes = Lanes::of(&[self.channels], tuning);
+        let parts = [GRID, lanes.part(), SHAPE, CHANNELS, wgsl!("norm/apply")];
+        self.constants(Shader::joined("norm", parts), entry, tuning)
             .header("TILE", TILE as u32)
             .constant("RELU", self.relu)
     }
 
     /// A kernel of the first step of a reduction.
     fn reduction(&self, entry: &'static str, tuning: Tuning) -> Kernel {
-        let variant = lanes_variant(self.lanes(), tuning);
-        let kernel = match tuning.trees {
-            true => self
-                .constants(&TREE_CHUNKS_SHADERS[variant], entry, tuning)
-                .header("SLICES", self.slices(tuning) as u32),
-            false => self.constants(&SERIAL_CHUNKS_SHADERS[variant], entry, tuning),
+        let (lanes, reduction) = (Lanes::of(&[self.channels], tuning), Reduction::of(tuning));
+        let parts = [GRID, lanes.part(), SHAPE, CHANNELS, reduction.worker(), wgsl!("norm/chunks")];
+        let kernel = self.constants(Shader::joined("norm_chunks", parts), entry, tuning);
+        let kernel = match reduction {
+            Reduction::Tree => kernel.header("SLICES", self.slices(tuning) as u32),
+            Reduction::Serial => kernel,
         };
         kernel.size("N", self.n).constant("RELU", self.relu)
     }
 
     /// A kernel that combines what shares a statistic, and its grid.
     fn combination(&self, entry: &'static str, tuning: Tuning) -> (Kernel, [u32; 3]) {
-        let (shader, grid) = match tuning.trees {
-            true => (&TREE_SHADER, fold_workgroups(self.statistics())),
-            false => (&SERIAL_SHADER, per_element(self.statistics())),
+        let reduction = Reduction::of(tuning);
+        let grid = match reduction {
+            Reduction::Tree => fold_workgroups(self.statistics()),
+            Reduction::Serial => per_element(self.statistics()),
         };
-        (self.constants(shader, entry, tuning).constant("EPSILON", self.epsilon), grid)
+        let parts = [GRID, reduction.combiner(), SHAPE, wgsl!("norm/combine")];
+        let kernel = self.constants(Shader::joined("norm_combine", parts), entry, tuning);
+        (kernel.constant("EPSILON", self.epsilon), grid)
     }
 
-    fn constants(&self, shader: &'static Shader, entry: &'static str, tuning: Tuning) -> Kernel {
+    fn constants(&self, shader: Shader, entry: &'static str, tuning: Tuning) -> Kernel {
         let (per_example, group) = match self.kind {
             NormKind::Batch => (false, 1),
             NormKind::Group { groups } => (true, self.channels / groups),

@@ -1,17 +1,14 @@
-use super::{GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, Window, lanes_variant, per_element};
-use crate::gpu::{Binding, ElementType, Kernel, Recorder, Shader, TensorId, Tuning};
+use super::parts::{GRID, Lanes, wgsl};
+use super::{Window, per_element};
+use crate::gpu::{Binding, ElementType, Kernel, Part, Recorder, Shader, TensorId, Tuning};
 
-const POOL: &str = include_str!("../../shaders/pool.wgsl");
-const TAPS_PACKED: &str = include_str!("../../shaders/taps_packed.wgsl");
-const TAPS_SINGLE: &str = include_str!("../../shaders/taps_single.wgsl");
-
-/// `shaders/pool.wgsl` for channels by fours, the same with wide loads, and one by one. Every window must
-/// see a pixel of the image.
-static SHADERS: [Shader; 3] = [
-    Shader { name: "pool", parts: &[GRID, LANES_VEC4, TAPS_PACKED, POOL] },
-    Shader { name: "pool", parts: &[GRID, LANES_WIDE, TAPS_PACKED, POOL] },
-    Shader { name: "pool", parts: &[GRID, LANES_SCALAR, TAPS_SINGLE, POOL] },
-];
+/// How the winners of windows lie in storage: the axis `pool/taps`.
+fn taps_part(lanes: Lanes) -> Part {
+    match lanes {
+        Lanes::Vec4 | Lanes::Wide => wgsl!("pool/taps", "packed"),
+        Lanes::Scalar => wgsl!("pool/taps", "single"),
+    }
+}
 
 /// Channels that an invocation takes, and that share a word of winners: 4 where their taps fit into bytes.
 pub fn lanes(w: &Window) -> usize {
@@ -19,8 +16,11 @@ pub fn lanes(w: &Window) -> usize {
     if fits && w.in_channels.is_multiple_of(4) { 4 } else { 1 }
 }
 
+/// Every window must see a pixel of the image.
 fn kernel(entry: &'static str, w: &Window, tuning: Tuning) -> Kernel {
-    Kernel::new(&SHADERS[lanes_variant(lanes(w), tuning)], entry)
+    let lanes = Lanes::of(&[lanes(w)], tuning);
+    let parts = [GRID, lanes.part(), taps_part(lanes), wgsl!("pool/pool")];
+    Kernel::new(Shader::joined("pool", parts), entry)
         .size("HEIGHT", w.height)
         .size("WIDTH", w.width)
         .size("CHANNELS", w.in_channels)

@@ -1,18 +1,9 @@
-use super::{GRID, LANES_SCALAR, LANES_VEC4, LANES_WIDE, View, by_fours, per_element};
+use super::parts::{GRID, Lanes, wgsl};
+use super::{View, per_element};
 use crate::gpu::{Kernel, Recorder, Shader, TensorId};
 
-const SUM_ROWS: &str = include_str!("../../shaders/sum_rows.wgsl");
-
-/// `shaders/sum_rows.wgsl` for columns by fours, the same with wide loads, and one by one.
-static SUM_SHADERS: [Shader; 3] = [
-    Shader { name: "sum_rows", parts: &[GRID, LANES_VEC4, SUM_ROWS] },
-    Shader { name: "sum_rows", parts: &[GRID, LANES_WIDE, SUM_ROWS] },
-    Shader { name: "sum_rows", parts: &[GRID, LANES_SCALAR, SUM_ROWS] },
-];
-
-/// `shaders/reduce.wgsl`
-pub static SHADER: Shader =
-    Shader { name: "reduce", parts: &[GRID, include_str!("../../shaders/reduce.wgsl")] };
+/// `shaders/reduce/dots.wgsl`
+static DOTS: Shader = Shader::new("reduce", &[GRID, wgsl!("reduce/dots")]);
 
 /// A matrix `[rows, columns]` whose rows belong to examples, and the columns that take part.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +65,7 @@ pub fn sum_rows(rec: &mut Recorder, rows: Rows, weights: Option<TensorId>, out: 
 /// Dot product of each row of `x` `[rows, columns]` with the same row of `other`, into `out`
 /// `[rows]`.
 pub fn dot_pairs(rec: &mut Recorder, columns: usize, x: TensorId, other: TensorId, out: View) {
-    let kernel = Kernel::new(&SHADER, "dot_pairs")
+    let kernel = Kernel::new(&DOTS, "dot_pairs")
         .size("ROWS", out.len)
         .size("COLUMNS", columns)
         // Not used by this entry point, but an override without a value is an error.
@@ -98,10 +89,9 @@ pub fn sum_segments(rec: &mut Recorder, x: TensorId, len: usize, out: View) {
 
 fn record_sum(rec: &mut Recorder, rows: Rows, block: usize, weights: Option<TensorId>, out: View) {
     let count = rec.len(rows.matrix) / rows.columns;
-    // All three by fours, or none.
-    let columns = rows.columns | rows.first | rows.width;
-    let (kernel, lanes) = by_fours(&SUM_SHADERS, "sum_rows", columns, rec.tuning());
-    let kernel = kernel
+    let lanes = Lanes::of(&[rows.columns, rows.first, rows.width], rec.tuning());
+    let kernel = lanes
+        .kernel("sum_rows", wgsl!("reduce/sums"), "sum_rows")
         .size("ROWS", count)
         .size("COLUMNS", rows.columns)
         .size("FIRST", rows.first)
@@ -111,14 +101,14 @@ fn record_sum(rec: &mut Recorder, rows: Rows, block: usize, weights: Option<Tens
         .size("ROWS_PER_EXAMPLE", rows.per_example);
     let bindings =
         vec![rec.read(rows.matrix), rec.read(weights.unwrap_or(rows.matrix)), out.write()];
-    let grid = per_element(count.div_ceil(block) * rows.width / lanes);
+    let grid = per_element(count.div_ceil(block) * rows.width / lanes.count());
     rec.dispatch(kernel, bindings, grid, (count * rows.width) as u64);
 }
 
 /// Dot product of every example's rows with one vector `[width]` into `out` `[n]`.
 pub fn dot_rows(rec: &mut Recorder, rows: Rows, vector: View, out: View) {
     let count = rec.len(rows.matrix) / rows.columns;
-    let kernel = Kernel::new(&SHADER, "dot_rows")
+    let kernel = Kernel::new(&DOTS, "dot_rows")
         .size("ROWS", count)
         .size("COLUMNS", rows.columns)
         .size("FIRST", rows.first)

@@ -1,10 +1,10 @@
-use super::batch::{DeviceDataset, Drawn};
-use super::{GRID, RNG, STEP, per_element};
+use super::batch::{DeviceDataset, DrawnExamples};
+use super::parts::{GRID, RNG, STEP, wgsl};
+use super::per_element;
 use crate::gpu::{Access, ElementType, Kernel, Recorder, Shader, TensorId};
 
 /// `shaders/sample.wgsl`
-pub static SHADER: Shader =
-    Shader { name: "sample", parts: &[GRID, STEP, RNG, include_str!("../../shaders/sample.wgsl")] };
+static SHADER: Shader = Shader::new("sample", &[GRID, STEP, RNG, wgsl!("sample")]);
 
 /// How examples are picked from an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Rule {
 #[derive(Clone, Copy, Debug)]
 pub struct Picked {
     /// Examples and labels.
-    pub drawn: Drawn,
+    pub drawn: DrawnExamples,
     /// Place of each example in the order, `[n]` u32.
     pub places: TensorId,
 }
@@ -58,7 +58,7 @@ pub fn draw(
         rec.write(places),
     ];
     rec.dispatch(unused(kernel, &["NEIGHBOURS", "IMAGE"]), bindings, per_element(n), 0);
-    Picked { drawn: Drawn { indices, labels }, places }
+    Picked { drawn: DrawnExamples { indices, labels }, places }
 }
 
 /// A random one of each drawn example's neighbours `[N, count]`.
@@ -68,7 +68,7 @@ pub fn partners(
     picked: &Picked,
     neighbours: TensorId,
     count: usize,
-) -> Drawn {
+) -> DrawnExamples {
     let n = rec.len(picked.places);
     let indices = rec.transient_of("partners", ElementType::U32, n);
     let kernel = kernel("partners", rec.len(neighbours) / count, n).size("NEIGHBOURS", count);
@@ -80,7 +80,7 @@ pub fn partners(
     ];
     let kernel = unused(kernel, &["RULE", "IMAGE"]);
     rec.dispatch(kernel, bindings, per_element(n), 0);
-    Drawn { indices, labels: picked.drawn.labels }
+    DrawnExamples { indices, labels: picked.drawn.labels }
 }
 
 /// `images` `[n, …]`; those whose place in the order lies behind the data set of `dataset_len`

@@ -1,9 +1,9 @@
-use super::{GRID, STEP, per_element};
+use super::parts::{GRID, STEP, wgsl};
+use super::per_element;
 use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
 
 /// `shaders/sgd.wgsl`
-pub static SHADER: Shader =
-    Shader { name: "sgd", parts: &[GRID, STEP, include_str!("../../shaders/sgd.wgsl")] };
+static SHADER: Shader = Shader::new("sgd", &[GRID, STEP, wgsl!("sgd")]);
 
 /// The flat vectors of a network, all of one length.
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,10 @@
-use super::{GRID, View, per_element};
+use super::parts::{GRID, wgsl};
+use super::{View, per_element};
 use crate::gpu::{ElementType, Kernel, Recorder, Shader, TensorId};
 
 /// `shaders/softmax_cross_entropy.wgsl`
-pub static SHADER: Shader = Shader {
-    name: "softmax_cross_entropy",
-    parts: &[GRID, include_str!("../../shaders/softmax_cross_entropy.wgsl")],
-};
+static SHADER: Shader =
+    Shader::new("softmax_cross_entropy", &[GRID, wgsl!("softmax_cross_entropy")]);
 
 fn kernel(entry: &'static str, classes: usize) -> Kernel {
     Kernel::new(&SHADER, entry).size("CLASSES", classes)

@@ -1,53 +1,85 @@
 //! What the kernels that stage their factors through workgroup memory share.
 
-use crate::gpu::{Kernel, Precision, Shader, Staging, fold_workgroups};
+use super::parts::wgsl;
+use crate::gpu::{Kernel, Part, Precision, Shader, Staging, fold_workgroups};
 
-/// Shaders of a kernel: sums in registers, in matrices of 8 × 8, and, where it may round its factors,
-/// the same with 16-bit factors, in registers and in matrices of 8 × 8 and 16 × 16.
-macro_rules! staged_shaders {
-    ($name:literal, may_round: $parts:tt) => {
-        [
-            staged_shaders!(@ $name, ["factors_f32", "staged_registers"], $parts),
-            staged_shaders!(@ $name, ["factors_f32", "matrices_8", "staged_matrices"], $parts),
-            staged_shaders!(@ $name, ["factors_f16", "staged_registers"], $parts),
-            staged_shaders!(@ $name, ["factors_f16", "matrices_8", "staged_matrices"], $parts),
-            staged_shaders!(@ $name, ["factors_f16", "matrices_16", "staged_matrices"], $parts),
-        ]
-    };
-    ($name:literal, exact: $parts:tt) => {
-        [
-            staged_shaders!(@ $name, ["factors_f32", "staged_registers"], $parts),
-            staged_shaders!(@ $name, ["factors_f32", "matrices_8", "staged_matrices"], $parts),
-        ]
-    };
-    (@ $name:literal, [$($inner:literal),+], [$($part:literal),+]) => {
-        $crate::gpu::Shader {
-            name: $name,
-            parts: &[
-                include_str!("../../shaders/staged.wgsl"),
-                $(include_str!(concat!("../../shaders/", $inner, ".wgsl")),)+
-                $(include_str!(concat!("../../shaders/", $part, ".wgsl")),)+
-            ],
+/// What the factors of products are rounded to: the axis `common/staged/factors`.
+fn factors(precision: Precision) -> Part {
+    match precision {
+        Precision::F32 => wgsl!("common/staged/factors", "f32"),
+        Precision::F16 => wgsl!("common/staged/factors", "f16"),
+    }
+}
+
+/// Who holds the sums: the axis `common/staged/sums`.
+#[derive(Clone, Copy, Debug)]
+enum Sums {
+    /// The invocations, in their registers.
+    Registers,
+    /// Subgroups, in cooperative matrices: the axis `common/staged/matrix` for their side.
+    Matrices {
+        side: u32,
+        /// Rows and columns of subgroups in a workgroup.
+        subgroups: [u32; 2],
+    },
+}
+
+impl Sums {
+    fn of(staging: Staging, precision: Precision) -> Self {
+        let matrices = staging.matrices.and_then(|matrices| matrices.side_and_subgroups(precision));
+        match matrices {
+            Some((side, subgroups)) => Self::Matrices { side, subgroups },
+            None => Self::Registers,
         }
-    };
-}
-pub(super) use staged_shaders;
+    }
 
-/// The entry point of the one of a kernel's shaders that suits.
-pub fn kernel(shaders: &'static [Shader], entry: &'static str, staging: Staging) -> Kernel {
-    let precision = if shaders.len() > F16 { staging.precision } else { Precision::F32 };
-    let first = if precision == Precision::F16 { F16 } else { 0 };
-    let matrices = staging.matrices.and_then(|matrices| matrices.side_and_subgroups(precision));
-    let Some((side, [rows, columns])) = matrices else {
-        return Kernel::new(&shaders[first], entry);
-    };
-    Kernel::new(&shaders[first + if side == 16 { 2 } else { 1 }], entry)
-        .header("SUBGROUP_ROWS", rows)
-        .header("SUBGROUP_COLUMNS", columns)
+    fn parts(self) -> Vec<Part> {
+        match self {
+            Self::Registers => vec![wgsl!("common/staged/sums", "registers")],
+            Self::Matrices { side, .. } => {
+                let side = match side {
+                    16 => wgsl!("common/staged/matrix", "16"),
+                    _ => wgsl!("common/staged/matrix", "8"),
+                };
+                vec![side, wgsl!("common/staged/sums", "matrices")]
+            }
+        }
+    }
 }
 
-/// The first of the shaders with 16-bit factors.
-const F16: usize = 2;
+/// Whether a kernel may round its factors to [`Staging::precision`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// No: similarities are made of its results.
+    Never,
+    /// Yes, where the staging says so.
+    Allowed,
+}
+
+/// A kernel joined from the parts of all staged kernels and `own` ones.
+pub fn kernel(
+    name: &'static str,
+    own: &[Part],
+    entry: &'static str,
+    (staging, rounding): (Staging, Rounding),
+) -> Kernel {
+    let precision = match rounding {
+        Rounding::Never => Precision::F32,
+        Rounding::Allowed => staging.precision,
+    };
+    let sums = Sums::of(staging, precision);
+    let mut parts = vec![wgsl!("common/staged/tiles"), factors(precision)];
+    parts.extend(sums.parts());
+    parts.extend(own);
+    let kernel = Kernel::new(Shader::joined(name, parts), entry);
+    match sums {
+        Sums::Registers => kernel,
+        Sums::Matrices { subgroups: [rows, columns], .. } => {
+            kernel.header("SUBGROUP_ROWS", rows).header("SUBGROUP_COLUMNS", columns)
+        }
+    }
+}
+
 /// Rows and columns of the smallest tile of a workgroup.
 const TILE: usize = 64;
 /// Terms of the sums that are staged at a time; `STEP` in the shader.
@@ -98,7 +130,7 @@ impl Tiles {
         fold_workgroups(self.count() * slices)
     }
 
-    /// Sets what `staged.wgsl` needs.
+    /// Sets what `common/staged/tiles.wgsl` needs.
     pub fn constants(&self, kernel: Kernel, slices: usize) -> Kernel {
         kernel
             .header("TALL", self.tall as u32)

@@ -184,7 +184,7 @@ impl Pass<'_> {
                 if flow.needs[side] {
                     let dside = match shortcut.is_identity() {
                         true => dy,
-                        false => ops::residual::backward(rec, &shortcut, n, dy),
+                        false => ops::shortcut::backward(rec, &shortcut, n, dy),
                     };
                     flow.add(rec, side, dside);
                 }

@@ -3,7 +3,7 @@
 use crate::gpu::{Recorder, TensorId};
 use crate::nn::{LayerKind, Network, Normalisation, ParameterId, Shape};
 use crate::ops::norm::{Norm, Running};
-use crate::ops::{self, View, residual::Shortcut};
+use crate::ops::{self, View, shortcut::Shortcut};
 
 /// The flat vectors that a pass reads, and the ones that change from pass to pass.
 #[derive(Clone, Copy, Debug)]
@@ -224,7 +224,7 @@ impl Pass<'_> {
                 let shortcut =
                     self.shortcut(self.network.layers[side].stored, layer.stored, *stride);
                 let (main, side) = ((x, dx?), (done.values[side], tangents[side]?));
-                let (value, tangent) = ops::residual::dual(rec, &shortcut, self.n, main, side);
+                let (value, tangent) = ops::shortcut::dual(rec, &shortcut, self.n, main, side);
                 Some(Dual { value, tangent, extra: None })
             }
             _ => None,
@@ -313,7 +313,7 @@ impl Pass<'_> {
                 let from = self.network.layers[input(1)].stored;
                 let shortcut = self.shortcut(from, layer.stored, *stride);
                 let side = done.values[input(1)];
-                (ops::residual::forward(rec, &shortcut, n, x, side), None)
+                (ops::shortcut::forward(rec, &shortcut, n, x, side), None)
             }
             LayerKind::Dropout { .. } if matches!(self.statistics, Statistics::Running(_)) => {
                 (x, None)
@@ -361,7 +361,7 @@ impl Pass<'_> {
                 let shortcut = self.shortcut(from, layer.stored, *stride);
                 let Some(dside) = tangents[input(1)] else { return dx };
                 let dx = dx.unwrap_or_else(|| ops::add::zeros_like(rec, x));
-                Some(ops::residual::forward(rec, &shortcut, n, dx, dside))
+                Some(ops::shortcut::forward(rec, &shortcut, n, dx, dside))
             }
             LayerKind::Dropout { .. } if matches!(self.statistics, Statistics::Running(_)) => dx,
             LayerKind::Dropout { rate } => {

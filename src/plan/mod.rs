@@ -2,120 +2,38 @@
 //! list of dispatches, plain data that prints itself.
 
 mod backward;
+mod error;
 mod evaluation;
 mod externals;
 mod forward;
 mod iteration;
+mod method;
+mod options;
+pub(crate) mod sampling;
 mod training;
 
 use std::fmt;
 
-use thiserror::Error;
+use crate::gpu::{Lifetime, Recording, Tensor, TensorId};
 
-use crate::gpu::{GpuError, Lifetime, Recording, Tensor, TensorId, Tuning};
-use crate::ops::batch::Gather;
-use crate::weighting::Weighting;
-
+pub use crate::ops::Optimizer;
+pub use error::PlanError;
 pub use evaluation::evaluation;
 pub(crate) use externals::step_tensor;
-pub use iteration::{Iteration, Layerwise, Scored, Weighed};
+pub use iteration::{IterationBuilder, LayerDeltas, ScoredBatch, WeightedBatch};
+pub use method::{Method, Weighting};
+pub use options::{DatasetFacts, DatasetShape, Input, TrainingOptions};
+pub use sampling::Sampling;
 pub use training::{training, training_on};
 
 /// How the similarities u_i = ⟨∇f_i, G⟩ are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Similarity {
+pub enum Route {
     /// One forward pass in dual numbers along G: exact for every network.
     Tangent,
     /// Layer by layer from one unweighted backward pass: exact where no layer mixes examples, an
     /// approximation with BatchNorm's batch statistics.
     PerLayer,
-}
-
-/// How parameters θ follow the gradient g of the weighted loss.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Optimizer {
-    /// v ← μ·v + g + λ·θ; θ ← θ − η·v, as PyTorch's `SGD`.
-    Sgd {
-        /// μ; a plan's iteration takes it from its [`Step`](crate::ops::Step).
-        momentum: f32,
-        /// θ ← θ − η·(g + λ·θ + μ·v) instead.
-        nesterov: bool,
-    },
-    /// Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019, algorithm 2), as
-    /// PyTorch's `AdamW`: θ decays by η·λ·θ.
-    AdamW {
-        /// β₁, share of the old first moment.
-        beta1: f32,
-        /// β₂, share of the old second moment.
-        beta2: f32,
-        /// ε, added to the root of the second moment.
-        epsilon: f32,
-    },
-}
-
-impl Optimizer {
-    /// AdamW with PyTorch's defaults: β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸.
-    pub const ADAMW: Self = Self::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
-
-    /// Gradient descent without momentum.
-    pub const PLAIN: Self = Self::Sgd { momentum: 0.0, nesterov: false };
-}
-
-/// Where the batches come from.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// Drawn on the device from data sets that lie there.
-    Datasets {
-        /// The training set.
-        train: DatasetShape,
-        /// The clean set; not used by plain training.
-        clean: DatasetShape,
-        /// Image size and augmentation of both.
-        gather: Gather,
-    },
-    /// Supplied by the caller, normalised: `train/images` `[n, h, w, c]`, `train/labels` `[n]`,
-    /// `clean/images`, `clean/labels`.
-    Buffers,
-}
-
-/// A data set on the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DatasetShape {
-    /// Examples.
-    pub len: usize,
-    /// Images in one binding; a larger set is split into `ceil(len / images_per_piece)` tensors.
-    pub images_per_piece: usize,
-}
-
-/// What a training iteration is made of besides its network.
-#[derive(Clone, Debug)]
-pub struct TrainingOptions {
-    /// n, the training examples of a step.
-    pub batch: usize,
-    /// m, the clean examples of a step.
-    pub clean_batch: usize,
-    /// How training examples are weighted.
-    pub weighting: Weighting,
-    /// How parameters follow their gradient.
-    pub optimizer: Optimizer,
-    /// How kernels are written. With uniform weights the buffers of `parameters` and
-    /// `clean_gradient` need the usage `UNIFORM` as well.
-    pub tuning: Tuning,
-    /// Where the batches come from.
-    pub input: Input,
-}
-
-/// What methods may want to know of the data before the first step.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Facts<'a> {
-    /// Labels of the training set as given, `[N]`; empty when not known.
-    pub labels: &'a [u32],
-    /// Images of the training set, `[N, height, width, channels]`; empty when not known.
-    pub images: &'a [u8],
-    /// Number of classes.
-    pub classes: usize,
-    /// Seed of the run.
-    pub seed: u32,
 }
 
 /// A tensor of the weighting method: its state or a table.
@@ -141,41 +59,6 @@ impl StateTensor {
     pub fn label(&self) -> String {
         Self::label_of(&self.name)
     }
-}
-
-/// What a plan cannot be made for.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum PlanError {
-    /// A batch of 0, or larger than the set it is drawn from.
-    #[error("the {which} batch has {batch} examples; it must be between 1 and {available}")]
-    Batch {
-        /// Training or clean.
-        which: &'static str,
-        /// The size asked for.
-        batch: usize,
-        /// The size of the set, or the largest possible.
-        available: usize,
-    },
-    /// Images of the data set and input of the network differ.
-    #[error("the network takes images of {network}, the data set has {dataset}")]
-    InputShape {
-        /// What the network takes.
-        network: crate::nn::Shape,
-        /// What the data set has.
-        dataset: crate::nn::Shape,
-    },
-    /// A weighting method that cannot work with these options or data.
-    #[error("weighting '{method}': {reason}")]
-    Weighting {
-        /// Name of the method.
-        method: String,
-        /// What is wrong, and what to do.
-        reason: String,
-    },
-    /// The recording breaks a rule.
-    #[error(transparent)]
-    Gpu(#[from] GpuError),
 }
 
 /// Tensors of a plan that can be read after a run.
@@ -215,7 +98,7 @@ pub struct Plan {
     /// w, `[n]`.
     pub weights: TensorId,
     /// The route taken to u.
-    pub similarity: Option<Similarity>,
+    pub route: Option<Route>,
     /// Whether u is exact rather than an approximation.
     pub exact: bool,
     /// Where a data-parallel run would sum over its ranks.

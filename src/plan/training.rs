@@ -1,4 +1,4 @@
-use super::{Facts, Input, Iteration, Plan, PlanError, TrainingOptions};
+use super::{DatasetFacts, Input, IterationBuilder, Plan, PlanError, TrainingOptions};
 use crate::nn::{Network, Shape};
 
 /// Plans one training iteration: draw batches, find the weights, take a step.
@@ -11,9 +11,9 @@ use crate::nn::{Network, Shape};
 /// [`Input`].
 ///
 /// # Errors
-/// When a batch size or image size does not fit, or the method needs [`Facts`].
+/// When a batch size or image size does not fit, or the method needs [`DatasetFacts`].
 pub fn training(network: &Network, options: &TrainingOptions) -> Result<Plan, PlanError> {
-    training_on(network, options, &Facts::default())
+    training_on(network, options, &DatasetFacts::default())
 }
 
 /// The same for methods that look at the training set beforehand, e.g. count its classes.
@@ -23,10 +23,10 @@ pub fn training(network: &Network, options: &TrainingOptions) -> Result<Plan, Pl
 pub fn training_on(
     network: &Network,
     options: &TrainingOptions,
-    facts: &Facts<'_>,
+    facts: &DatasetFacts<'_>,
 ) -> Result<Plan, PlanError> {
     check(network, options)?;
-    let mut iteration = Iteration::new(network, options, facts);
+    let mut iteration = IterationBuilder::new(network, options, facts);
     let weighed = options.weighting.record(&mut iteration)?;
     iteration.finish(weighed)
 }

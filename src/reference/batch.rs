@@ -5,7 +5,7 @@ use super::check_len;
 /// A data set of images `[count, height, width, channels]` and the crops taken from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AugmentShape {
-    /// Rows of a stored image.
+    /// ExampleRows of a stored image.
     pub height: usize,
     /// Columns of a stored image.
     pub width: usize,
@@ -13,7 +13,7 @@ pub struct AugmentShape {
     pub channels: usize,
     /// Pixels of zero padding on every side, before the crop.
     pub pad: usize,
-    /// Rows of the crop.
+    /// ExampleRows of the crop.
     pub out_height: usize,
     /// Columns of the crop.
     pub out_width: usize,

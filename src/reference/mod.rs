@@ -25,6 +25,7 @@ pub mod batch;
 pub mod bias;
 pub mod conv;
 pub mod dropout;
+pub mod example_weights;
 pub mod gram;
 pub mod import;
 pub mod matmul;
@@ -32,12 +33,12 @@ pub mod norm;
 pub mod pool;
 pub mod reduce;
 pub mod relu;
-pub mod residual;
 pub mod rng;
 pub mod sample;
 pub mod sgd;
+pub mod shortcut;
 pub mod softmax_cross_entropy;
-pub mod weights;
+pub mod step;
 
 use crate::ops::Window;
 

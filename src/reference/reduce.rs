@@ -7,7 +7,7 @@ use super::{check_len, example_weight};
 /// A matrix `[rows, columns]`, `rows_per_example` consecutive rows an example, of which the columns
 /// in `taken` take part.
 #[derive(Clone, Debug)]
-pub struct Rows<'a> {
+pub struct ExampleRows<'a> {
     /// `[rows, columns]`
     pub matrix: &'a [f64],
     /// All columns.
@@ -18,7 +18,7 @@ pub struct Rows<'a> {
     pub rows_per_example: usize,
 }
 
-impl Rows<'_> {
+impl ExampleRows<'_> {
     fn examples(&self) -> usize {
         self.matrix.len() / (self.columns * self.rows_per_example)
     }
@@ -34,7 +34,7 @@ impl Rows<'_> {
 ///
 /// `example_weights` is `[examples]`, all ones where `None`. Examples of weight 0 are skipped,
 /// whatever the matrix holds for them.
-pub fn sum_rows(rows: &Rows<'_>, example_weights: Option<&[f64]>) -> Vec<f64> {
+pub fn sum_rows(rows: &ExampleRows<'_>, example_weights: Option<&[f64]>) -> Vec<f64> {
     rows.check();
     if let Some(weights) = example_weights {
         check_len("example_weights", weights, rows.examples());
@@ -53,7 +53,7 @@ pub fn sum_rows(rows: &Rows<'_>, example_weights: Option<&[f64]>) -> Vec<f64> {
 }
 
 /// `⟨matrix[row, taken], vector⟩` added up over the rows of each example. Returns `[examples]`.
-pub fn dot_rows(rows: &Rows<'_>, vector: &[f64]) -> Vec<f64> {
+pub fn dot_rows(rows: &ExampleRows<'_>, vector: &[f64]) -> Vec<f64> {
     rows.check();
     check_len("vector", vector, rows.taken.len());
     let mut dots = vec![0.0; rows.examples()];
@@ -80,9 +80,9 @@ pub fn dot_pairs(columns: usize, x: &[f64], other: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Rows, dot_rows, sum_rows};
+    use super::{ExampleRows, dot_rows, sum_rows};
 
-    const ROWS: Rows<'_> = Rows {
+    const ROWS: ExampleRows<'_> = ExampleRows {
         matrix: &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, f64::NAN, 8.0, 9.0, f64::NAN, 11.0, 12.0],
         columns: 3,
         taken: 1..3,

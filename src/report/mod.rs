@@ -16,5 +16,5 @@ pub mod table;
 pub use error::ReportError;
 pub use files::prepare_out_dir;
 pub use progress::{DownloadProgress, StepProgress, StepView, download_bar};
-pub use published::{Dataset, Published, Setting, published};
+pub use published::{Published, PublishedDataset, Setting, published};
 pub use results::{CurvePoint, MethodResult, Results, ReweightingResult};

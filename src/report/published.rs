@@ -41,7 +41,7 @@ impl Setting {
 
 /// The data set of a published figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dataset {
+pub enum PublishedDataset {
     /// CIFAR-10.
     Cifar10,
     /// CIFAR-100.
@@ -126,12 +126,12 @@ const LONG_TAIL: [LongTailRow; 5] = [
     ("mwnnormalised", [68.91, 75.21, 80.06, 84.94, 87.84], [37.91, 42.09, 46.74, 54.37, 58.46]),
 ];
 
-fn long_tail(factor: u32, dataset: Dataset, key: &str) -> Option<Published> {
+fn long_tail(factor: u32, dataset: PublishedDataset, key: &str) -> Option<Published> {
     let column = LONG_TAIL_FACTORS.iter().position(|known| *known == factor)?;
     let (_, cifar10, cifar100) = LONG_TAIL.iter().find(|(name, ..)| *name == key)?;
     let row = match dataset {
-        Dataset::Cifar10 => cifar10,
-        Dataset::Cifar100 => cifar100,
+        PublishedDataset::Cifar10 => cifar10,
+        PublishedDataset::Cifar100 => cifar100,
     };
     Some(Published { mean: row[column], interval: None })
 }
@@ -140,7 +140,7 @@ fn long_tail(factor: u32, dataset: Dataset, key: &str) -> Option<Published> {
 ///
 /// `method` is compared without regard to case and punctuation: "S-Model+Conf+ES", "s_model_conf_es" and
 /// "smodelconfes" are one method. The paper's own method is "l2rw" or "ours".
-pub fn published(setting: Setting, dataset: Dataset, method: &str) -> Option<Published> {
+pub fn published(setting: Setting, dataset: PublishedDataset, method: &str) -> Option<Published> {
     let key: String = method
         .chars()
         .filter(char::is_ascii_alphanumeric)
@@ -154,7 +154,7 @@ pub fn published(setting: Setting, dataset: Dataset, method: &str) -> Option<Pub
     };
     let (_, cifar10, cifar100) = rows.iter().find(|(name, ..)| *name == key)?;
     Some(match dataset {
-        Dataset::Cifar10 => *cifar10,
-        Dataset::Cifar100 => *cifar100,
+        PublishedDataset::Cifar10 => *cifar10,
+        PublishedDataset::Cifar100 => *cifar100,
     })
 }

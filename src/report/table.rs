@@ -1,6 +1,6 @@
 //! The methods of a run beside the published figures, as text.
 
-use super::published::{Dataset, Setting, published};
+use super::published::{PublishedDataset, Setting, published};
 use super::results::{MethodResult, Results};
 
 /// One column: its title and whether it holds numbers, which stand right-aligned.
@@ -12,7 +12,7 @@ type Column = (&'static str, bool);
 /// `setting` chooses the published table; without one (another data set, say) that column is left out.
 /// What does not apply or was not measured shows as "–"; where the weights are known and no label is
 /// wrong, what is about wrong labels is left out. Ends in a newline.
-pub fn render(results: &Results, setting: Option<(Setting, Dataset)>) -> String {
+pub fn render(results: &Results, setting: Option<(Setting, PublishedDataset)>) -> String {
     let mut columns: Vec<Column> = vec![("method", false), ("test accuracy", true)];
     if setting.is_some() {
         columns.push(("published", true));
@@ -41,7 +41,11 @@ fn has_wrong_labels(results: &Results) -> bool {
     shares.is_empty() || shares.iter().any(|share| *share != 0.0)
 }
 
-fn cells(method: &MethodResult, setting: Option<(Setting, Dataset)>, noisy: bool) -> Vec<String> {
+fn cells(
+    method: &MethodResult,
+    setting: Option<(Setting, PublishedDataset)>,
+    noisy: bool,
+) -> Vec<String> {
     let mark = if method.interrupted { "*" } else { "" };
     let mut cells = vec![format!("{}{mark}", method.name), percent(method.test_accuracy)];
     if let Some((setting, dataset)) = setting {
@@ -90,7 +94,7 @@ fn seconds(seconds: f64) -> String {
     format!("{seconds:.decimals$}")
 }
 
-fn notes(results: &Results, setting: Option<(Setting, Dataset)>) -> Vec<String> {
+fn notes(results: &Results, setting: Option<(Setting, PublishedDataset)>) -> Vec<String> {
     let mut notes = Vec::new();
     for method in results.methods.iter().filter(|m| m.interrupted) {
         notes.push(format!("* {} was interrupted after {} steps.", method.name, method.steps));

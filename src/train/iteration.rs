@@ -4,8 +4,8 @@ use crate::gpu::{
 };
 use crate::nn::Network;
 use crate::ops::Step;
-use crate::ops::import::{self, Source};
-use crate::plan::{self, Facts, Input, Plan, TrainingOptions};
+use crate::ops::import::{self, ImportOffset};
+use crate::plan::{self, DatasetFacts, Input, Plan, TrainingOptions};
 
 /// Images of a batch in a buffer of the application, `[n, height, width, channels]`.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub enum Images<'a> {
 /// A labelled batch in buffers of the application. They need the usage `STORAGE` and nothing else:
 /// no content of theirs passes through the host.
 #[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
+pub struct BatchBuffers<'a> {
     /// The images.
     pub images: Images<'a>,
     /// u32 each, `[n]`, from a multiple of 4 bytes on, each below the number of classes: nobody
@@ -53,11 +53,11 @@ pub struct Outputs<'a> {
 /// #     images: &wgpu::Buffer, labels: &wgpu::Buffer,
 /// #     clean_images: &wgpu::Buffer, clean_labels: &wgpu::Buffer,
 /// # ) -> Result<(), l2rw::train::TrainError> {
-/// use l2rw::train::{Batch, Images};
+/// use l2rw::train::{BatchBuffers, Images};
 ///
-/// let train = Batch { images: Images::Floats(images.slice(..)), labels: labels.slice(..) };
+/// let train = BatchBuffers { images: Images::Floats(images.slice(..)), labels: labels.slice(..) };
 /// let clean =
-///     Batch { images: Images::Floats(clean_images.slice(..)), labels: clean_labels.slice(..) };
+///     BatchBuffers { images: Images::Floats(clean_images.slice(..)), labels: clean_labels.slice(..) };
 /// let mut encoder = context.device.create_command_encoder(&Default::default());
 /// // … the application's passes that fill the batches …
 /// iteration.encode(&mut encoder, train, Some(clean))?;
@@ -73,7 +73,7 @@ pub struct Iteration {
     plan: Plan,
     executable: Executable,
     results: Results,
-    imports: Vec<(Vec<Part>, Executable)>,
+    imports: Vec<(Vec<ImportedSlice>, Executable)>,
 }
 
 /// The buffers behind [`Outputs`].
@@ -107,8 +107,8 @@ const ALIGNMENT: u64 = 256;
 
 /// A part of the application's buffer that becomes one of the iteration's inputs.
 #[derive(Clone, Debug, PartialEq)]
-struct Part {
-    source: Source,
+struct ImportedSlice {
+    source: ImportOffset,
     /// Whether it holds 8-bit values.
     bytes: bool,
     buffer: wgpu::Buffer,
@@ -146,7 +146,7 @@ impl Iteration {
     ) -> Result<Self, TrainError> {
         options.check(network.input().channels)?;
         let (classes, seed) = (network.classes(), options.seed);
-        let facts = Facts { classes, seed, ..Facts::default() };
+        let facts = DatasetFacts { classes, seed, ..DatasetFacts::default() };
         let plan = plan_of(context, network, options, Input::Buffers, &facts)?;
         // The plan takes normalised images: this belongs to their import.
         let normalisation = [options.mean.as_slice(), &options.deviation].concat();
@@ -227,21 +227,21 @@ impl Iteration {
     pub fn encode(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
-        train: Batch<'_>,
-        clean: Option<Batch<'_>>,
+        train: BatchBuffers<'_>,
+        clean: Option<BatchBuffers<'_>>,
     ) -> Result<(), TrainError> {
         let mut step = self.model.next_step(&self.options);
         let image = self.model.network.input().len() as u64;
         let mut parts = Vec::new();
         let n = self.options.batch as u64;
-        let sources = (Source::TrainImages, Source::TrainLabels);
+        let sources = (ImportOffset::TrainImages, ImportOffset::TrainLabels);
         let [images, labels] = batch_parts("training", train, sources, n, image, &mut parts)?;
         (step.train_images_first, step.train_labels_first) = (images, labels);
         match clean {
             _ if !self.options.weighting.uses_clean_set() => {}
             Some(clean) => {
                 let m = self.options.clean_batch as u64;
-                let sources = (Source::CleanImages, Source::CleanLabels);
+                let sources = (ImportOffset::CleanImages, ImportOffset::CleanLabels);
                 let firsts = batch_parts("clean", clean, sources, m, image, &mut parts)?;
                 [step.clean_images_first, step.clean_labels_first] = firsts;
             }
@@ -292,7 +292,7 @@ impl Iteration {
     }
 
     /// The index of the bindings to these parts, made now if they are new.
-    fn import(&mut self, parts: Vec<Part>) -> Result<usize, TrainError> {
+    fn import(&mut self, parts: Vec<ImportedSlice>) -> Result<usize, TrainError> {
         if let Some(index) = self.imports.iter().position(|(known, _)| *known == parts) {
             return Ok(index);
         }
@@ -312,7 +312,7 @@ impl Iteration {
         Ok(self.imports.len() - 1)
     }
 
-    fn import_recording(&self, parts: &[Part]) -> Result<Recorder, GpuError> {
+    fn import_recording(&self, parts: &[ImportedSlice]) -> Result<Recorder, GpuError> {
         let mut rec = Recorder::new();
         rec.tune(Tuning::of(&self.model.context));
         rec.stage("import");
@@ -321,10 +321,10 @@ impl Iteration {
         let normalisation = rec.external("normalisation", ElementType::F32, 2 * channels);
         for part in parts {
             let name = match part.source {
-                Source::TrainImages => "train/images",
-                Source::TrainLabels => "train/labels",
-                Source::CleanImages => "clean/images",
-                Source::CleanLabels => "clean/labels",
+                ImportOffset::TrainImages => "train/images",
+                ImportOffset::TrainLabels => "train/labels",
+                ImportOffset::CleanImages => "clean/images",
+                ImportOffset::CleanLabels => "clean/labels",
             };
             let missing = || GpuError::MissingTensor(name.to_owned());
             let id = self.plan.recording.find(name).ok_or_else(missing)?;
@@ -343,13 +343,21 @@ impl Iteration {
     /// Compiles the pipelines of all imports, which [`Iteration::encode`] cannot await.
     async fn prepare_imports(&self) -> Result<(), TrainError> {
         let Some(any) = self.model.parameters() else { return Ok(()) };
-        let mut sources = vec![Source::TrainImages, Source::TrainLabels];
+        let mut sources = vec![ImportOffset::TrainImages, ImportOffset::TrainLabels];
         if self.options.weighting.uses_clean_set() {
-            sources.extend([Source::CleanImages, Source::CleanLabels]);
+            sources.extend([ImportOffset::CleanImages, ImportOffset::CleanLabels]);
         }
-        let part = |source, bytes| Part { source, bytes, buffer: any.clone(), first: 0, words: 1 };
-        let images = |s: &&Source| matches!(s, Source::TrainImages | Source::CleanImages);
-        let mut parts: Vec<Part> = sources.iter().map(|source| part(*source, false)).collect();
+        let part = |source, bytes| ImportedSlice {
+            source,
+            bytes,
+            buffer: any.clone(),
+            first: 0,
+            words: 1,
+        };
+        let images =
+            |s: &&ImportOffset| matches!(s, ImportOffset::TrainImages | ImportOffset::CleanImages);
+        let mut parts: Vec<ImportedSlice> =
+            sources.iter().map(|source| part(*source, false)).collect();
         parts.extend(sources.iter().filter(images).map(|source| part(*source, true)));
         let recording = self.import_recording(&parts)?.finish()?;
         self.model.context.prepare(recording.dispatches.iter()).await?;
@@ -358,23 +366,23 @@ impl Iteration {
 }
 
 /// The step's uniform and every tensor from outside are the model's; the sources have these names.
-fn label_of(source: Source) -> &'static str {
+fn label_of(source: ImportOffset) -> &'static str {
     match source {
-        Source::TrainImages => "the application's training images",
-        Source::TrainLabels => "the application's training labels",
-        Source::CleanImages => "the application's clean images",
-        Source::CleanLabels => "the application's clean labels",
+        ImportOffset::TrainImages => "the application's training images",
+        ImportOffset::TrainLabels => "the application's training labels",
+        ImportOffset::CleanImages => "the application's clean images",
+        ImportOffset::CleanLabels => "the application's clean labels",
     }
 }
 
 /// Appends the parts of a batch of `n` examples; where its images and labels begin within them.
 fn batch_parts(
     which: &'static str,
-    batch: Batch<'_>,
-    (images, labels): (Source, Source),
+    batch: BatchBuffers<'_>,
+    (images, labels): (ImportOffset, ImportOffset),
     n: u64,
     image: u64,
-    parts: &mut Vec<Part>,
+    parts: &mut Vec<ImportedSlice>,
 ) -> Result<[u32; 2], TrainError> {
     let (slice, bytes) = match batch.images {
         Images::Bytes(slice) => (slice, true),
@@ -389,11 +397,11 @@ fn batch_parts(
 fn push_part(
     which: &'static str,
     what: &str,
-    source: Source,
+    source: ImportOffset,
     slice: wgpu::BufferSlice<'_>,
     needed: u64,
     bytes: bool,
-    parts: &mut Vec<Part>,
+    parts: &mut Vec<ImportedSlice>,
 ) -> Result<u32, TrainError> {
     let fail = |reason| Err(TrainError::Dataset { which, reason });
     let offset = slice.offset();
@@ -406,7 +414,7 @@ fn push_part(
     let first = offset / ALIGNMENT * ALIGNMENT;
     let words = (offset - first + needed).div_ceil(4) as usize;
     let buffer = slice.buffer().clone();
-    parts.push(Part { source, bytes, buffer, first, words });
+    parts.push(ImportedSlice { source, bytes, buffer, first, words });
     let begin = offset - first;
     Ok((if bytes { begin } else { begin / 4 }) as u32)
 }
@@ -422,7 +430,7 @@ pub(super) fn plan_of(
     network: &Network,
     options: &TrainerOptions,
     input: Input,
-    facts: &Facts<'_>,
+    facts: &DatasetFacts<'_>,
 ) -> Result<Plan, TrainError> {
     let plan = plan::training_on(
         network,

@@ -20,7 +20,7 @@ use crate::plan::PlanError;
 
 pub use dataset::ImageSet;
 pub use evaluation::{Evaluation, Scores};
-pub use iteration::{Batch, Images, Iteration, Outputs};
+pub use iteration::{BatchBuffers, Images, Iteration, Outputs};
 pub use ledger::{Beliefs, WeightLedger};
 pub use model::Model;
 pub use options::TrainerOptions;

@@ -1,5 +1,5 @@
 use super::{Schedule, TrainError};
-use crate::plan::Optimizer;
+use crate::ops::Optimizer;
 use crate::weighting::{L2rw, Weighting};
 
 /// Options of a training run.

@@ -6,8 +6,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::{Model, TrainError};
-use crate::nn::{StateTensor, Vector};
-use crate::plan::Optimizer;
+use crate::nn::{StateDictTensor, Vector};
+use crate::ops::Optimizer;
 
 /// What a safetensors file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +177,7 @@ impl Model {
 const MOMENT_STEPS: &str = "optimizer/step";
 
 /// The tensors that an optimizer changes, and where they lie.
-fn learned(state: &[StateTensor]) -> impl Iterator<Item = (&StateTensor, usize)> {
+fn learned(state: &[StateDictTensor]) -> impl Iterator<Item = (&StateDictTensor, usize)> {
     let learned = state.iter().filter(|tensor| tensor.vector == Vector::Parameters);
     learned.filter_map(|tensor| Some((tensor, tensor.offset?)))
 }

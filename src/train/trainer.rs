@@ -2,11 +2,13 @@ use std::collections::VecDeque;
 use std::path::Path;
 
 use super::iteration::{plan_of, required};
-use super::{Batch, ImageSet, Images, Iteration, Model, Snapshot, TrainError, TrainerOptions};
+use super::{
+    BatchBuffers, ImageSet, Images, Iteration, Model, Snapshot, TrainError, TrainerOptions,
+};
 use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorId};
 use crate::nn::Network;
 use crate::ops::batch::Gather;
-use crate::plan::{Facts, Input, Plan};
+use crate::plan::{DatasetFacts, Input, Plan};
 
 /// What one step did, read back some steps later.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -141,7 +143,7 @@ impl Trainer {
         let train_shape = train.device_shape(context);
         let clean_shape = clean.map_or(train_shape, |clean| clean.device_shape(context));
         let input = Input::Datasets { train: train_shape, clean: clean_shape, gather };
-        let facts = Facts {
+        let facts = DatasetFacts {
             labels: train.labels,
             images: train.images,
             classes: network.classes(),
@@ -527,8 +529,8 @@ impl HostBatch {
         context.write(&self.labels, bytemuck::cast_slice(batch.labels));
     }
 
-    fn batch(&self) -> Batch<'_> {
-        Batch { images: Images::Bytes(self.images.slice(..)), labels: self.labels.slice(..) }
+    fn batch(&self) -> BatchBuffers<'_> {
+        BatchBuffers { images: Images::Bytes(self.images.slice(..)), labels: self.labels.slice(..) }
     }
 }
 

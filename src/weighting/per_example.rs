@@ -1,6 +1,6 @@
 use crate::gpu::{Access, Binding, Kernel, Shader, TensorId};
 use crate::ops::per_element;
-use crate::plan::{Iteration, PlanError, Scored};
+use crate::plan::{IterationBuilder, PlanError, ScoredBatch};
 
 /// A shader for [`PerExample`] from the WGSL text of `fn weight(i: u32) -> f32`; with `observing`,
 /// also of `fn observe(i: u32)`.
@@ -8,45 +8,56 @@ use crate::plan::{Iteration, PlanError, Scored};
 /// The functions may read `losses`, `labels`, `predictions`, `indices` (places in the training
 /// set; with batches from the caller there are none, and a method that names them is refused) at
 /// any place below `EXAMPLES`; `table`, the constants of the method; `CLASSES`; `step`, see
-/// `shaders/step.wgsl`; and `state`, which `observe` may write. `observe` runs for each i below `max(EXAMPLES, arrayLength(&state))`, at the same time,
+/// `shaders/common/step.wgsl`; and `state`, which `observe` may write. `observe` runs for each i below `max(EXAMPLES, arrayLength(&state))`, at the same time,
 /// before any `weight`.
 #[macro_export]
 macro_rules! weight_shader {
     ($name:expr, $weight:expr) => {
-        $crate::gpu::Shader {
-            name: $name,
-            parts: &[
+        $crate::gpu::Shader::new(
+            $name,
+            &[
                 $crate::weighting::parts::GRID,
                 $crate::weighting::parts::STEP,
                 $crate::weighting::parts::RNG,
                 $crate::weighting::parts::PER_EXAMPLE,
-                $weight,
+                $crate::gpu::Part {
+                    path: concat!(file!(), ":", line!()),
+                    text: $weight,
+                    answer: None,
+                },
             ],
-        }
+        )
     };
     ($name:expr, observing, $functions:expr) => {
-        $crate::gpu::Shader {
-            name: $name,
-            parts: &[
+        $crate::gpu::Shader::new(
+            $name,
+            &[
                 $crate::weighting::parts::GRID,
                 $crate::weighting::parts::STEP,
                 $crate::weighting::parts::RNG,
                 $crate::weighting::parts::PER_EXAMPLE,
-                $functions,
+                $crate::gpu::Part {
+                    path: concat!(file!(), ":", line!()),
+                    text: $functions,
+                    answer: None,
+                },
                 $crate::weighting::parts::OBSERVE,
             ],
-        }
+        )
     };
 }
 
 /// What `weight_shader!` puts around a method's functions.
 #[doc(hidden)]
 pub mod parts {
-    pub const GRID: &str = crate::ops::GRID;
-    pub const STEP: &str = crate::ops::STEP;
-    pub const RNG: &str = crate::ops::RNG;
-    pub const PER_EXAMPLE: &str = include_str!("../../shaders/per_example.wgsl");
-    pub const OBSERVE: &str = include_str!("../../shaders/observe.wgsl");
+    use crate::gpu::Part;
+    use crate::ops::parts::wgsl;
+
+    pub const GRID: Part = crate::ops::parts::GRID;
+    pub const STEP: Part = crate::ops::parts::STEP;
+    pub const RNG: Part = crate::ops::parts::RNG;
+    pub const PER_EXAMPLE: Part = wgsl!("weighting/per_example");
+    pub const OBSERVE: Part = wgsl!("weighting/observe");
 }
 
 /// A kernel that computes one number for each training example from losses and labels.
@@ -70,13 +81,13 @@ impl PerExample {
         self
     }
 
-    /// What the functions read as `table`; see [`Iteration::table`].
+    /// What the functions read as `table`; see [`IterationBuilder::table`].
     pub fn table(mut self, table: TensorId) -> Self {
         self.table = Some(table);
         self
     }
 
-    /// What the functions see as `state`; see [`Iteration::state`]. The shader must be an observing
+    /// What the functions see as `state`; see [`IterationBuilder::state`]. The shader must be an observing
     /// one.
     pub fn state(mut self, state: TensorId) -> Self {
         self.state = Some(state);
@@ -87,7 +98,11 @@ impl PerExample {
     ///
     /// # Errors
     /// When the functions read `indices` and the caller supplies batches, which have none.
-    pub fn record(&self, it: &mut Iteration<'_>, seen: &Scored) -> Result<TensorId, PlanError> {
+    pub fn record(
+        &self,
+        it: &mut IterationBuilder<'_>,
+        seen: &ScoredBatch,
+    ) -> Result<TensorId, PlanError> {
         if seen.batch.indices.is_none() && self.reads("indices") {
             return Err(it.refusal(
                 "its shader reads `indices`, places in the training set, which batches from the \
@@ -138,7 +153,7 @@ impl PerExample {
     /// Whether the method's own functions mention a name.
     fn reads(&self, name: &str) -> bool {
         let frame = [parts::GRID, parts::STEP, parts::RNG, parts::PER_EXAMPLE, parts::OBSERVE];
-        self.shader.parts.iter().any(|part| !frame.contains(part) && mentions(part, name))
+        self.shader.parts.iter().any(|part| !frame.contains(part) && mentions(part.text, name))
     }
 }
 

@@ -1,5 +1,4 @@
 //! Runs recordings on the one device of a test process.
-#![allow(dead_code, reason = "every test binary uses a part of it")]
 
 use std::sync::OnceLock;
 
@@ -19,14 +18,29 @@ fn opened() -> &'static Opened {
     OPENED.get_or_init(|| pollster::block_on(open()))
 }
 
-/// Opens the adapter that the library opens, with its cooperative matrices.
-async fn open() -> Opened {
+/// The adapter that the library opens.
+async fn adapter() -> wgpu::Adapter {
     let mut instance = wgpu::InstanceDescriptor::new_without_display_handle();
     instance.backends = wgpu::Backends::PRIMARY;
     let power_preference = wgpu::PowerPreference::HighPerformance;
     let options = wgpu::RequestAdapterOptions { power_preference, ..Default::default() };
     let adapter = wgpu::Instance::new(instance).request_adapter(&options).await;
-    let adapter = adapter.expect("an adapter: `make test` installs one");
+    adapter.expect("an adapter: `make test` installs one")
+}
+
+/// A device of its own with these limits and no features.
+pub fn limited(required_limits: wgpu::Limits) -> Context {
+    pollster::block_on(async {
+        let adapter = adapter().await;
+        let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
+        let (device, queue) = adapter.request_device(&descriptor).await.expect("a device");
+        Context::from_device(device, queue, adapter.get_info(), ShaderChecks::Trusted)
+    })
+}
+
+/// Opens the adapter with its cooperative matrices.
+async fn open() -> Opened {
+    let adapter = adapter().await;
     let matrices = Matrices::of(&adapter);
     let mut descriptor = Context::device_descriptor(&adapter);
     if matrices.is_some() {

@@ -1,8 +1,5 @@
 //! Central differences and comparisons in `f64`.
 
-// Every test binary compiles its own copy and none needs all of it.
-#![allow(dead_code)]
-
 /// Small against the margin that the tests keep from a kink, large against rounding.
 pub const STEP: f64 = 1e-6;
 

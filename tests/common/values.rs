@@ -1,5 +1,4 @@
 //! Deterministic pseudo-random values, the same on every machine and in every shader.
-#![allow(dead_code, reason = "every test binary uses a part of it")]
 
 fn pcg_hash(x: u32) -> u32 {
     let state = x.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);

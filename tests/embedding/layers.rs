@@ -3,14 +3,15 @@
 use l2rw::gpu::{
     Context, DeviceTensors, Executable, Lifetime, Recording, ShaderChecks, TensorId, Tuning,
 };
-use l2rw::layers::{Layer, LayerBatch, LayerTensors, LayerWeights, LayersError};
+use l2rw::layer_weights::{LayerBatch, LayerShape, LayerTensors, LayerWeights, LayersError};
 use l2rw::nn::{LayerKind, Network};
 use l2rw::ops::{NormKind, Step};
-use l2rw::plan::{Input, Optimizer, Similarity, TrainingOptions, training};
+use l2rw::plan::{Input, Optimizer, Route, TrainingOptions, training};
 use l2rw::weighting::L2rw;
 
-use super::device::{self, context};
-use super::{M, N, floats, network, storage_only, values};
+use super::levels::{M, N, floats, network, storage_only};
+use crate::common::device::{self, context};
+use crate::common::values;
 
 /// One iteration on fixed data whose tensors can all be read afterwards.
 struct Traced {
@@ -26,8 +27,7 @@ impl Traced {
             &TrainingOptions {
                 batch: N,
                 clean_batch: M,
-                weighting: L2rw { similarity: Some(Similarity::PerLayer), ..L2rw::default() }
-                    .into(),
+                weighting: L2rw { route: Some(Route::PerLayer), ..L2rw::default() }.into(),
                 optimizer: Optimizer::ADAMW,
                 tuning: Tuning::of(context),
                 input: Input::Buffers,
@@ -121,7 +121,7 @@ fn weights_from_another_engines_layers_equal_those_of_the_whole_iteration() {
     let context = context(ShaderChecks::Trusted);
     let network = network();
     let traced = Traced::run(context, &network);
-    let mut layers: Vec<(String, Layer, [Owned; 2])> = Vec::new();
+    let mut layers: Vec<(String, LayerShape, [Owned; 2])> = Vec::new();
     for layer in &network.layers {
         let name = layer.name.as_str();
         match &layer.kind {
@@ -130,13 +130,13 @@ fn weights_from_another_engines_layers_equal_those_of_the_whole_iteration() {
                 if bias.is_some() {
                     let (positions, channels) = (window.out_positions(), window.out_channels);
                     let gradients = batches.clone().map(|(_, gradient)| (None, gradient));
-                    let kind = Layer::Bias { positions, channels };
+                    let kind = LayerShape::Bias { positions, channels };
                     layers.push((format!("{name} bias"), kind, gradients));
                 }
-                layers.push((name.to_owned(), Layer::Conv(*window), batches));
+                layers.push((name.to_owned(), LayerShape::Conv(*window), batches));
             }
             LayerKind::Norm { options, .. } => {
-                let kind = Layer::Norm {
+                let kind = LayerShape::Norm {
                     kind: options.kind,
                     positions: layer.shape.height * layer.shape.width,
                     channels: layer.stored.channels,
@@ -186,7 +186,7 @@ fn layers_that_do_not_fit_are_refused_by_name() {
     let context = context(ShaderChecks::Trusted);
     let buffer = storage_only(context, &[0; 1024]);
     let batch = LayerBatch { input: Some(buffer.slice(..)), output_gradient: buffer.slice(..) };
-    let linear = Layer::Linear { inputs: 8, outputs: 3 };
+    let linear = LayerShape::Linear { inputs: 8, outputs: 3 };
     let tensors = LayerTensors { name: "fc", layer: linear, train: batch, clean: batch };
     let refused = |layers: &[LayerTensors<'_>], n| {
         LayerWeights::new(context, n, 2, layers).unwrap_err().to_string()
@@ -201,7 +201,7 @@ fn layers_that_do_not_fit_are_refused_by_name() {
     let message = refused(&[LayerTensors { train: inputless, ..tensors.clone() }], 4);
     assert!(message.contains("'fc'") && message.contains("input"), "{message}");
     let kind = NormKind::Group { groups: 3 };
-    let norm = Layer::Norm { kind, positions: 2, channels: 4, epsilon: 1e-5, scale: true };
+    let norm = LayerShape::Norm { kind, positions: 2, channels: 4, epsilon: 1e-5, scale: true };
     let message = refused(&[LayerTensors { layer: norm, ..tensors.clone() }], 4);
     assert!(message.contains('3') && message.contains('4'), "{message}");
     let unaligned = LayerBatch { output_gradient: buffer.slice(4..), ..batch };

@@ -5,7 +5,8 @@ use l2rw::plan::{self, PlanError};
 use l2rw::train::{ImageSet, Iteration, TrainError, Trainer, TrainerOptions};
 use l2rw::weighting::{Mentor, Method, PerExample, Setup, variants};
 
-use super::{N, device::context, host_batch, network, options, weights_of_a_step};
+use super::levels::{N, host_batch, network, options, weights_of_a_step};
+use crate::common::device::context;
 
 #[test]
 fn methods_that_need_a_training_set_are_refused_for_supplied_batches_and_the_others_weigh_them() {
@@ -73,8 +74,8 @@ impl Method for ByPlace {
 
     fn weights(
         &self,
-        it: &mut plan::Iteration<'_>,
-        seen: &plan::Scored,
+        it: &mut plan::IterationBuilder<'_>,
+        seen: &plan::ScoredBatch,
     ) -> Result<TensorId, PlanError> {
         let raw = PerExample::new(&BY_PLACE).record(it, seen)?;
         Ok(it.normalise(raw))

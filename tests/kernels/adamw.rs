@@ -3,8 +3,8 @@ use l2rw::ops::{Step, sgd};
 use l2rw::reference;
 use l2rw::reference::adamw::AdamW;
 
-use super::table::{Tolerance, assert_table};
-use super::values::values;
+use crate::common::table::{Tolerance, assert_table};
+use crate::common::values::values;
 
 #[derive(Debug)]
 struct Case {

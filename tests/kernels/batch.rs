@@ -4,8 +4,8 @@ use l2rw::ops::Step;
 use l2rw::ops::batch::{self, Batch, DeviceDataset, Gather, Stream};
 use l2rw::reference::batch::{AugmentShape, Draw, augment};
 
-use super::device::Bench;
-use super::table::{Tolerance, assert_table};
+use crate::common::device::Bench;
+use crate::common::table::{Tolerance, assert_table};
 
 const MEAN: [f64; 3] = [0.5, 0.25, 0.375];
 const STD: [f64; 3] = [0.25, 0.5, 0.125];

@@ -4,9 +4,9 @@ use l2rw::reference;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
-use super::device::{Bench, has_f16, matrices, offered};
-use super::table::{Expected, Tolerance, assert_table, assert_table_tuned};
-use super::values::values;
+use crate::common::device::{Bench, has_f16, matrices, offered};
+use crate::common::table::{Expected, Tolerance, assert_table, assert_table_tuned};
+use crate::common::values::values;
 
 #[derive(Debug)]
 struct Case {

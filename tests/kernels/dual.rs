@@ -2,8 +2,8 @@ use l2rw::gpu::{Recorder, ShaderChecks, TensorId};
 use l2rw::ops::norm::{self, Norm};
 use l2rw::ops::{NormKind, View, Window, conv, pool};
 
-use super::device::Bench;
-use super::values::values;
+use crate::common::device::Bench;
+use crate::common::values::values;
 
 const N: usize = 5;
 const CLASSES: usize = 3;

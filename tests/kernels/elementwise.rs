@@ -1,12 +1,12 @@
 use l2rw::data::sampling::pcg_hash;
 use l2rw::gpu::{ShaderChecks, TensorId};
-use l2rw::ops::residual::Shortcut;
-use l2rw::ops::{Step, View, add, bias, dropout, relu, residual};
+use l2rw::ops::shortcut::Shortcut;
+use l2rw::ops::{Step, View, add, bias, dropout, relu, shortcut};
 use l2rw::reference;
 
-use super::device::Bench;
-use super::table::{Tolerance, assert_table};
-use super::values::values;
+use crate::common::device::Bench;
+use crate::common::table::{Tolerance, assert_table};
+use crate::common::values::values;
 
 /// Lengths around the 64 elements of a workgroup.
 const LENGTHS: [usize; 5] = [1, 63, 64, 65, 1_000];
@@ -117,17 +117,17 @@ fn residual_sums_and_their_gradients_equal_the_twins() {
         let (x, main) = (values(1, n * s.input_len()), values(2, n * s.output_len()));
         let (x_in, main_in) = (bench.floats(&x), bench.floats(&main));
         let tolerance = Tolerance::sums(&[s.stride * s.stride + 1], 1.0);
-        let y = residual::forward(&mut bench.rec, s, n, main_in, x_in);
-        expected.floats("sum", y, reference::residual::forward(s, n, &main, &x), tolerance);
+        let y = shortcut::forward(&mut bench.rec, s, n, main_in, x_in);
+        expected.floats("sum", y, reference::shortcut::forward(s, n, &main, &x), tolerance);
         let (dmain, dx) = (values(4, main.len()), values(5, x.len()));
         let main_dual = (main_in, bench.floats(&dmain));
         let x_dual = (x_in, bench.floats(&dx));
-        let (y, dy) = residual::dual(&mut bench.rec, s, n, main_dual, x_dual);
-        expected.floats("dual sum", y, reference::residual::forward(s, n, &main, &x), tolerance);
-        let reference = reference::residual::forward(s, n, &dmain, &dx);
+        let (y, dy) = shortcut::dual(&mut bench.rec, s, n, main_dual, x_dual);
+        expected.floats("dual sum", y, reference::shortcut::forward(s, n, &main, &x), tolerance);
+        let reference = reference::shortcut::forward(s, n, &dmain, &dx);
         expected.floats("dual sum's tangent", dy, reference, tolerance);
-        let dx = residual::backward(&mut bench.rec, s, n, main_in);
-        expected.floats("gradient", dx, reference::residual::backward(s, n, &main), tolerance);
+        let dx = shortcut::backward(&mut bench.rec, s, n, main_in);
+        expected.floats("gradient", dx, reference::shortcut::backward(s, n, &main), tolerance);
     });
 }
 

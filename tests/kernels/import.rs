@@ -1,10 +1,10 @@
 use l2rw::gpu::{ElementType, TensorId};
 use l2rw::ops::Step;
-use l2rw::ops::import::{self, Source};
+use l2rw::ops::import::{self, ImportOffset};
 use l2rw::reference;
 
-use super::device::Bench;
-use super::table::{Tolerance, assert_table};
+use crate::common::device::Bench;
+use crate::common::table::{Tolerance, assert_table};
 
 #[derive(Debug)]
 struct Case {
@@ -12,17 +12,17 @@ struct Case {
     channels: usize,
     /// Where the data begins: bytes for pixels, words for words.
     first: usize,
-    source: Source,
+    source: ImportOffset,
 }
 
 fn cases() -> Vec<Case> {
     let case = |len, channels, first, source| Case { len, channels, first, source };
     vec![
-        case(1, 1, 0, Source::TrainImages),
-        case(75, 3, 1, Source::TrainImages),
-        case(64, 1, 255, Source::CleanImages),
-        case(1_001, 7, 6, Source::TrainLabels),
-        case(130, 2, 131, Source::CleanLabels),
+        case(1, 1, 0, ImportOffset::TrainImages),
+        case(75, 3, 1, ImportOffset::TrainImages),
+        case(64, 1, 255, ImportOffset::CleanImages),
+        case(1_001, 7, 6, ImportOffset::TrainLabels),
+        case(130, 2, 131, ImportOffset::CleanLabels),
     ]
 }
 

@@ -2,9 +2,9 @@ use l2rw::gpu::ShaderChecks;
 use l2rw::ops::{View, softmax_cross_entropy as loss};
 use l2rw::reference::softmax_cross_entropy as twin;
 
-use super::device::Bench;
-use super::table::{Tolerance, assert_table};
-use super::values::values;
+use crate::common::device::Bench;
+use crate::common::table::{Tolerance, assert_table};
+use crate::common::values::values;
 
 #[derive(Debug)]
 struct Case {

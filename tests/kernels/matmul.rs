@@ -2,9 +2,9 @@ use l2rw::gpu::{Precision, Staging, Tuning};
 use l2rw::ops::matmul;
 use l2rw::reference::matmul as twin;
 
-use super::device::{Bench, matrices, offered};
-use super::table::{Expected, Tolerance, assert_table, assert_table_tuned};
-use super::values::values;
+use crate::common::device::{Bench, matrices, offered};
+use crate::common::table::{Expected, Tolerance, assert_table, assert_table_tuned};
+use crate::common::values::values;
 
 #[derive(Debug)]
 struct Case {

@@ -3,9 +3,9 @@ use l2rw::ops::norm::{self, Norm, Running};
 use l2rw::ops::{NormKind, View};
 use l2rw::reference::norm::{self as twin, Affine, NormShape};
 
-use super::device::Bench;
-use super::table::{Tolerance, assert_table};
-use super::values::values;
+use crate::common::device::Bench;
+use crate::common::table::{Tolerance, assert_table};
+use crate::common::values::values;
 
 const EPSILON: f32 = 1e-3;
 

@@ -1,8 +1,8 @@
 use l2rw::ops::{Window, pool};
 use l2rw::reference;
 
-use super::table::{Tolerance, assert_table};
-use super::values::values;
+use crate::common::table::{Tolerance, assert_table};
+use crate::common::values::values;
 
 #[derive(Debug)]
 struct Case {

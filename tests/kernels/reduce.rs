@@ -1,8 +1,8 @@
 use l2rw::ops::{Rows, View, reduce};
 use l2rw::reference::reduce as twin;
 
-use super::table::{Tolerance, assert_table};
-use super::values::values;
+use crate::common::table::{Tolerance, assert_table};
+use crate::common::values::values;
 
 #[derive(Debug)]
 struct Case {
@@ -46,7 +46,7 @@ fn rows_are_summed_weighted_and_multiplied_as_by_the_twins() {
         let examples = rows / per_example;
         let tensor = bench.floats(&matrix);
         let taken = Rows { matrix: tensor, columns, first, width, per_example };
-        let reference = twin::Rows {
+        let reference = twin::ExampleRows {
             matrix: &matrix,
             columns,
             taken: first..first + width,
@@ -84,7 +84,7 @@ fn rows_are_summed_weighted_and_multiplied_as_by_the_twins() {
         let view = View::whole(&bench.rec, out);
         let taken = Rows { matrix: nan_in, ..taken };
         reduce::sum_rows(&mut bench.rec, taken, Some(weights_in), view);
-        let reference = twin::Rows { matrix: &with_nan, ..reference };
+        let reference = twin::ExampleRows { matrix: &with_nan, ..reference };
         let sums = twin::sum_rows(&reference, Some(&weights));
         expected.floats("weighted sums", out, sums, tolerance);
     });

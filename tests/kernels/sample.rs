@@ -4,9 +4,9 @@ use l2rw::ops::sample::{self, Rule};
 use l2rw::ops::{Step, batch};
 use l2rw::reference;
 
-use super::device::Bench;
-use super::table::{Tolerance, assert_table};
-use super::values::values;
+use crate::common::device::Bench;
+use crate::common::table::{Tolerance, assert_table};
+use crate::common::values::values;
 
 const SEED: u32 = 77;
 
@@ -101,7 +101,7 @@ fn new_examples_lie_between_two_old_ones_as_by_the_twin() {
             (0..(case.dataset * count) as u32).map(|k| k * 31 % 90).collect();
         let step = uniform(case, bench);
         let picked = sample::Picked {
-            drawn: batch::Drawn {
+            drawn: batch::DrawnExamples {
                 indices: bench.integers(&indices),
                 labels: bench.rec.external("labels", ElementType::U32, case.n),
             },

@@ -2,9 +2,9 @@ use l2rw::ops::{Step, sgd};
 use l2rw::reference;
 use l2rw::reference::sgd::Sgd;
 
-use super::device::Bench;
-use super::table::{Tolerance, assert_table};
-use super::values::values;
+use crate::common::device::Bench;
+use crate::common::table::{Tolerance, assert_table};
+use crate::common::values::values;
 
 #[derive(Debug)]
 struct Case {

@@ -1,6 +1,6 @@
 //! Where batches come from.
 
-use super::Iteration;
+use super::IterationBuilder;
 use crate::gpu::ElementType;
 use crate::ops::batch::{self, Batch, DeviceDataset, Gather, Stream};
 use crate::ops::sample;
@@ -8,7 +8,7 @@ use crate::plan::externals::dataset_tensors;
 use crate::plan::{Input, PlanError};
 use crate::weighting::Sampling;
 
-impl Iteration<'_> {
+impl IterationBuilder<'_> {
     /// Draws the step's training batch, as the method's sampling says.
     ///
     /// # Errors

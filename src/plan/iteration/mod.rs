@@ -7,8 +7,8 @@ use super::backward::Delta;
 use super::externals::{running_tensor, step_tensor};
 use super::forward::Activations;
 use super::{
-    BatchOutputs, ExchangePoint, Facts, Input, Optimizer, Plan, PlanError, Similarity, StateTensor,
-    TrainingOptions,
+    BatchOutputs, DatasetFacts, ExchangePoint, Input, Optimizer, Plan, PlanError, Route,
+    StateTensor, TrainingOptions,
 };
 use crate::gpu::{ElementType, Recorder, TensorId};
 use crate::nn::{LayerKind, Network};
@@ -19,10 +19,10 @@ use crate::ops::{self, adamw, sgd};
 /// A training iteration under construction. A [`Method`](crate::weighting::Method) records what
 /// it needs of it, in order: batches, passes, weights, the gradient of the weighted loss.
 #[derive(Debug)]
-pub struct Iteration<'a> {
+pub struct IterationBuilder<'a> {
     network: &'a Network,
     options: &'a TrainingOptions,
-    facts: &'a Facts<'a>,
+    facts: &'a DatasetFacts<'a>,
     rec: Recorder,
     step: TensorId,
     vectors: sgd::State,
@@ -39,7 +39,7 @@ pub struct Iteration<'a> {
 
 /// A batch after its forward pass.
 #[derive(Clone, Debug)]
-pub struct Scored {
+pub struct ScoredBatch {
     /// Images, labels and indices.
     pub batch: Batch,
     /// Losses, their gradients by the scores, predictions.
@@ -47,7 +47,7 @@ pub struct Scored {
     activations: Activations,
 }
 
-impl Scored {
+impl ScoredBatch {
     /// Class scores, `[n, classes]`.
     pub fn scores(&self) -> TensorId {
         self.activations.scores()
@@ -56,35 +56,35 @@ impl Scored {
 
 /// What a method found out, for the reports.
 #[derive(Debug)]
-pub struct Weighed {
+pub struct WeightedBatch {
     /// The training batch.
-    pub train: Scored,
+    pub train: ScoredBatch,
     /// The clean batch, of methods that look at it.
-    pub clean: Option<Scored>,
+    pub clean: Option<ScoredBatch>,
     /// w, `[n]`.
     pub weights: TensorId,
     /// u, `[n]`, of methods that compute it.
     pub similarities: Option<TensorId>,
     /// The route taken to u.
-    pub route: Option<Similarity>,
+    pub route: Option<Route>,
 }
 
-impl Weighed {
+impl WeightedBatch {
     /// Weights found without clean examples.
-    pub fn new(train: Scored, weights: TensorId) -> Self {
+    pub fn new(train: ScoredBatch, weights: TensorId) -> Self {
         Self { train, clean: None, weights, similarities: None, route: None }
     }
 }
 
 /// The results of one backward pass, layer by layer.
 #[derive(Debug, Default)]
-pub struct Layerwise(Vec<Delta>);
+pub struct LayerDeltas(Vec<Delta>);
 
-impl<'a> Iteration<'a> {
+impl<'a> IterationBuilder<'a> {
     pub(super) fn new(
         network: &'a Network,
         options: &'a TrainingOptions,
-        facts: &'a Facts<'a>,
+        facts: &'a DatasetFacts<'a>,
     ) -> Self {
         let mut rec = Recorder::new();
         rec.tune(options.tuning);
@@ -129,7 +129,7 @@ impl<'a> Iteration<'a> {
     }
 
     /// What is known of the training set.
-    pub fn facts(&self) -> &'a Facts<'a> {
+    pub fn facts(&self) -> &'a DatasetFacts<'a> {
         self.facts
     }
 
@@ -148,7 +148,7 @@ impl<'a> Iteration<'a> {
         self.vectors.parameters
     }
 
-    /// G, a flat vector like the parameters: what [`Iteration::clean_pass`] writes.
+    /// G, a flat vector like the parameters: what [`IterationBuilder::clean_pass`] writes.
     pub fn clean_gradient(&self) -> TensorId {
         self.clean_gradient
     }
@@ -221,9 +221,9 @@ impl<'a> Iteration<'a> {
     /// w = max(u, 0) / Σ max(u, 0), all 0 where the sum is 0.
     pub fn normalise(&mut self, u: TensorId) -> TensorId {
         self.rec.label("");
-        let total = ops::weights::sum_rectified(&mut self.rec, u);
+        let total = ops::example_weights::sum_rectified(&mut self.rec, u);
         self.exchange(total);
-        ops::weights::normalise(&mut self.rec, u, total)
+        ops::example_weights::normalise(&mut self.rec, u, total)
     }
 
     /// w = max(u, 0) / n: factors of the mean loss.
@@ -231,7 +231,7 @@ impl<'a> Iteration<'a> {
         self.rec.label("");
         let n = self.options.batch as f32;
         let total = self.table("batch size", || vec![n]);
-        ops::weights::normalise(&mut self.rec, u, total)
+        ops::example_weights::normalise(&mut self.rec, u, total)
     }
 
     /// Lets only the last `count` layers with weights take part in G and in the similarities.
@@ -278,7 +278,7 @@ impl<'a> Iteration<'a> {
         }
     }
 
-    pub(super) fn finish(mut self, weighed: Weighed) -> Result<Plan, PlanError> {
+    pub(super) fn finish(mut self, weighed: WeightedBatch) -> Result<Plan, PlanError> {
         self.rec.stage("update");
         self.rec.label("");
         self.descend(self.vectors, self.second_moment, self.gradient);
@@ -288,15 +288,14 @@ impl<'a> Iteration<'a> {
         if let Some(u) = weighed.similarities {
             self.rec.keep(u, "similarities");
         }
-        let approximates =
-            weighed.route == Some(Similarity::PerLayer) && self.network.mixes_examples();
+        let approximates = weighed.route == Some(Route::PerLayer) && self.network.mixes_examples();
         Ok(Plan {
             recording: self.rec.finish()?,
             train,
             clean,
             similarities: weighed.similarities,
             weights: weighed.weights,
-            similarity: weighed.route,
+            route: weighed.route,
             exact: !approximates && self.first_layer == 0,
             exchange_points: self.exchange_points,
             state: self.state,
@@ -305,7 +304,7 @@ impl<'a> Iteration<'a> {
     }
 }
 
-fn keep_outputs(rec: &mut Recorder, name: &str, scored: &Scored) -> BatchOutputs {
+fn keep_outputs(rec: &mut Recorder, name: &str, scored: &ScoredBatch) -> BatchOutputs {
     let outputs = BatchOutputs {
         indices: scored.batch.indices,
         losses: scored.losses.losses,

@@ -1,6 +1,6 @@
 //! Passes over a batch, and what they yield.
 
-use super::{Iteration, Layerwise, Scored};
+use super::{IterationBuilder, LayerDeltas, ScoredBatch};
 use crate::gpu::TensorId;
 use crate::ops::batch::{Batch, Stream};
 use crate::ops::softmax_cross_entropy::{self as loss, Losses};
@@ -9,12 +9,12 @@ use crate::plan::PlanError;
 use crate::plan::backward::Delta;
 use crate::plan::forward::{Activations, Pass, Statistics};
 
-impl<'a> Iteration<'a> {
+impl<'a> IterationBuilder<'a> {
     /// Forward pass of the training batch, with the method's losses.
     ///
     /// # Errors
     /// When the method cannot record its losses.
-    pub fn forward(&mut self, batch: Batch) -> Result<Scored, PlanError> {
+    pub fn forward(&mut self, batch: Batch) -> Result<ScoredBatch, PlanError> {
         self.rec.stage("forward");
         let pass = self.pass(Stream::Train, self.vectors.parameters);
         let activations = pass.forward(&mut self.rec, batch.images);
@@ -30,7 +30,7 @@ impl<'a> Iteration<'a> {
         &mut self,
         batch: Batch,
         direction: TensorId,
-    ) -> Result<(Scored, TensorId), PlanError> {
+    ) -> Result<(ScoredBatch, TensorId), PlanError> {
         self.rec.stage("tangent");
         let pass = self.pass(Stream::Train, self.vectors.parameters);
         let (activations, tangent) = pass.dual_forward(&mut self.rec, batch.images, direction);
@@ -40,15 +40,15 @@ impl<'a> Iteration<'a> {
     }
 
     /// The directional derivative of every loss of a batch that went through its forward pass
-    /// before, `[n]`: the tangent half of [`Iteration::dual_forward`].
-    pub fn tangent(&mut self, scored: &Scored, direction: TensorId) -> TensorId {
+    /// before, `[n]`: the tangent half of [`IterationBuilder::dual_forward`].
+    pub fn tangent(&mut self, scored: &ScoredBatch, direction: TensorId) -> TensorId {
         self.rec.stage("tangent");
         let pass = self.pass(Stream::Train, self.vectors.parameters);
         let tangent = pass.tangent(&mut self.rec, &scored.activations, direction);
         self.loss_derivatives(scored, tangent)
     }
 
-    fn loss_derivatives(&mut self, scored: &Scored, tangent: TensorId) -> TensorId {
+    fn loss_derivatives(&mut self, scored: &ScoredBatch, tangent: TensorId) -> TensorId {
         self.rec.stage("weights");
         let u = self.rec.transient("u", self.options.batch);
         let out = View::whole(&self.rec, u);
@@ -66,7 +66,7 @@ impl<'a> Iteration<'a> {
         batch: Batch,
         parameters: TensorId,
         decay: bool,
-    ) -> Result<Scored, PlanError> {
+    ) -> Result<ScoredBatch, PlanError> {
         Ok(self.clean_pass_by(batch, parameters, decay, |_| false)?.0)
     }
 
@@ -74,13 +74,13 @@ impl<'a> Iteration<'a> {
     /// inputs and output gradients instead of their part of G.
     ///
     /// # Errors
-    /// As [`Iteration::clean_pass`].
+    /// As [`IterationBuilder::clean_pass`].
     pub fn layerwise_clean_pass(
         &mut self,
         batch: Batch,
         parameters: TensorId,
         decay: bool,
-    ) -> Result<(Scored, Layerwise), PlanError> {
+    ) -> Result<(ScoredBatch, LayerDeltas), PlanError> {
         let (n, m) = (self.options.batch, self.options.clean_batch);
         // Decay in G is a term of its own, which only the gradient form has.
         let by_gram = |delta: &Delta| !decay && gram_is_cheaper(delta, n, m);
@@ -93,7 +93,7 @@ impl<'a> Iteration<'a> {
         parameters: TensorId,
         decay: bool,
         by_gram: impl Fn(&Delta) -> bool,
-    ) -> Result<(Scored, Layerwise), PlanError> {
+    ) -> Result<(ScoredBatch, LayerDeltas), PlanError> {
         self.rec.stage("clean");
         let pass = self.pass(Stream::Clean, parameters);
         let activations = pass.forward(&mut self.rec, batch.images);
@@ -117,11 +117,11 @@ impl<'a> Iteration<'a> {
             sgd::decay_clean_gradient(&mut self.rec, self.step, vectors, into);
         }
         self.exchange(into);
-        Ok((scored, Layerwise(gram)))
+        Ok((scored, LayerDeltas(gram)))
     }
 
     /// Unweighted backward pass of the training batch.
-    pub fn layerwise_backward(&mut self, scored: &Scored) -> Layerwise {
+    pub fn layerwise_backward(&mut self, scored: &ScoredBatch) -> LayerDeltas {
         self.rec.stage("backward");
         let pass = Pass { first_layer: 0, ..self.pass(Stream::Train, self.vectors.parameters) };
         let mut deltas = Vec::new();
@@ -129,12 +129,12 @@ impl<'a> Iteration<'a> {
         pass.backward(&mut self.rec, &scored.activations, seed, |_, delta| {
             deltas.push(delta.clone());
         });
-        Layerwise(deltas)
+        LayerDeltas(deltas)
     }
 
     /// u from the layer-wise results of the training batch and, where `gram` has them, of the
     /// clean batch; from G elsewhere.
-    pub fn layerwise_similarities(&mut self, layers: &Layerwise, gram: &Layerwise) -> TensorId {
+    pub fn layerwise_similarities(&mut self, layers: &LayerDeltas, gram: &LayerDeltas) -> TensorId {
         self.rec.stage("similarity");
         let n = self.options.batch;
         let pitch = n.next_multiple_of(64);
@@ -156,13 +156,13 @@ impl<'a> Iteration<'a> {
             pass.similarity(&mut self.rec, delta, self.clean_gradient, clean, &mut rows);
         }
         self.rec.label("");
-        let u = ops::weights::sum_parts(&mut self.rec, n, pitch, parts);
+        let u = ops::example_weights::sum_parts(&mut self.rec, n, pitch, parts);
         self.rec.stage("weights");
         u
     }
 
-    /// Gradient of Σ w_i f_i by the parameters into [`Iteration::gradient`].
-    pub fn weighted_backward(&mut self, scored: &Scored, weights: TensorId) {
+    /// Gradient of Σ w_i f_i by the parameters into [`IterationBuilder::gradient`].
+    pub fn weighted_backward(&mut self, scored: &ScoredBatch, weights: TensorId) {
         self.rec.stage("backward");
         let classes = self.network.classes();
         self.rec.label("loss");
@@ -176,7 +176,7 @@ impl<'a> Iteration<'a> {
     }
 
     /// The same from the results of an unweighted backward pass; exact where examples do not mix.
-    pub fn layerwise_gradient(&mut self, layers: &Layerwise, weights: TensorId) {
+    pub fn layerwise_gradient(&mut self, layers: &LayerDeltas, weights: TensorId) {
         self.rec.stage("gradient");
         let pass = self.pass(Stream::Train, self.vectors.parameters);
         for delta in &layers.0 {
@@ -218,14 +218,14 @@ impl<'a> Iteration<'a> {
         of: Stream,
         batch: Batch,
         activations: Activations,
-    ) -> Result<Scored, PlanError> {
+    ) -> Result<ScoredBatch, PlanError> {
         self.rec.label("loss");
         let (scores, labels) = (activations.scores(), batch.labels);
         let losses = match of {
             Stream::Train => self.options.weighting.losses(self, scores, labels)?,
             _ => self.cross_entropy(scores, labels),
         };
-        Ok(Scored { batch, activations, losses })
+        Ok(ScoredBatch { batch, activations, losses })
     }
 
     /// Softmax cross-entropy of scores `[n, classes]` against labels `[n]`.

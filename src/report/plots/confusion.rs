@@ -5,7 +5,7 @@ use std::path::Path;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::surface::{self, Area, Drawn, px};
+use super::surface::{self, Area, DrawResult, px};
 use super::theme::{
     BODY, FADED, HEADING, INK, SMALL, bold, fit, heading, nothing, stroke, style, text_width, write,
 };
@@ -120,7 +120,7 @@ impl Layout {
         Self::TITLE + self.side + self.name_width + Self::AXIS + Self::GAP
     }
 
-    fn draw(&self, area: &Area<'_>, title: &str, matrix: &[Vec<u32>]) -> Drawn {
+    fn draw(&self, area: &Area<'_>, title: &str, matrix: &[Vec<u32>]) -> DrawResult {
         let (left, top) = (self.left(), Self::TITLE);
         let middle = px(left + self.side / 2);
         let room = 2 * middle.min(px(self.panel_width()) - middle);
@@ -140,7 +140,7 @@ impl Layout {
         write(area, "true class", beside, turned)
     }
 
-    fn draw_row(&self, area: &Area<'_>, row: usize, counts: &[u32]) -> Drawn {
+    fn draw_row(&self, area: &Area<'_>, row: usize, counts: &[u32]) -> DrawResult {
         let total: u64 = counts.iter().map(|&n| u64::from(n)).sum();
         for (column, &count) in counts.iter().enumerate() {
             let x = px(self.left() + column as i32 * self.cell);
@@ -169,7 +169,7 @@ impl Layout {
         Ok(())
     }
 
-    fn draw_names(&self, area: &Area<'_>, classes: usize) -> Drawn {
+    fn draw_names(&self, area: &Area<'_>, classes: usize) -> DrawResult {
         let below = px(Self::TITLE + self.side + 7);
         let upright = px(self.name_width - 10) < px(self.cell - 4) || classes > NAMED;
         for (i, name) in self.names.iter().take(classes).enumerate() {
@@ -200,7 +200,7 @@ fn shade(share: f64) -> RGBColor {
     RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
 }
 
-fn draw_bar(area: &Area<'_>, layout: &Layout) -> Drawn {
+fn draw_bar(area: &Area<'_>, layout: &Layout) -> DrawResult {
     let (top, height) = (px(Layout::TITLE), px(layout.side));
     let (left, right) = (px(10), px(26));
     for y in 0..height {

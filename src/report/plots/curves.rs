@@ -6,7 +6,7 @@ use std::path::Path;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::surface::{self, Area, Drawn, px};
+use super::surface::{self, Area, DrawResult, px};
 use super::theme::{
     BODY, Chart, FADED, HEADING, INK, PALETTE, SMALL, chart, fit, heading, look, nothing, pale,
     stroke, style, thousands, write,
@@ -67,7 +67,7 @@ fn last_step(methods: &[MethodResult]) -> u64 {
 
 type Line = Vec<(f64, f64)>;
 
-fn test_panel(area: &Area<'_>, methods: &[MethodResult], steps: u64) -> Drawn {
+fn test_panel(area: &Area<'_>, methods: &[MethodResult], steps: u64) -> DrawResult {
     let lines: Vec<Line> =
         methods.iter().map(|m| smooth(&m.curve, |p| p.test_accuracy, MAX_POINTS)).collect();
     let range = value_range(lines.iter().flatten());
@@ -85,7 +85,7 @@ fn test_panel(area: &Area<'_>, methods: &[MethodResult], steps: u64) -> Drawn {
     Ok(())
 }
 
-fn training_panel(area: &Area<'_>, methods: &[MethodResult], steps: u64) -> Drawn {
+fn training_panel(area: &Area<'_>, methods: &[MethodResult], steps: u64) -> DrawResult {
     let show_clean = methods.len() <= PALETTE.len();
     let points = if methods.len() <= 3 { MAX_POINTS / 3 } else { MAX_POINTS / 6 };
     let given = |m: &MethodResult| smooth(&m.curve, |p| Some(p.train_accuracy), points);
@@ -182,7 +182,7 @@ impl<'a, 'b> Panel<'a, 'b> {
         color: RGBColor,
         dash: Option<(f64, f64)>,
         width: u32,
-    ) -> Drawn {
+    ) -> DrawResult {
         let percent = line.iter().map(|&(x, y)| (x, y * 100.0));
         let Some((on, off)) = dash else {
             self.chart.draw_series(LineSeries::new(percent, stroke(color, width)))?;
@@ -201,7 +201,7 @@ impl<'a, 'b> Panel<'a, 'b> {
         Ok(())
     }
 
-    fn dots(&mut self, line: &[(f64, f64)], color: RGBColor) -> Drawn {
+    fn dots(&mut self, line: &[(f64, f64)], color: RGBColor) -> DrawResult {
         let percent = line.iter().map(|&(x, y)| (x, y * 100.0));
         self.chart.draw_series(percent.map(|p| Circle::new(p, px(4), color.filled())))?;
         Ok(())
@@ -243,7 +243,7 @@ fn dashes(line: &[(f64, f64)], on: f64, off: f64) -> Vec<Vec<(i32, i32)>> {
     pieces
 }
 
-fn draw_legend(area: &Area<'_>, methods: &[MethodResult]) -> Drawn {
+fn draw_legend(area: &Area<'_>, methods: &[MethodResult]) -> DrawResult {
     let number = px(LEGEND_WIDTH - 24);
     let head = style(SMALL, FADED, HPos::Right, VPos::Top);
     write(area, "last test accuracy", (number, px(12)), head)?;

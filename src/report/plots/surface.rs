@@ -28,7 +28,7 @@ const MAX_SIDE: u32 = 16_384;
 /// Where plots are drawn, in samples.
 pub type Area<'a> = DrawingArea<Surface<'a>, Shift>;
 /// The outcome of drawing.
-pub type Drawn = Result<(), DrawingAreaErrorKind<Infallible>>;
+pub type DrawResult = Result<(), DrawingAreaErrorKind<Infallible>>;
 
 type Done = Result<(), DrawingErrorKind<Infallible>>;
 
@@ -41,7 +41,7 @@ pub const fn px(pixels: i32) -> i32 {
 pub fn save(
     path: &Path,
     (width, height): (u32, u32),
-    draw: impl FnOnce(&Area<'_>) -> Drawn,
+    draw: impl FnOnce(&Area<'_>) -> DrawResult,
 ) -> Result<(), ReportError> {
     let draw_error = |reason: String| ReportError::Draw { path: path.to_owned(), reason };
     if width.max(height) > MAX_SIDE || width.min(height) == 0 {

@@ -5,7 +5,7 @@ use std::path::Path;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::surface::{self, Area, Drawn, px};
+use super::surface::{self, Area, DrawResult, px};
 use super::theme::{
     BODY, FADED, GREEN_BLUE, HEADING, INK, SMALL, VERMILLION, fit, heading, nothing, style,
     text_width, thousands, write,
@@ -162,7 +162,7 @@ fn check_shapes(
 
 const KEY: i32 = 34;
 
-fn draw_key(area: &Area<'_>, suspects: &[&Suspect<'_>]) -> Drawn {
+fn draw_key(area: &Area<'_>, suspects: &[&Suspect<'_>]) -> DrawResult {
     let count = |wrong| suspects.iter().filter(|s| s.wrong() == wrong).count();
     let entries = [
         (count(Some(true)), "wrong label", VERMILLION),
@@ -209,7 +209,7 @@ impl Sheet {
         }
     }
 
-    fn draw(&self, area: &Area<'_>, suspect: &Suspect<'_>, x: i32, y: i32) -> Drawn {
+    fn draw(&self, area: &Area<'_>, suspect: &Suspect<'_>, x: i32, y: i32) -> DrawResult {
         // Whole pixels: half of one would blur every edge of the image.
         let middle = x + px(self.cell_width / 2);
         let left = middle - px(self.shown.1 / 2 + FRAME);
@@ -233,7 +233,7 @@ impl Sheet {
     }
 
     /// Nearest neighbour, one rectangle a pixel as shown or a pixel of the source, whichever is larger.
-    fn draw_image(&self, area: &Area<'_>, image: &[u8], at: (i32, i32)) -> Drawn {
+    fn draw_image(&self, area: &Area<'_>, image: &[u8], at: (i32, i32)) -> DrawResult {
         let (height, width, _) = self.source;
         let (rows, columns) = (height.min(self.shown.0 as usize), width.min(self.shown.1 as usize));
         let edge = |i: usize, shown: i32, cells: usize| px(1) * shown * i as i32 / cells as i32;

@@ -9,7 +9,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::glyphs;
-use super::surface::{Area, Drawn, SAMPLES, Surface, px};
+use super::surface::{Area, DrawResult, SAMPLES, Surface, px};
 
 /// Okabe and Ito's palette, which people with any colour vision can tell apart, without its yellow
 /// (too pale on white).
@@ -51,7 +51,7 @@ pub fn bold(size: i32, h: HPos, v: VPos) -> TextStyle<'static> {
 }
 
 /// Draws `text` at `at` (samples).
-pub fn write(area: &Area<'_>, text: &str, at: (i32, i32), style: TextStyle<'static>) -> Drawn {
+pub fn write(area: &Area<'_>, text: &str, at: (i32, i32), style: TextStyle<'static>) -> DrawResult {
     area.draw(&Text::new(text.to_owned(), at, style))
 }
 
@@ -66,7 +66,7 @@ pub fn fit(text: &str, size: i32, room: i32) -> String {
 }
 
 /// The picture's title at its top left, and a line of explanation below it.
-pub fn heading(area: &Area<'_>, title: &str, explanation: &str) -> Drawn {
+pub fn heading(area: &Area<'_>, title: &str, explanation: &str) -> DrawResult {
     let room = area.dim_in_pixel().0 as i32 - px(48);
     let title = fit(title, TITLE, room);
     write(area, &title, (px(24), px(20)), bold(TITLE, HPos::Left, VPos::Top))?;
@@ -79,7 +79,7 @@ pub fn heading(area: &Area<'_>, title: &str, explanation: &str) -> Drawn {
 pub const HEADING: i32 = 72;
 
 /// Says in the middle of an area why there is nothing in it.
-pub fn nothing(area: &Area<'_>, why: &str) -> Drawn {
+pub fn nothing(area: &Area<'_>, why: &str) -> DrawResult {
     let (width, height) = area.dim_in_pixel();
     let middle = (width as i32 / 2, height as i32 / 2);
     let why = fit(why, BODY, width as i32 - px(16));

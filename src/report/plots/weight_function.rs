@@ -5,7 +5,7 @@ use std::path::Path;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::surface::{self, Area, Drawn, px};
+use super::surface::{self, Area, DrawResult, px};
 use super::theme::{
     HEADING, INK, PALETTE, SMALL, chart, fit, heading, look, nothing, stroke, style, write,
 };
@@ -48,7 +48,7 @@ fn finite(function: &WeightFunction) -> impl Iterator<Item = (f64, f64)> {
     function.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite())
 }
 
-fn draw(area: &Area<'_>, functions: &[WeightFunction]) -> Drawn {
+fn draw(area: &Area<'_>, functions: &[WeightFunction]) -> DrawResult {
     let points = || functions.iter().flat_map(finite);
     if points().next().is_none() {
         return nothing(area, "no weight function was learned");
@@ -66,7 +66,7 @@ fn draw(area: &Area<'_>, functions: &[WeightFunction]) -> Drawn {
     Ok(())
 }
 
-fn draw_legend(area: &Area<'_>, functions: &[WeightFunction]) -> Drawn {
+fn draw_legend(area: &Area<'_>, functions: &[WeightFunction]) -> DrawResult {
     let hidden = functions.len().saturating_sub(MAX_NAMES);
     let names = functions.iter().take(MAX_NAMES).map(|f| f.name.clone());
     let more = (hidden > 0).then(|| format!("and {hidden} more"));

@@ -5,7 +5,7 @@ use std::path::Path;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::surface::{self, Area, Drawn, px};
+use super::surface::{self, Area, DrawResult, px};
 use super::theme::{
     BODY, Chart, HEADING, INK, SMALL, STRONG_BLUE, VERMILLION, chart, heading, look, nothing,
     stroke, style, text_width, thousands, write,
@@ -79,7 +79,7 @@ impl<'a> Group<'a> {
     }
 }
 
-fn zero_panel(area: &Area<'_>, groups: &[Group<'_>; 2]) -> Drawn {
+fn zero_panel(area: &Area<'_>, groups: &[Group<'_>; 2]) -> DrawResult {
     let mut chart = chart(area, "weight zero", 10, 0.0..2.0, 0.0..100.0)?;
     let percent = |y: &f64| format!("{y:.0}");
     let mut mesh = chart.configure_mesh();
@@ -96,7 +96,12 @@ fn zero_panel(area: &Area<'_>, groups: &[Group<'_>; 2]) -> Drawn {
     Ok(())
 }
 
-fn zero_bar(area: &Area<'_>, chart: &mut Chart<'_, '_>, left: f64, group: &Group<'_>) -> Drawn {
+fn zero_bar(
+    area: &Area<'_>,
+    chart: &mut Chart<'_, '_>,
+    left: f64,
+    group: &Group<'_>,
+) -> DrawResult {
     let zero = group.percent(group.total - group.positive.len());
     let bar = [(left + 0.15, 0.0), (left + 0.85, zero)];
     chart.draw_series([Rectangle::new(bar, group.color.mix(0.75).filled())])?;
@@ -148,7 +153,7 @@ impl Bins {
     }
 }
 
-fn histogram_panel(area: &Area<'_>, groups: &[Group<'_>; 2]) -> Drawn {
+fn histogram_panel(area: &Area<'_>, groups: &[Group<'_>; 2]) -> DrawResult {
     let bins = Bins::new(groups);
     let shares = [bins.shares(&groups[0]), bins.shares(&groups[1])];
     let tallest = shares.iter().flatten().copied().fold(0.0, f64::max);
@@ -195,7 +200,7 @@ fn outline(shares: &[f64], width: f64) -> Vec<(f64, f64)> {
         .collect()
 }
 
-fn legend(area: &Area<'_>, groups: &[Group<'_>; 2]) -> Drawn {
+fn legend(area: &Area<'_>, groups: &[Group<'_>; 2]) -> DrawResult {
     let describe = |g: &Group<'_>| {
         let examples = thousands(g.total as u64);
         if g.total == 0 {

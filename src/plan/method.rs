@@ -1,0 +1,113 @@
+//! What a way to weight examples may replace of an iteration: the plug that `weighting` fills.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::{DatasetFacts, IterationBuilder, PlanError, Sampling, ScoredBatch, WeightedBatch};
+use crate::gpu::TensorId;
+use crate::ops::softmax_cross_entropy::Losses;
+use crate::reference::step::MethodTwin;
+
+/// A way to weight training examples.
+///
+/// An iteration goes: draw batches, forward, [`losses`](Self::losses), [`weights`](Self::weights),
+/// [`learn`](Self::learn), backward of Σ w_i f_i, update. A method replaces the parts in which it
+/// differs from plain training, or the whole, [`record`](Self::record).
+pub trait Method: fmt::Debug + Send + Sync {
+    /// Name in tables, files and errors.
+    fn name(&self) -> &'static str;
+
+    /// Whether clean examples take part in each step.
+    fn uses_clean_set(&self) -> bool {
+        false
+    }
+
+    /// Which examples the training batches are made of.
+    ///
+    /// # Errors
+    /// When it needs facts that are not known.
+    fn sampling(&self, facts: &DatasetFacts<'_>) -> Result<Sampling, PlanError> {
+        let _ = facts;
+        Ok(Sampling::Passes)
+    }
+
+    /// Losses of scores `[n, classes]` against labels `[n]`, and their gradients by the scores.
+    ///
+    /// # Errors
+    /// When they cannot be recorded.
+    fn losses(
+        &self,
+        it: &mut IterationBuilder<'_>,
+        scores: TensorId,
+        labels: TensorId,
+    ) -> Result<Losses, PlanError> {
+        Ok(it.cross_entropy(scores, labels))
+    }
+
+    /// w, `[n]`, of a batch after its forward pass.
+    ///
+    /// # Errors
+    /// When they cannot be recorded.
+    fn weights(
+        &self,
+        it: &mut IterationBuilder<'_>,
+        seen: &ScoredBatch,
+    ) -> Result<TensorId, PlanError> {
+        let _ = seen;
+        Ok(it.uniform())
+    }
+
+    /// What the method itself learns from a batch, after its weights are known.
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    fn learn(
+        &self,
+        it: &mut IterationBuilder<'_>,
+        seen: &ScoredBatch,
+        weights: TensorId,
+    ) -> Result<(), PlanError> {
+        let _ = (it, seen, weights);
+        Ok(())
+    }
+
+    /// The whole iteration up to the gradient of the weighted loss, in [`IterationBuilder::gradient`].
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    fn record(&self, it: &mut IterationBuilder<'_>) -> Result<WeightedBatch, PlanError> {
+        let batch = it.training_batch()?;
+        let train = it.forward(batch)?;
+        it.rec().stage("weights");
+        let weights = self.weights(it, &train)?;
+        self.learn(it, &train, weights)?;
+        it.rec().allow_rounding(true);
+        it.weighted_backward(&train, weights);
+        Ok(WeightedBatch::new(train, weights))
+    }
+
+    /// The CPU twin, where there is one.
+    fn twin(&self, facts: &DatasetFacts<'_>) -> Option<MethodTwin> {
+        let _ = facts;
+        None
+    }
+}
+
+/// A method as trainers and plans take it; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Weighting(Arc<dyn Method>);
+
+impl<M: Method + 'static> From<M> for Weighting {
+    fn from(method: M) -> Self {
+        Self(Arc::new(method))
+    }
+}
+
+impl Deref for Weighting {
+    type Target = dyn Method;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}

@@ -1,0 +1,202 @@
+//! One step of a linear classifier as the CPU twins of weighting methods see it, and what they
+//! tell of it.
+
+use super::adamw::{AdamW, adamw};
+use super::sgd::{Sgd, sgd};
+use super::softmax_cross_entropy as loss;
+use crate::ops::Optimizer;
+
+/// One step of a linear softmax classifier without augmentation, as its twin sees it.
+#[derive(Clone, Debug)]
+pub struct TwinInput {
+    /// Step of the run, from 0.
+    pub number: u32,
+    /// Seed of the run.
+    pub seed: u32,
+    /// Draws of a pass that were done before this batch.
+    pub position: u32,
+    /// η
+    pub learning_rate: f64,
+    /// How the classifier's parameters follow their gradient.
+    pub optimizer: Optimizer,
+    /// Number of classes.
+    pub classes: usize,
+    /// Images of the batch, `[n, features]`.
+    pub inputs: Vec<f64>,
+    /// `[n]`
+    pub labels: Vec<u32>,
+    /// Places in the training set, `[n]`.
+    pub indices: Vec<u32>,
+    /// Images of the clean batch, `[m, features]`.
+    pub clean_inputs: Vec<f64>,
+    /// `[m]`
+    pub clean_labels: Vec<u32>,
+    /// The classifier's weights `[features, classes]`, then its biases `[classes]`.
+    pub parameters: Vec<f64>,
+}
+
+/// What a twin says of a step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TwinOutput {
+    /// w, `[n]`
+    pub weights: Vec<f64>,
+    /// `[n]`
+    pub losses: Vec<f64>,
+    /// Gradient of each loss by its scores, `[n, classes]`.
+    pub residual: Vec<f64>,
+}
+
+/// The CPU twin of a method, in plain `f64` loops; it keeps the method's state.
+pub type MethodTwin = Box<dyn FnMut(&TwinInput) -> TwinOutput>;
+
+impl Default for TwinInput {
+    fn default() -> Self {
+        Self {
+            number: 0,
+            seed: 0,
+            position: 0,
+            learning_rate: 0.0,
+            optimizer: Optimizer::PLAIN,
+            classes: 0,
+            inputs: Vec::new(),
+            labels: Vec::new(),
+            indices: Vec::new(),
+            clean_inputs: Vec::new(),
+            clean_labels: Vec::new(),
+            parameters: Vec::new(),
+        }
+    }
+}
+
+/// What an optimizer remembers of some parameters: the twin of
+/// [`IterationBuilder::optimize`](crate::plan::IterationBuilder::optimize).
+#[derive(Clone, Debug)]
+pub struct Memory {
+    first: Vec<f64>,
+    second: Vec<f64>,
+}
+
+impl Memory {
+    /// Nothing yet of `len` parameters.
+    pub fn new(len: usize) -> Self {
+        Self { first: vec![0.0; len], second: vec![0.0; len] }
+    }
+
+    /// The step's optimizer without weight decay.
+    pub fn descend(&mut self, seen: &TwinInput, parameters: &mut [f64], gradient: &[f64]) {
+        let (learning_rate, weight_decay) = (seen.learning_rate, 0.0);
+        let no_decay = vec![0.0; parameters.len()];
+        match seen.optimizer {
+            Optimizer::Sgd { momentum, nesterov } => {
+                let momentum = momentum.into();
+                let settings = Sgd { learning_rate, momentum, weight_decay, nesterov };
+                sgd(settings, parameters, &mut self.first, gradient, &no_decay);
+            }
+            Optimizer::AdamW { beta1, beta2, epsilon } => {
+                let (beta1, beta2, epsilon) = (beta1.into(), beta2.into(), epsilon.into());
+                let step = seen.number as i32 + 1;
+                let settings = AdamW { learning_rate, weight_decay, beta1, beta2, epsilon, step };
+                let (first, second) = (&mut self.first, &mut self.second);
+                adamw(settings, parameters, first, second, gradient, &no_decay);
+            }
+        }
+    }
+}
+
+impl TwinInput {
+    /// n
+    pub fn n(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Class scores of inputs, `[…, classes]`.
+    pub fn scores_of(&self, inputs: &[f64], parameters: &[f64]) -> Vec<f64> {
+        let classes = self.classes;
+        let features = parameters.len() / classes - 1;
+        let mut scores = Vec::new();
+        for input in inputs.chunks(features) {
+            for class in 0..classes {
+                let products = input.iter().enumerate();
+                let sum: f64 = products.map(|(f, x)| x * parameters[f * classes + class]).sum();
+                scores.push(sum + parameters[features * classes + class]);
+            }
+        }
+        scores
+    }
+
+    /// Class scores of the batch.
+    pub fn scores(&self) -> Vec<f64> {
+        self.scores_of(&self.inputs, &self.parameters)
+    }
+
+    /// Cross-entropy of each example.
+    pub fn cross_entropy(&self) -> Vec<f64> {
+        loss::losses(self.n(), self.classes, &self.scores(), &self.labels)
+    }
+
+    /// softmax of the scores, `[n, classes]`.
+    pub fn probabilities(&self) -> Vec<f64> {
+        let nobody = vec![u32::MAX; self.n()];
+        loss::residual(self.n(), self.classes, &self.scores(), &nobody)
+    }
+
+    /// The class with the largest score, the first of equals.
+    pub fn predictions(&self) -> Vec<u32> {
+        let scores = self.scores();
+        let first_largest = |row: &[f64]| {
+            let better = |best: usize, k: usize| if row[k] > row[best] { k } else { best };
+            (1..row.len()).fold(0, better) as u32
+        };
+        scores.chunks(self.classes).map(first_largest).collect()
+    }
+
+    /// Cross-entropy and its gradient with these weights.
+    pub fn told(&self, weights: Vec<f64>) -> TwinOutput {
+        let (n, classes) = (self.n(), self.classes);
+        let scores = self.scores();
+        let residual = loss::residual(n, classes, &scores, &self.labels);
+        TwinOutput { weights, losses: self.cross_entropy(), residual }
+    }
+
+    /// Gradient of Σ weights\[i\] f_i by the parameters at `parameters`.
+    pub fn gradient(&self, inputs: &[f64], residual: &[f64], weights: &[f64]) -> Vec<f64> {
+        let classes = self.classes;
+        let features = self.parameters.len() / classes - 1;
+        let mut gradient = vec![0.0; self.parameters.len()];
+        for (i, weight) in weights.iter().enumerate() {
+            for class in 0..classes {
+                let r = weight * residual[i * classes + class];
+                for f in 0..features {
+                    gradient[f * classes + class] += r * inputs[i * features + f];
+                }
+                gradient[features * classes + class] += r;
+            }
+        }
+        gradient
+    }
+
+    /// Gradient of the mean clean loss at `parameters`.
+    pub fn clean_gradient(&self, parameters: &[f64]) -> Vec<f64> {
+        let m = self.clean_labels.len();
+        let scores = self.scores_of(&self.clean_inputs, parameters);
+        let residual = loss::residual(m, self.classes, &scores, &self.clean_labels);
+        self.gradient(&self.clean_inputs, &residual, &vec![1.0 / m as f64; m])
+    }
+
+    /// ⟨∇f_i, direction⟩ of each example.
+    pub fn similarities(&self, residual: &[f64], direction: &[f64]) -> Vec<f64> {
+        let one = |i: usize| {
+            let mut weights = vec![0.0; self.n()];
+            weights[i] = 1.0;
+            let gradient = self.gradient(&self.inputs, residual, &weights);
+            gradient.iter().zip(direction).map(|(a, b)| a * b).sum()
+        };
+        (0..self.n()).map(one).collect()
+    }
+}
+
+/// max(raw, 0) / n, where what is not finite counts as 0.
+pub fn mean(raw: &[f64]) -> Vec<f64> {
+    let n = raw.len() as f64;
+    raw.iter().map(|r| if r.is_finite() { r.max(0.0) / n } else { 0.0 }).collect()
+}

@@ -1,0 +1,173 @@
+//! The image folder reader, through the public `open`, on small images written here.
+
+use std::path::Path;
+
+use super::support::{assert_refused, opened, write};
+use image::{DynamicImage, GrayAlphaImage, GrayImage, Rgb, RgbImage, RgbaImage};
+use tempfile::TempDir;
+
+fn save(folder: &TempDir, file: &str, image: impl Into<DynamicImage>) {
+    let path = folder.path().join(file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    image.into().save(path).unwrap();
+}
+
+fn rgb(width: u32, height: u32, level: u8) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| Rgb([level, x as u8, y as u8]))
+}
+
+/// Two classes of RGB images, 3 wide and 2 high, two a class to train on and one to test with.
+fn image_folder() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("pets").tempdir().unwrap();
+    let files = [
+        ("train/dog/1.png", 3),
+        ("train/cat/b.png", 2),
+        ("train/cat/a.PNG", 1),
+        ("train/dog/2.png", 4),
+        ("test/dog/1.png", 6),
+        ("test/cat/1.png", 5),
+    ];
+    for (file, level) in files {
+        save(&folder, file, rgb(3, 2, level));
+    }
+    folder
+}
+
+#[test]
+fn an_image_folder_is_read_in_the_order_of_its_names() {
+    let folder = image_folder();
+    write(folder.path().join("train/cat/notes.txt"), b"ignored");
+    write(folder.path().join("train/.hidden/1.png"), b"ignored");
+    let source = opened(&folder);
+    let train = &source.train;
+    assert!(train.name.starts_with("pets") && train.name.ends_with(" train"), "{}", train.name);
+    assert_eq!((train.height, train.width, train.channels), (2, 3, 3));
+    assert_eq!(train.class_names, ["cat", "dog"]);
+    assert_eq!(train.labels, [0, 0, 1, 1]);
+    let levels = (0..4).map(|index| train.image(index).unwrap()[0]).collect::<Vec<_>>();
+    assert_eq!(levels, [1, 2, 3, 4]);
+    // Row 1, column 2 of the first image.
+    assert_eq!(train.image(0).unwrap()[15..], [1, 2, 1]);
+    assert_eq!(source.test.labels, [0, 1]);
+}
+
+#[test]
+fn a_jpeg_is_read_to_within_its_compression() {
+    let folder = image_folder();
+    save(&folder, "train/cat/c.jpeg", RgbImage::from_pixel(3, 2, Rgb([200, 100, 50])));
+    let train = opened(&folder).train;
+    let pixel = &train.image(2).unwrap()[..3];
+    let off = pixel
+        .iter()
+        .zip([200_i32, 100, 50])
+        .map(|(&level, true_level)| (i32::from(level) - true_level).abs());
+    assert!(off.max().unwrap() <= 6, "{pixel:?}");
+}
+
+#[test]
+fn grey_images_alone_give_one_channel() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["train/a/1.png", "test/a/1.png"] {
+        save(&folder, file, GrayImage::from_fn(2, 1, |x, _| [(9 * x) as u8 + 1].into()));
+    }
+    let train = opened(&folder).train;
+    assert_eq!((train.channels, train.images), (1, vec![1, 10]));
+}
+
+#[test]
+fn grey_images_among_colours_become_rgb_wherever_they_are() {
+    for file in ["train/cat/a.PNG", "train/dog/1.png", "test/cat/1.png"] {
+        let folder = image_folder();
+        save(&folder, file, GrayImage::from_pixel(3, 2, [77].into()));
+        let source = opened(&folder);
+        let images = [source.train.images, source.test.images].concat();
+        assert_eq!(images.len(), 6 * 18, "{file}");
+        let grey = images.chunks(18).filter(|image| **image == [77; 18]).count();
+        assert_eq!(grey, 1, "{file}");
+    }
+}
+
+#[test]
+fn an_opaque_alpha_channel_is_dropped_and_a_transparent_one_refused() {
+    let folder = image_folder();
+    let mut image = RgbaImage::from_pixel(3, 2, [9, 8, 7, 255].into());
+    save(&folder, "train/cat/c.png", image.clone());
+    assert_eq!(opened(&folder).train.image(2).unwrap()[..3], [9, 8, 7]);
+    image.get_pixel_mut(1, 1).0[3] = 254;
+    save(&folder, "train/cat/c.png", image);
+    assert_refused(&folder, &["c.png", "transparent"]);
+    save(&folder, "train/cat/c.png", GrayAlphaImage::from_pixel(3, 2, [9, 0].into()));
+    assert_refused(&folder, &["c.png", "transparent"]);
+}
+
+#[test]
+fn an_image_of_another_size_is_refused_with_both_sizes() {
+    let folder = image_folder();
+    save(&folder, "test/dog/2.png", rgb(4, 5, 0));
+    assert_refused(&folder, &["2.png", "4x5", "a.PNG", "3x2"]);
+}
+
+#[test]
+fn an_undecodable_image_is_refused_by_name() {
+    let folder = image_folder();
+    write(folder.path().join("train/dog/3.jpg"), b"this is no image");
+    assert_refused(&folder, &["3.jpg", "decode"]);
+}
+
+#[test]
+fn a_truncated_image_is_refused_by_name() {
+    let folder = image_folder();
+    let path = folder.path().join("train/dog/2.png");
+    let bytes = std::fs::read(&path).unwrap();
+    write(&path, &bytes[..bytes.len() / 2]);
+    assert_refused(&folder, &["2.png", "decode"]);
+}
+
+#[test]
+fn of_several_bad_images_the_first_is_reported() {
+    let folder = image_folder();
+    for file in ["train/dog/2.png", "train/dog/1.png", "train/cat/b.png"] {
+        write(folder.path().join(file), b"bad");
+    }
+    assert_refused(&folder, &["b.png"]);
+}
+
+#[test]
+fn an_empty_class_folder_is_refused_by_name() {
+    let folder = image_folder();
+    for split in ["train", "test"] {
+        std::fs::create_dir(folder.path().join(split).join("eel")).unwrap();
+    }
+    write(folder.path().join("train/eel/eel.bmp"), b"not read");
+    assert_refused(&folder, &["eel", "train", ".png"]);
+}
+
+#[test]
+fn a_class_of_only_one_split_is_refused_by_name() {
+    for (present, missing) in [("train", "test"), ("test", "train")] {
+        let folder = image_folder();
+        save(&folder, &format!("{present}/eel/1.png"), rgb(3, 2, 0));
+        assert_refused(&folder, &[&path_text(missing, "eel"), "class folder missing"]);
+    }
+}
+
+fn path_text(split: &str, class: &str) -> String {
+    Path::new(split).join(class).display().to_string()
+}
+
+#[test]
+fn train_without_test_is_refused_and_the_other_way_round() {
+    for split in ["train", "test"] {
+        let folder = image_folder();
+        std::fs::remove_dir_all(folder.path().join(split)).unwrap();
+        assert_refused(&folder, &[split, "missing", "image folder"]);
+    }
+}
+
+#[test]
+fn a_split_without_class_folders_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    save(&folder, "train/1.png", rgb(3, 2, 0));
+    std::fs::create_dir(folder.path().join("test")).unwrap();
+    assert_refused(&folder, &["train", "no class folders"]);
+}

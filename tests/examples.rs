@@ -1,0 +1,6 @@
+//! The examples as a user runs them.
+
+mod examples {
+    mod audit;
+    mod backgroundflip;
+}

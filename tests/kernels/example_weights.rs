@@ -1,0 +1,63 @@
+use l2rw::ops::example_weights;
+use l2rw::reference;
+
+use crate::common::table::{Tolerance, assert_table};
+use crate::common::values::values;
+
+fn similarities() -> Vec<Vec<f64>> {
+    vec![
+        vec![3.0, -5.0, 1.0, 0.0],
+        vec![-1.0, 0.0, -0.0, -2.5],
+        vec![7.0],
+        vec![-7.0],
+        vec![f64::NAN, 2.0, f64::INFINITY, 2.0, f64::NEG_INFINITY],
+        vec![f64::NAN; 3],
+        vec![f64::INFINITY; 2],
+        vec![1e-30, 1e30, -1e30],
+        values(1, 67),
+        values(2, 10_000),
+    ]
+}
+
+#[test]
+fn weights_are_rectified_and_normalised_as_by_the_twin() {
+    assert_table(&similarities(), |u, bench, expected| {
+        let u_in = bench.floats(u);
+        let total = example_weights::sum_rectified(&mut bench.rec, u_in);
+        let w = example_weights::normalise(&mut bench.rec, u_in, total);
+        let rectified = u.iter().filter(|u| u.is_finite()).map(|u| u.max(0.0));
+        // The sum has one rounding an example, and all its terms have one sign.
+        let rtol = (8.0 + u.len() as f64) * f64::from(f32::EPSILON);
+        let tolerance = Tolerance { atol: 1e-37, rtol };
+        expected.floats("total", total, vec![rectified.sum()], tolerance);
+        let reference = reference::example_weights::rectify_and_normalise(u);
+        expected.floats("weights", w, reference, tolerance);
+    });
+}
+
+#[derive(Debug)]
+struct Parts {
+    rows: usize,
+    n: usize,
+    pitch: usize,
+}
+
+#[test]
+fn the_similarity_is_the_sum_of_its_parts_and_never_of_what_lies_between_them() {
+    let cases = [
+        Parts { rows: 1, n: 1, pitch: 64 },
+        Parts { rows: 3, n: 5, pitch: 64 },
+        Parts { rows: 70, n: 100, pitch: 128 },
+        Parts { rows: 2, n: 128, pitch: 128 },
+    ];
+    assert_table(&cases, |&Parts { rows, n, pitch }, bench, expected| {
+        let mut parts = values(1, rows * pitch);
+        for row in parts.chunks_mut(pitch) {
+            row[n..].fill(f64::NAN);
+        }
+        let parts_in = bench.floats(&parts);
+        let u = example_weights::sum_parts(&mut bench.rec, n, pitch, parts_in);
+        let columns = (0..n).map(|i| parts.iter().skip(i).step_by(pitch).sum());
+        expected.floats("u", u, columns.collect(), Tolerance::sums(&[rows], 1.0));
+    });
+}

@@ -1,0 +1,363 @@
+//! Every kernel in the languages of every graphics API, without a GPU: WGSL is parsed, its constants
+//! filled in, validated and written as SPIR-V, MSL, HLSL and GLSL by the translator that wgpu uses.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use l2rw::gpu::{
+    ElementType, Kernel, Lifetime, Matrices, Precision, Recorder, Recording, Staging, Tensor,
+    TensorId, Tuning,
+};
+use l2rw::nn::zoo::{ResNet, caffe_lenet, lenet5, mlp, mnist_lenet};
+use l2rw::nn::{Network, Normalisation, Shape};
+use l2rw::ops::batch::Gather;
+use l2rw::ops::{Step, View, Window, add, conv, import, matmul, pool};
+use l2rw::plan::{
+    DatasetFacts, DatasetShape, Input, Optimizer, Route, TrainingOptions, evaluation, training,
+    training_on,
+};
+use l2rw::weighting::{L2rw, Mentor, Setup, Uniform, Weighting, variants};
+use naga::ShaderStage;
+use naga::back::pipeline_constants::process_overrides;
+use naga::back::{PipelineConstants, glsl, hlsl, msl, spv};
+use naga::proc::BoundsCheckPolicies;
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+
+fn networks() -> Vec<Network> {
+    let image = Shape::new(9, 10, 3);
+    let resnet = |norm, widths| {
+        let net = ResNet::wide(10, 1, norm, 0.3).expect("a depth of 10").with_widths(widths);
+        net.build("resnet", image, 4)
+    };
+    [
+        mlp(image, &[12, 7], 4),
+        lenet5(Shape::new(13, 14, 1), 3),
+        mnist_lenet(Shape::new(8, 9, 1), 2),
+        caffe_lenet(Shape::new(16, 17, 1), 3),
+        resnet(Normalisation::batch(), [8, 16, 32]),
+        resnet(Normalisation::batch_paper(), [8, 16, 32]),
+        resnet(Normalisation::group(4), [8, 16, 32]),
+        // Channels that do not come by fours.
+        resnet(Normalisation::batch(), [5, 6, 9]),
+        resnet(Normalisation::group(3), [6, 9, 12]),
+    ]
+    .map(|network| network.expect("the input is large enough"))
+    .into()
+}
+
+/// Every method, and every route of the one with routes.
+fn weightings(classes: usize) -> Vec<Weighting> {
+    let l2rw = |route, decay_in_clean_gradient| {
+        L2rw { route: Some(route), decay_in_clean_gradient, last_layers: None }.into()
+    };
+    let routes =
+        [l2rw(Route::Tangent, true), l2rw(Route::PerLayer, true), l2rw(Route::PerLayer, false)];
+    let setup = Setup {
+        steps: 100,
+        label_correct: Some(vec![0.5; classes]),
+        confusion: Some(vec![1.0; classes * classes]),
+        mentor: Some(Mentor::untrained(1)),
+        ..Setup::default()
+    };
+    let methods =
+        variants().map(|v| (v.make)(&setup).unwrap_or_else(|e| panic!("{}: {e}", v.name)));
+    methods.chain(routes).collect()
+}
+
+fn plans(network: &Network) -> Vec<Recording> {
+    let Shape { height, width, channels } = network.input();
+    let gather = Gather { height, width, channels, crop_pad: 2, flip: true };
+    let dataset = DatasetShape { len: 90, images_per_piece: 50 };
+    let mut plans = Vec::new();
+    let labels: Vec<u32> = (0..90).map(|i| i % network.classes() as u32).collect();
+    let images = vec![7; 90 * network.input().len()];
+    let classes = network.classes();
+    let facts = DatasetFacts { labels: &labels, images: &images, classes, seed: 1 };
+    for tuning in [Tuning::GPU, Tuning::SOFTWARE] {
+        let scoring = evaluation(network, 20, dataset, &gather, tuning);
+        plans.push(scoring.expect("an evaluation plan").0);
+        for weighting in weightings(classes) {
+            let input = Input::Datasets { train: dataset, clean: dataset, gather };
+            let options = TrainingOptions {
+                batch: 9,
+                clean_batch: 5,
+                weighting,
+                optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: false },
+                tuning,
+                input,
+            };
+            plans.push(training_on(network, &options, &facts).expect("a training plan").recording);
+        }
+        let optimizer = Optimizer::ADAMW;
+        let weighting = Uniform.into();
+        let options = TrainingOptions {
+            batch: 9,
+            clean_batch: 5,
+            weighting,
+            optimizer,
+            tuning,
+            input: Input::Buffers,
+        };
+        plans.push(training(network, &options).expect("a training plan").recording);
+    }
+    plans
+}
+
+/// What not every block size has in those plans, and what none has.
+fn other_operations() -> Recording {
+    let mut rec = Recorder::new();
+    let mut input = |len| rec.external("input", ElementType::F32, len);
+    let (a, b) = (input(1 << 17), input(1 << 17));
+    add::forward(&mut rec, a, b);
+    add::zeros_like(&mut rec, a);
+    let window = Window::same(4, 6, 3, 3, 3, 2);
+    let (y, winner) = pool::max_forward(&mut rec, &window, 2, a);
+    pool::max_tangent(&mut rec, &window, 2, a, winner);
+    pool::max_backward(&mut rec, &window, 2, y, winner);
+    for (in_channels, out_channels) in [(8, 4), (116, 120), (3, 4), (3, 2)] {
+        convolution(&mut rec, &Window::same(4, 6, in_channels, out_channels, 3, 2), a, b);
+    }
+    for (m, k, n) in [(12, 8, 8), (128, 8, 128), (12, 9, 4), (12, 6, 5)] {
+        for tuning in tunings() {
+            rec.tune(tuning);
+            for product in [matmul::nn, matmul::nt, matmul::tn] {
+                product(&mut rec, m, k, n, a, b);
+            }
+        }
+    }
+    imports(&mut rec);
+    rec.finish().expect("a valid recording")
+}
+
+/// What the application's own batches go through.
+fn imports(rec: &mut Recorder) {
+    let step = rec.tensor(Tensor {
+        label: "step".into(),
+        len: Step::WORDS,
+        element: ElementType::U32,
+        lifetime: Lifetime::ExternalUniform,
+    });
+    let [data, normalisation, out] = [64, 6, 30].map(|len| rec.external("", ElementType::F32, len));
+    import::words(rec, step, import::ImportOffset::CleanLabels, data, out);
+    import::pixels(rec, step, import::ImportOffset::TrainImages, data, normalisation, out);
+}
+
+fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
+    let n = 2;
+    rec.allow_rounding(true);
+    let weights = View { tensor: x, offset: 0, len: window.weight_len() };
+    for tuning in tunings() {
+        rec.tune(tuning);
+        conv::forward(rec, window, n, x, weights, Some(dy));
+        conv::dual(rec, window, n, (x, Some(dy)), weights, weights, None);
+        conv::input_gradient(rec, window, n, dy, weights);
+        let similarities = rec.transient("similarities", n);
+        let out = View::whole(rec, similarities);
+        conv::similarity(rec, window, n, x, dy, weights, out);
+        conv::per_example_gradient(rec, window, n, x, dy);
+        let gradient = rec.transient("gradient", window.weight_len());
+        let out = View::whole(rec, gradient);
+        conv::weight_gradient(rec, window, n, x, dy, Some(similarities), out);
+    }
+}
+
+/// Every choice, with weights in either kind of binding.
+fn tunings() -> Vec<Tuning> {
+    let [gpu, shared] = [Tuning::GPU, Tuning::SOFTWARE];
+    let software = Tuning { composed_dual: false, shared_loads: false, ..shared };
+    let swapped = |tuning: Tuning| Tuning { uniform_weights: !tuning.uniform_weights, ..tuning };
+    let mut all = vec![gpu, swapped(gpu), shared, software, swapped(software)];
+    for wide_tiles in [false, true] {
+        all.push(staged(wide_tiles, None, Precision::F32));
+        all.push(staged(wide_tiles, None, Precision::F16));
+        for (subgroup_size, side) in [(8, 8), (16, 8), (32, 8), (64, 8), (32, 16), (64, 16)] {
+            let matrices = Matrices::new(subgroup_size, true, Some(side));
+            assert!(matrices.is_some(), "{side} in subgroups of {subgroup_size}");
+            all.push(staged(wide_tiles, matrices, Precision::F32));
+            all.push(staged(wide_tiles, matrices, Precision::F16));
+        }
+    }
+    all
+}
+
+/// Everything staged that can be, whatever its size.
+fn staged(wide_tiles: bool, matrices: Option<Matrices>, precision: Precision) -> Tuning {
+    let staging =
+        Staging { channels: 1, product: 1, wide_tiles, workgroups: 3, matrices, precision };
+    Tuning { staging: Some(staging), ..Tuning::GPU }
+}
+
+fn kernels() -> Vec<Kernel> {
+    let mut recordings: Vec<Recording> = networks().iter().flat_map(plans).collect();
+    recordings.push(other_operations());
+    let dispatches = recordings.into_iter().flat_map(|recording| recording.dispatches);
+    let mut seen = HashSet::new();
+    dispatches.map(|d| d.kernel).filter(|kernel| seen.insert(kernel.clone())).collect()
+}
+
+fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
+    let source = kernel.source();
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SHADER_INT64, is_wide(kernel));
+    capabilities.set(Capabilities::SHADER_FLOAT16, is_rounding(kernel));
+    capabilities.set(Capabilities::SUBGROUP, is_shared(kernel) || has_matrices(kernel));
+    capabilities.set(Capabilities::COOPERATIVE_MATRIX, has_matrices(kernel));
+    let options = naga::front::wgsl::Options { parse_doc_comments: false, capabilities };
+    let module = naga::front::wgsl::Frontend::new_with_options(options)
+        .parse(&source)
+        .unwrap_or_else(|error| panic!("{kernel}: {}", error.emit_to_string(&source)));
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{kernel}: {}", error.emit_to_string(&source)));
+    (module, info)
+}
+
+/// Whether a kernel has 64-bit loads, and so is for devices that offer them.
+fn is_wide(kernel: &Kernel) -> bool {
+    kernel.shader.parts.iter().any(|part| part.text.contains("u64"))
+}
+
+/// Whether a kernel has 16-bit floats.
+fn is_rounding(kernel: &Kernel) -> bool {
+    kernel.shader.parts.iter().any(|part| part.text.contains("enable f16;"))
+}
+
+/// Whether a kernel has cooperative matrices, which only Vulkan and Metal have.
+fn has_matrices(kernel: &Kernel) -> bool {
+    kernel.shader.parts.iter().any(|part| part.text.contains("enable wgpu_cooperative_matrix;"))
+}
+
+/// Whether the invocations of a subgroup exchange values, and so is for devices that offer it.
+fn is_shared(kernel: &Kernel) -> bool {
+    kernel.shader.parts.iter().any(|part| part.text.contains("subgroupShuffle"))
+}
+
+/// What goes wrong in any of the four languages.
+fn failures(kernel: &Kernel, module: &naga::Module, info: &ModuleInfo) -> Vec<String> {
+    let constants: PipelineConstants =
+        kernel.constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+    let entry = (ShaderStage::Compute, kernel.entry);
+    let (module, info) = match process_overrides(module, info, Some(entry), &constants) {
+        Ok(processed) => processed,
+        Err(error) => return vec![format!("{kernel}: constants: {error:?}")],
+    };
+    let mut written = vec![
+        ("SPIR-V", to_spirv(kernel.entry, &module, &info)),
+        ("MSL", to_msl(kernel.entry, &module, &info)),
+    ];
+    if !has_matrices(kernel) {
+        written.push(("HLSL", to_hlsl(kernel.entry, &module, &info)));
+    }
+    // That for OpenGL ES has neither 64-bit integers nor 16-bit floats.
+    if !has_matrices(kernel) && !is_wide(kernel) && !is_rounding(kernel) {
+        written.push(("GLSL", to_glsl(kernel.entry, &module, &info)));
+    }
+    let failed = |(language, written): (&str, Result<usize, String>)| match written {
+        Ok(0) => Some(format!("{kernel}: {language}: nothing was written")),
+        Ok(_) => None,
+        Err(error) => Some(format!("{kernel}: {language}: {error}")),
+    };
+    written.into_iter().filter_map(failed).collect()
+}
+
+fn to_spirv(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize, String> {
+    let pipeline =
+        spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into() };
+    let words = spv::write_vec(module, info, &spv::Options::default(), Some(&pipeline));
+    words.map(|words| words.len()).map_err(|error| error.to_string())
+}
+
+fn to_msl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize, String> {
+    let options = msl::Options { lang_version: (2, 4), ..Default::default() };
+    let entry_point = Some((ShaderStage::Compute, entry.to_owned()));
+    let pipeline = msl::PipelineOptions { entry_point, ..Default::default() };
+    let (text, translated) =
+        msl::write_string(module, info, &options, &pipeline).map_err(|error| error.to_string())?;
+    all_entry_points(&translated.entry_point_names)?;
+    Ok(text.len())
+}
+
+fn to_hlsl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize, String> {
+    let shader_model = hlsl::ShaderModel::V6_2;
+    let (options, mut text) = (hlsl::Options { shader_model, ..Default::default() }, String::new());
+    let entry_point = Some((ShaderStage::Compute, entry.to_owned()));
+    let pipeline = hlsl::PipelineOptions { entry_point };
+    let translated = hlsl::Writer::new(&mut text, &options, &pipeline)
+        .write(module, info, None)
+        .map_err(|error| error.to_string())?;
+    all_entry_points(&translated.entry_point_names)?;
+    Ok(text.len())
+}
+
+/// Both writers report what is wrong with one entry point in its place.
+fn all_entry_points<E: std::fmt::Display>(names: &[Result<String, E>]) -> Result<(), String> {
+    let wrong = names.iter().find_map(|name| name.as_ref().err());
+    wrong.map_or(Ok(()), |error| Err(error.to_string()))
+}
+
+fn to_glsl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize, String> {
+    let options = glsl::Options { version: glsl::Version::new_gles(310), ..Default::default() };
+    let pipeline = glsl::PipelineOptions {
+        shader_stage: ShaderStage::Compute,
+        entry_point: entry.into(),
+        multiview: None,
+    };
+    let (mut text, policies) = (String::new(), BoundsCheckPolicies::default());
+    let mut writer = glsl::Writer::new(&mut text, module, info, &options, &pipeline, policies)
+        .map_err(|error| error.to_string())?;
+    writer.write().map_err(|error| error.to_string())?;
+    Ok(text.len())
+}
+
+#[test]
+fn every_kernel_translates_to_every_language() {
+    let mut modules = HashMap::new();
+    let mut failed = Vec::new();
+    for kernel in kernels() {
+        let (module, info) = modules.entry(kernel.source()).or_insert_with(|| parsed(&kernel));
+        failed.extend(failures(&kernel, module, info));
+    }
+    assert!(failed.is_empty(), "{} failures:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn every_shader_file_is_part_of_a_translated_kernel() {
+    let kernels = kernels();
+    let parts: HashSet<&str> = kernels
+        .iter()
+        .flat_map(|kernel| kernel.shader.parts.iter().map(|part| part.path))
+        .collect();
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut unused = Vec::new();
+    let mut folders = vec![top.join("shaders")];
+    while let Some(folder) = folders.pop() {
+        for file in std::fs::read_dir(folder).expect("a folder of shaders") {
+            let path = file.expect("a file of the folder").path();
+            let name = path.strip_prefix(top).expect("a path below the top").to_str();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.is_some_and(|name| name.ends_with(".wgsl") && !parts.contains(name)) {
+                unused.push(path);
+            }
+        }
+    }
+    assert!(unused.is_empty(), "no kernel of this test uses {unused:?}");
+}
+
+#[test]
+fn every_entry_point_is_translated() {
+    let kernels = kernels();
+    let key = |kernel: &Kernel, entry: &str| (kernel.shader.clone(), entry.to_owned());
+    let translated: HashSet<_> = kernels.iter().map(|kernel| key(kernel, kernel.entry)).collect();
+    let mut shaders = HashSet::new();
+    let mut missing = Vec::new();
+    for kernel in kernels.iter().filter(|kernel| shaders.insert(kernel.shader.clone())) {
+        for entry in parsed(kernel).0.entry_points {
+            if !translated.contains(&key(kernel, &entry.name)) {
+                let variant: Vec<&str> = kernel.shader.answers().collect();
+                missing.push(format!("{}::{} {variant:?}", kernel.shader.name, entry.name));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no kernel of this test uses {missing:#?}");
+}
