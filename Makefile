@@ -21,8 +21,8 @@ help:
 	@echo "make tune    measures in two minutes which way to write kernels suits this adapter best, and"
 	@echo "             keeps it in the user's cache, where demo and bench find it"
 	@echo
-	@echo "All of them run on a GPU, or on Mesa's software driver, which they install on Linux"
-	@echo "where there is no Vulkan driver (apt, dnf and pacman)."
+	@echo "All of them run on a GPU, or on Mesa's software driver, which they install on Linux where"
+	@echo "there is no Vulkan driver (apt, dnf and pacman); L2RW_INSTALL=no prevents that."
 
 ensure-rust:
 	@command -v cargo >/dev/null 2>&1 || { \
@@ -44,16 +44,16 @@ test: ensure-rust ensure-driver
 	sh scripts/test-ensure-driver.sh
 	@echo "== formatting"
 	cargo fmt --check
-	@# cargo fmt finds no modules that a macro declares, as the weighting methods.
-	rustfmt --check --edition 2024 src/weighting/*.rs
 	@echo "== build"
 	cargo build --release --all-targets
 	@echo "== lints"
 	cargo clippy --release --all-targets -- -D warnings
 	@echo "== documentation"
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
-	@echo "== without default features"
-	cargo check --release --no-default-features
+	@echo "== each feature alone"
+	sh scripts/check-features.sh
+	@echo "== dependencies"
+	sh scripts/check-dependencies.sh
 	@echo "== tests"
 	cargo test --release $(ARGS)
 	@echo "== all passed"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that cargo has the subcommands named as arguments (clippy, fmt): installations of the
-# minimal profile lack them. Adds them with rustup, and says so first.
+# minimal profile lack them. Adds them with rustup, and says so first; L2RW_INSTALL=no prevents it.
 set -eu
 
 for command; do
@@ -14,6 +14,12 @@ for command; do
             "install $component with what Rust was installed with." >&2
         exit 1
     fi
-    echo "ensure-components: 'cargo $command' is missing; adding it with 'rustup component add $component'" >&2
+    if [ "${L2RW_INSTALL:-yes}" = no ]; then
+        echo "ensure-components: 'cargo $command' is missing, and L2RW_INSTALL=no forbids to add it:" \
+            "run 'rustup component add $component'." >&2
+        exit 1
+    fi
+    echo "ensure-components: 'cargo $command' is missing: adding it with 'rustup component add $component';" \
+        "L2RW_INSTALL=no prevents it" >&2
     rustup component add "$component"
 done

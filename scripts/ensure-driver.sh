@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes sure that there is a Vulkan driver and the Vulkan loader; installs Mesa's software driver
 # where there is none, and says so first. With a driver present it prints and changes nothing.
+# L2RW_INSTALL=no keeps it from installing anything.
 #
 # L2RW_DRIVER_DIRS and L2RW_LIBRARY_DIRS (separated by colons) replace the folders that are searched.
 set -eu
@@ -142,8 +143,11 @@ if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null 2>&1; then
     fail "there is $missing here; installing it takes root's rights, and there is no sudo."
 fi
 
-say "there is $missing here, and l2rw computes through Vulkan."
-say "Installing Mesa's software driver with $manager: $packages"
+if [ "${L2RW_INSTALL:-yes}" = no ]; then
+    fail "there is $missing here, and L2RW_INSTALL=no forbids to install Mesa's software driver."
+fi
+say "there is $missing here: installing Mesa's software driver with $manager ($packages);" \
+    "L2RW_INSTALL=no prevents it"
 # shellcheck disable=SC2086 # several packages
 install_with "$manager" $packages || fail "$manager could not install $packages."
 has_driver || fail "$manager installed $packages, but there is still no Vulkan driver."

@@ -70,7 +70,7 @@ done
 apt="apt-get -o DPkg::Lock::Timeout=120 update noninteractive
 apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends mesa-vulkan-drivers libvulkan1 noninteractive"
 new_world; fake_manager apt-get
-check "apt-get updates and installs both" 0 "$apt" "no Vulkan driver and no Vulkan loader"
+check "apt-get updates and installs both" 0 "$apt" "no Vulkan driver and no Vulkan loader (libvulkan.so.1) here: installing Mesa's software driver with apt-get (mesa-vulkan-drivers libvulkan1); L2RW_INSTALL=no prevents it"
 
 new_world; with_driver; fake_manager apt-get
 check "a driver without loader is not enough" 0 "$apt" "there is no Vulkan loader"
@@ -106,6 +106,12 @@ check "a failed install is an error" 1 "" "apt-get could not install"
 
 new_world; fake apt-get "exit 0"
 check "an install that brings no driver is an error" 1 "" "still no Vulkan driver"
+
+new_world; fake_manager apt-get; variables=L2RW_INSTALL=no
+check "L2RW_INSTALL=no installs nothing" 1 "" "L2RW_INSTALL=no forbids"
+
+new_world; with_driver; with_loader; fake_manager apt-get; variables=L2RW_INSTALL=no
+check "L2RW_INSTALL=no is no matter where a driver is" 0 "" ""
 
 new_world; with_loader; fake_manager apt-get; mkdir "$world/mine"; echo '{}' >"$world/mine/gpu.json"
 variables="VK_DRIVER_FILES=$world/absent.json:$world/mine/gpu.json"

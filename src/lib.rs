@@ -49,11 +49,17 @@
 //! - [`plan`]: an iteration as a list of dispatches that prints itself
 //! - [`ops`] and [`reference`](mod@reference): the kernels' host half and their twins in f64
 //! - [`gpu`]: devices, recordings, memory, read-back
-//! - [`data`] and [`report`] (default features): image sets, label noise; tables and plots
+//! - [`data`] (feature `data`, on by default; `download` adds a downloader): image sets, label noise
+//! - [`report`] (feature `report`): tables, results, pictures, progress
+//!
+//! The graphics interfaces that are compiled in are features as well: `vulkan`, `metal` and `dx12`
+//! are on by default, `webgpu` is for browsers.
 //!
 //! The library keeps no global state and reads no environment variables (but to find the user's cache
 //! folder, where a program asks for it). Calls that wait for the device have an `_async` form beside
 //! them, which is the only one on WebAssembly.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "data")]
 pub mod data;
@@ -68,6 +74,6 @@ pub mod report;
 pub mod train;
 pub mod weighting;
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "data"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

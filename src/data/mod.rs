@@ -26,6 +26,7 @@
 mod cifar;
 pub mod corruption;
 mod dataset;
+#[cfg(feature = "download")]
 pub mod download;
 mod error;
 mod folder;
@@ -37,6 +38,7 @@ mod synthetic;
 pub use crate::reference::rng as sampling;
 pub use corruption::{Corruption, apply, asymmetric_map, long_tail};
 pub use dataset::{Dataset, Source};
+#[cfg(feature = "download")]
 pub use download::{default_cache_dir, fetch_cifar10};
 pub use error::DataError;
 pub use folder::{ImageFolder, open_image_folder};

@@ -60,6 +60,9 @@ impl Context {
     /// # Errors
     /// As [`Context::new`].
     pub async fn new_async(name: Option<&str>, checks: ShaderChecks) -> Result<Self, GpuError> {
+        if (wgpu::Instance::enabled_backend_features() & wgpu::Backends::PRIMARY).is_empty() {
+            return Err(GpuError::NoBackend);
+        }
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = wgpu::Backends::PRIMARY;
         let instance = wgpu::Instance::new(descriptor);

@@ -11,6 +11,12 @@ pub enum GpuError {
          `dnf install mesa-vulkan-drivers`, on Arch `pacman -S vulkan-swrast`"
     )]
     NoAdapter(String),
+    /// The program was built without any graphics interface.
+    #[error(
+        "l2rw was built without a graphics interface: enable one of its features `vulkan`, `metal`, \
+         `dx12` and `webgpu` (all but the last are on by default)"
+    )]
+    NoBackend,
     /// The adapter refused to make a device.
     #[error("the adapter '{adapter}' refused to create a device: {reason}")]
     NoDevice {

@@ -186,7 +186,7 @@ fn check_externals(
     }
     // Bound in parts, a tensor may fit every binding and still no buffer.
     let owned =
-        |tensor: &&super::Tensor| matches!(tensor.lifetime, Lifetime::Transient | Lifetime::Output);
+        |tensor: &&Tensor| matches!(tensor.lifetime, Lifetime::Transient | Lifetime::Output);
     for tensor in recording.tensors.iter().filter(owned) {
         check_buffer_size(limits, &tensor.label, tensor.bytes())?;
     }

@@ -5,10 +5,10 @@ The L2RW step follows the paper to the letter: per-example losses weighted by ep
 differentiable, the clean loss after it, and its gradient with respect to eps by a second backward pass. The weighted
 gradient reuses the graph of the first forward pass, which is the fastest way that we know of.
 
-    python3 benches/pytorch_peer.py                              every network, CPU and, where there is one, CUDA
-    python3 benches/pytorch_peer.py resnet32 --rounds 9
-    python3 benches/pytorch_peer.py --bench target/bench.json    also the ratio of a finished `make bench` to it
-    python3 benches/pytorch_peer.py --run-bench                  the two in turn, a round each: for noisy machines
+    python3 benches/peers/pytorch.py                              every network, CPU and, where there is one, CUDA
+    python3 benches/peers/pytorch.py resnet32 --rounds 9
+    python3 benches/peers/pytorch.py --bench target/bench.json    also the ratio of a finished `make bench` to it
+    python3 benches/peers/pytorch.py --run-bench                  the two in turn, a round each: for noisy machines
 """
 
 import argparse
@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 N, CLEAN = 100, (100, 10)
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 2e-4
 
