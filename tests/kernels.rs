@@ -15,6 +15,7 @@ mod kernels {
     mod matmul;
     mod norm;
     mod pool;
+    mod portability;
     mod reduce;
     mod rng;
     mod sample;

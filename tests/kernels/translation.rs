@@ -187,7 +187,7 @@ fn staged(wide_tiles: bool, matrices: Option<Matrices>, precision: Precision) ->
     Tuning { staging: Some(staging), ..Tuning::GPU }
 }
 
-fn kernels() -> Vec<Kernel> {
+pub(super) fn kernels() -> Vec<Kernel> {
     let mut recordings: Vec<Recording> = networks().iter().flat_map(plans).collect();
     recordings.push(other_operations());
     let dispatches = recordings.into_iter().flat_map(|recording| recording.dispatches);
@@ -195,7 +195,7 @@ fn kernels() -> Vec<Kernel> {
     dispatches.map(|d| d.kernel).filter(|kernel| seen.insert(kernel.clone())).collect()
 }
 
-fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
+pub(super) fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
     let source = kernel.source();
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SHADER_INT64, is_wide(kernel));
@@ -213,22 +213,22 @@ fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
 }
 
 /// Whether a kernel has 64-bit loads, and so is for devices that offer them.
-fn is_wide(kernel: &Kernel) -> bool {
+pub(super) fn is_wide(kernel: &Kernel) -> bool {
     kernel.shader.parts.iter().any(|part| part.text.contains("u64"))
 }
 
 /// Whether a kernel has 16-bit floats.
-fn is_rounding(kernel: &Kernel) -> bool {
+pub(super) fn is_rounding(kernel: &Kernel) -> bool {
     kernel.shader.parts.iter().any(|part| part.text.contains("enable f16;"))
 }
 
 /// Whether a kernel has cooperative matrices, which only Vulkan and Metal have.
-fn has_matrices(kernel: &Kernel) -> bool {
+pub(super) fn has_matrices(kernel: &Kernel) -> bool {
     kernel.shader.parts.iter().any(|part| part.text.contains("enable wgpu_cooperative_matrix;"))
 }
 
 /// Whether the invocations of a subgroup exchange values, and so is for devices that offer it.
-fn is_shared(kernel: &Kernel) -> bool {
+pub(super) fn is_shared(kernel: &Kernel) -> bool {
     kernel.shader.parts.iter().any(|part| part.text.contains("subgroupShuffle"))
 }
 
