@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use l2rw::gpu::Kernel;
-use naga::{Binding, BuiltIn, Expression, Handle, Module, ShaderStage, Type, TypeInner};
+use naga::{Binding, BuiltIn, Expression, Handle, Module, Type, TypeInner};
 
-use super::translation::{has_matrices, is_shared, is_wide, kernels, parsed};
+use super::translation::{
+    has_matrices, is_shared, is_wide, kernels, parsed, to_hlsl, with_constants,
+};
 
 /// Kernels with different texts.
 fn sources() -> Vec<Kernel> {
@@ -123,15 +125,46 @@ fn tint_accepts_every_source_that_a_browser_can_get() {
     assert!(refused.is_empty(), "{} refused:\n{}", refused.len(), refused.join("\n"));
 }
 
+/// DXC, where `make portability` or the caller has put it.
+fn dxc() -> Option<PathBuf> {
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/portability/libdxcompiler.so");
+    let library = std::env::var_os("L2RW_DXC").map_or(fetched, PathBuf::from);
+    library.exists().then_some(library)
+}
+
+#[test]
+fn dxc_compiles_every_kernel_that_directx_can_get() {
+    let Some(library) = dxc() else {
+        eprintln!("DXC is not there (make portability): not checked");
+        return;
+    };
+    let mut texts = BTreeSet::new();
+    // No adapter of DirectX 12 has cooperative matrices in wgpu, or subgroups of 8 for certain.
+    for kernel in kernels().iter().filter(|k| !has_matrices(k) && !is_shared(k)) {
+        let (module, info) = parsed(kernel);
+        let text = with_constants(kernel, &module, &info)
+            .and_then(|(module, info)| to_hlsl(kernel.entry, &module, &info));
+        texts.insert(text.unwrap_or_else(|error| panic!("{}: {error}", kernel.variant())));
+    }
+    let texts: Vec<_> = texts.into_iter().map(|text| ("hlsl".to_owned(), text)).collect();
+    let files = written("hlsl", &texts);
+    let output = Command::new("python3")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/dxc.py"))
+        .arg(library)
+        .arg(files[0].parent().expect("a folder"))
+        .output()
+        .expect("python3 runs");
+    let words = [output.stdout, output.stderr].concat();
+    let words = String::from_utf8_lossy(&words);
+    assert!(output.status.success(), "{}", words.chars().take(5_000).collect::<String>());
+    println!("{words}");
+}
+
 /// Bytes of workgroup memory, and invocations, of a kernel of fixed constants.
 fn workgroup_of(kernel: &Kernel) -> (u32, u32) {
     let (module, info) = parsed(kernel);
-    let constants =
-        kernel.constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
-    let entry = (ShaderStage::Compute, kernel.entry);
-    let (module, _) =
-        naga::back::pipeline_constants::process_overrides(&module, &info, Some(entry), &constants)
-            .unwrap_or_else(|error| panic!("{}: {error:?}", kernel.variant()));
+    let (module, _) = with_constants(kernel, &module, &info)
+        .unwrap_or_else(|error| panic!("{}: {error}", kernel.variant()));
     let mut layouter = naga::proc::Layouter::default();
     layouter.update(module.to_ctx()).expect("a layout");
     let variables = module.global_variables.iter().map(|(_, variable)| variable);

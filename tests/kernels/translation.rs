@@ -1,6 +1,7 @@
 //! Every kernel in the languages of every graphics API, without a GPU: WGSL is parsed, its constants
 //! filled in, validated and written as SPIR-V, MSL, HLSL and GLSL by the translator that wgpu uses.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -232,21 +233,32 @@ pub(super) fn is_shared(kernel: &Kernel) -> bool {
     kernel.shader.parts.iter().any(|part| part.text.contains("subgroupShuffle"))
 }
 
-/// What goes wrong in any of the four languages.
-fn failures(kernel: &Kernel, module: &naga::Module, info: &ModuleInfo) -> Vec<String> {
+/// A kernel's module with its constants filled in.
+pub(super) fn with_constants<'a>(
+    kernel: &Kernel,
+    module: &'a naga::Module,
+    info: &'a ModuleInfo,
+) -> Result<(Cow<'a, naga::Module>, Cow<'a, ModuleInfo>), String> {
     let constants: PipelineConstants =
         kernel.constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
     let entry = (ShaderStage::Compute, kernel.entry);
-    let (module, info) = match process_overrides(module, info, Some(entry), &constants) {
+    process_overrides(module, info, Some(entry), &constants)
+        .map_err(|error| format!("constants: {error:?}"))
+}
+
+/// What goes wrong in any of the four languages.
+fn failures(kernel: &Kernel, module: &naga::Module, info: &ModuleInfo) -> Vec<String> {
+    let (module, info) = match with_constants(kernel, module, info) {
         Ok(processed) => processed,
-        Err(error) => return vec![format!("{kernel}: constants: {error:?}")],
+        Err(error) => return vec![format!("{kernel}: {error}")],
     };
     let mut written = vec![
         ("SPIR-V", to_spirv(kernel.entry, &module, &info)),
         ("MSL", to_msl(kernel.entry, &module, &info)),
     ];
     if !has_matrices(kernel) {
-        written.push(("HLSL", to_hlsl(kernel.entry, &module, &info)));
+        let text = to_hlsl(kernel.entry, &module, &info);
+        written.push(("HLSL", text.map(|text| text.len())));
     }
     // That for OpenGL ES has neither 64-bit integers nor 16-bit floats.
     if !has_matrices(kernel) && !is_wide(kernel) && !is_rounding(kernel) {
@@ -277,16 +289,28 @@ fn to_msl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize
     Ok(text.len())
 }
 
-fn to_hlsl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize, String> {
-    let shader_model = hlsl::ShaderModel::V6_2;
-    let (options, mut text) = (hlsl::Options { shader_model, ..Default::default() }, String::new());
+/// As wgpu gives it to DirectX 12 for shaders that it does not check.
+pub(super) fn to_hlsl(
+    entry: &str,
+    module: &naga::Module,
+    info: &ModuleInfo,
+) -> Result<String, String> {
+    let options = hlsl::Options {
+        shader_model: hlsl::ShaderModel::V6_2,
+        special_constants_binding: Some(hlsl::BindTarget { space: 255, ..Default::default() }),
+        zero_initialize_workgroup_memory: false,
+        restrict_indexing: false,
+        force_loop_bounding: false,
+        ..Default::default()
+    };
+    let mut text = String::new();
     let entry_point = Some((ShaderStage::Compute, entry.to_owned()));
     let pipeline = hlsl::PipelineOptions { entry_point };
     let translated = hlsl::Writer::new(&mut text, &options, &pipeline)
         .write(module, info, None)
         .map_err(|error| error.to_string())?;
     all_entry_points(&translated.entry_point_names)?;
-    Ok(text.len())
+    Ok(text)
 }
 
 /// Both writers report what is wrong with one entry point in its place.
