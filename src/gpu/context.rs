@@ -1,8 +1,8 @@
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Access, Dispatch, GpuError, Kernel, Tuning};
+use super::pipelines::{Pipeline, Pipelines};
+use super::{Dispatch, GpuError, Tuning};
 
 /// Whether the runtime checks that naga writes into shaders (index clamps, loop bounds) stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -13,16 +13,6 @@ pub enum ShaderChecks {
     Trusted,
     /// With.
     Checked,
-}
-
-type LayoutKey = Vec<Access>;
-type PipelineKey = (Kernel, LayoutKey);
-
-/// A pipeline with the layout of its one bind group.
-#[derive(Clone, Debug)]
-pub(super) struct Pipeline {
-    pub pipeline: wgpu::ComputePipeline,
-    pub layout: wgpu::BindGroupLayout,
 }
 
 /// A device and queue, the facts about their adapter, and the pipelines made so far.
@@ -38,7 +28,7 @@ pub struct Context {
     pub adapter: wgpu::AdapterInfo,
     checks: ShaderChecks,
     tuning: Tuning,
-    pipelines: Arc<Mutex<HashMap<PipelineKey, Pipeline>>>,
+    pipelines: Arc<Pipelines>,
     submissions: Arc<AtomicU64>,
 }
 
@@ -237,116 +227,17 @@ impl Context {
         &self,
         dispatches: impl Iterator<Item = &'a Dispatch>,
     ) -> Result<(), GpuError> {
-        let mut missing: Vec<PipelineKey> = Vec::new();
-        {
-            let made = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut seen = std::collections::HashSet::new();
-            for dispatch in dispatches {
-                let key = pipeline_key(dispatch);
-                if !made.contains_key(&key) && seen.insert(key.clone()) {
-                    missing.push(key);
-                }
-            }
-        }
-        if missing.is_empty() { Ok(()) } else { self.make_all(&missing).await }
-    }
-
-    #[cfg(target_arch = "wasm32")]
-    async fn make_all(&self, keys: &[PipelineKey]) -> Result<(), GpuError> {
-        for key in keys {
-            self.make(key).await?;
-        }
-        Ok(())
-    }
-
-    #[cfg(not(target_arch = "wasm32"))]
-    async fn make_all(&self, keys: &[PipelineKey]) -> Result<(), GpuError> {
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let chunk = keys.len().div_ceil(threads).max(1);
-        // Outside browsers the error scope that a pipeline is made in answers at once.
-        let make = |key| pollster::block_on(self.make(key));
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = keys
-                .chunks(chunk)
-                .map(|keys| scope.spawn(move || keys.iter().try_for_each(make)))
-                .collect();
-            workers.into_iter().try_for_each(|worker| {
-                worker.join().unwrap_or_else(|_| {
-                    Err(GpuError::Pipeline {
-                        kernel: "?".into(),
-                        origin: "files of which no more is known".into(),
-                        reason: "the thread that compiled it panicked".into(),
-                    })
-                })
-            })
-        })
+        self.pipelines.prepare(&self.device, self.checks, dispatches).await
     }
 
     /// The pipeline of a dispatch that was [prepared](Self::prepare).
     pub(super) fn pipeline(&self, dispatch: &Dispatch) -> Result<Pipeline, GpuError> {
-        let key = pipeline_key(dispatch);
-        let made = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        made.get(&key).cloned().ok_or_else(|| GpuError::Pipeline {
-            kernel: key.0.variant(),
-            origin: key.0.origin(),
-            reason: "it was not prepared".into(),
-        })
+        self.pipelines.get(dispatch)
     }
 
-    async fn make(&self, key: &PipelineKey) -> Result<(), GpuError> {
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let pipeline = self.make_unscoped(key);
-        if let Some(error) = scope.pop().await {
-            return Err(GpuError::Pipeline {
-                kernel: key.0.variant(),
-                origin: key.0.origin(),
-                reason: error.to_string(),
-            });
-        }
-        let mut made = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        made.insert(key.clone(), pipeline);
-        Ok(())
-    }
-
-    fn make_unscoped(&self, (kernel, accesses): &PipelineKey) -> Pipeline {
-        let label = kernel.to_string();
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
-        };
-        let module = match self.checks {
-            ShaderChecks::Checked => self.device.create_shader_module(descriptor),
-            // SAFETY: the kernels index within their bindings and their loops end; the tests run
-            // every one of them with the checks on as well and compare with the CPU twin.
-            ShaderChecks::Trusted => unsafe {
-                self.device.create_shader_module_trusted(
-                    descriptor,
-                    wgpu::ShaderRuntimeChecks::unchecked(),
-                )
-            },
-        };
-        let entries: Vec<_> = (0u32..).zip(accesses).map(layout_entry).collect();
-        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(&label),
-            entries: &entries,
-        });
-        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(&label),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(&label),
-            layout: Some(&pipeline_layout),
-            module: &module,
-            entry_point: Some(kernel.entry),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &kernel.constants,
-                zero_initialize_workgroup_memory: self.checks == ShaderChecks::Checked,
-            },
-            cache: None,
-        });
-        Pipeline { pipeline, layout }
+    /// Shader modules and pipelines made so far by this context and its clones.
+    pub fn compiled(&self) -> (usize, usize) {
+        self.pipelines.counts()
     }
 }
 
@@ -384,27 +275,4 @@ async fn named_adapter(instance: &wgpu::Instance, name: &str) -> Result<wgpu::Ad
             names.join(", ")
         ))
     })
-}
-
-fn pipeline_key(dispatch: &Dispatch) -> PipelineKey {
-    let accesses = dispatch.bindings.iter().map(|b| match b.access {
-        // One layout serves both: the API knows no write-only buffers.
-        Access::Write => Access::ReadWrite,
-        other => other,
-    });
-    (dispatch.kernel.clone(), accesses.collect())
-}
-
-fn layout_entry((binding, access): (u32, &Access)) -> wgpu::BindGroupLayoutEntry {
-    let ty = match access {
-        Access::Uniform => wgpu::BufferBindingType::Uniform,
-        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
-        Access::Write | Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
-    };
-    wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-        count: None,
-    }
 }
