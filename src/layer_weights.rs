@@ -127,7 +127,7 @@ pub struct LayerTensors<'a> {
 /// Why weights cannot be had.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum LayersError {
+pub enum LayerWeightsError {
     /// No layers, or a batch of 0 examples.
     #[error("{0} is empty")]
     Empty(&'static str),
@@ -157,14 +157,14 @@ impl LayerWeights {
     /// it runs.
     ///
     /// # Errors
-    /// [`LayersError`] where a layer or its tensors do not fit, by name; the device's errors.
+    /// [`LayerWeightsError`] where a layer or its tensors do not fit, by name; the device's errors.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new(
         context: &Context,
         n: usize,
         m: usize,
         layers: &[LayerTensors<'_>],
-    ) -> Result<Self, LayersError> {
+    ) -> Result<Self, LayerWeightsError> {
         pollster::block_on(Self::new_async(context, n, m, layers))
     }
 
@@ -177,7 +177,7 @@ impl LayerWeights {
         n: usize,
         m: usize,
         layers: &[LayerTensors<'_>],
-    ) -> Result<Self, LayersError> {
+    ) -> Result<Self, LayerWeightsError> {
         check(n, m, layers)?;
         let mut rec = Recorder::new();
         // G, the weights of the convolutions here, is transient: no buffer for uniforms.
@@ -228,14 +228,15 @@ impl LayerWeights {
     }
 }
 
-fn check(n: usize, m: usize, layers: &[LayerTensors<'_>]) -> Result<(), LayersError> {
+fn check(n: usize, m: usize, layers: &[LayerTensors<'_>]) -> Result<(), LayerWeightsError> {
     let sizes = [("the training batch", n), ("the clean batch", m), ("the list", layers.len())];
     if let Some((what, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
-        return Err(LayersError::Empty(what));
+        return Err(LayerWeightsError::Empty(what));
     }
     let mut names = HashSet::new();
     for tensors in layers {
-        let fail = |reason| Err(LayersError::LayerShape { layer: tensors.name.to_owned(), reason });
+        let fail =
+            |reason| Err(LayerWeightsError::LayerShape { layer: tensors.name.to_owned(), reason });
         if !names.insert(tensors.name) {
             return fail("two layers have this name".into());
         }

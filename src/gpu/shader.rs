@@ -18,6 +18,15 @@ pub struct Part {
     pub answer: Option<&'static str>,
 }
 
+impl Part {
+    /// Question and answer: `lanes=vec4` for the file `vec4` of the folder `lanes`.
+    fn choice(&self) -> Option<String> {
+        let answer = self.answer?;
+        let question = self.path.rsplit('/').nth(1).unwrap_or_default();
+        Some(format!("{question}={answer}"))
+    }
+}
+
 impl Hash for Part {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // Enough to tell almost all parts apart, and short.
@@ -45,9 +54,9 @@ impl Shader {
         Self { name, parts: Cow::Owned(parts.into()) }
     }
 
-    /// Which alternatives it was joined from ([`Part::answer`]), in order.
-    pub fn answers(&self) -> impl Iterator<Item = &'static str> {
-        self.parts.iter().filter_map(|part| part.answer)
+    /// Which alternatives it was joined from ([`Part::answer`]), in order: `lanes=vec4`, …
+    pub fn choices(&self) -> impl Iterator<Item = String> {
+        self.parts.iter().filter_map(Part::choice)
     }
 }
 
@@ -128,13 +137,13 @@ impl Kernel {
         files.join(", ")
     }
 
-    /// Shader, entry point and the alternatives chosen: `conv::forward [wide, storage, own]`.
+    /// Shader, entry point and the alternatives chosen: `relu::forward [lanes=vec4]`.
     pub fn variant(&self) -> String {
-        let answers: Vec<&str> = self.shader.answers().collect();
-        if answers.is_empty() {
+        let choices: Vec<String> = self.shader.choices().collect();
+        if choices.is_empty() {
             self.to_string()
         } else {
-            format!("{self} [{}]", answers.join(", "))
+            format!("{self} [{}]", choices.join(", "))
         }
     }
 }
@@ -226,7 +235,10 @@ mod tests {
     fn a_variant_is_named_by_the_alternatives_it_was_joined_from() {
         let part = |path, answer| Part { path, text: "", answer };
         let parts = [part("grid", None), part("lanes/wide", Some("wide")), part("x", None)];
-        assert_eq!(Kernel::new(Shader::joined("x", parts), "main").variant(), "x::main [wide]");
+        assert_eq!(
+            Kernel::new(Shader::joined("x", parts), "main").variant(),
+            "x::main [lanes=wide]"
+        );
         assert_eq!(kernel("").variant(), "w::main");
     }
 }

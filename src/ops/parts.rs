@@ -53,10 +53,14 @@ impl Lanes {
     /// Blocks of four where all counts are multiples of four, else single floats.
     pub fn of(counts: &[usize], tuning: Tuning) -> Self {
         match counts.iter().all(|count| count.is_multiple_of(4)) {
-            true if tuning.wide_loads => Self::Wide,
-            true => Self::Vec4,
+            true => Self::fours(tuning),
             false => Self::Scalar,
         }
+    }
+
+    /// Blocks of four.
+    pub fn fours(tuning: Tuning) -> Self {
+        if tuning.wide_loads { Self::Wide } else { Self::Vec4 }
     }
 
     /// Floats of a block.

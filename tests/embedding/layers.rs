@@ -3,7 +3,7 @@
 use l2rw::gpu::{
     Context, DeviceTensors, Executable, Lifetime, Recording, ShaderChecks, TensorId, Tuning,
 };
-use l2rw::layer_weights::{LayerBatch, LayerShape, LayerTensors, LayerWeights, LayersError};
+use l2rw::layer_weights::{LayerBatch, LayerShape, LayerTensors, LayerWeights, LayerWeightsError};
 use l2rw::nn::{LayerKind, Network};
 use l2rw::ops::{NormKind, Step};
 use l2rw::plan::{Input, Optimizer, Route, TrainingOptions, training};
@@ -192,7 +192,7 @@ fn layers_that_do_not_fit_are_refused_by_name() {
         LayerWeights::new(context, n, 2, layers).unwrap_err().to_string()
     };
     assert!(LayerWeights::new(context, 4, 2, std::slice::from_ref(&tensors)).is_ok());
-    assert!(matches!(LayerWeights::new(context, 4, 2, &[]), Err(LayersError::Empty(_))));
+    assert!(matches!(LayerWeights::new(context, 4, 2, &[]), Err(LayerWeightsError::Empty(_))));
     let message = refused(std::slice::from_ref(&tensors), 40);
     assert!(message.contains("'fc'") && message.contains("1280"), "{message}");
     let message = refused(&[tensors.clone(), tensors.clone()], 4);

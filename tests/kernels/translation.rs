@@ -378,8 +378,8 @@ fn every_entry_point_is_translated() {
     for kernel in kernels.iter().filter(|kernel| shaders.insert(kernel.shader.clone())) {
         for entry in parsed(kernel).0.entry_points {
             if !translated.contains(&key(kernel, &entry.name)) {
-                let variant: Vec<&str> = kernel.shader.answers().collect();
-                missing.push(format!("{}::{} {variant:?}", kernel.shader.name, entry.name));
+                let choices: Vec<String> = kernel.shader.choices().collect();
+                missing.push(format!("{}::{} {choices:?}", kernel.shader.name, entry.name));
             }
         }
     }

@@ -49,7 +49,7 @@ impl Block {
         match self {
             // Single floats are read one by one.
             Self::ScalarScalar => Lanes::Scalar,
-            _ => Lanes::of(&[], tuning),
+            Self::Vec4Vec4 | Self::ScalarVec4 => Lanes::fours(tuning),
         }
     }
 }
@@ -71,8 +71,9 @@ impl Weights {
 }
 
 /// Who loads what neighbouring invocations need as well, and with it what an invocation is: the
-/// axes `conv/direct/weight_loads`, `conv/direct/gradient_loads`, `conv/direct/invocation` and
-/// `conv/sizes`.
+/// axes `conv/direct/weight_loads`, `conv/direct/gradient_loads` and `conv/direct/invocation`, and for
+/// passes over pixels `conv/sizes`. Gradients of weights can share where [`Blocks::shared_inputs`]
+/// finds a shape of subgroup, passes over pixels wherever [`is_shared`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loads {
     /// Each invocation for itself.

@@ -5,8 +5,7 @@ use crate::gpu::ElementType;
 use crate::ops::batch::{self, Batch, DeviceDataset, Gather, Stream};
 use crate::ops::sample;
 use crate::plan::externals::dataset_tensors;
-use crate::plan::{Input, PlanError};
-use crate::weighting::Sampling;
+use crate::plan::{Input, PlanError, Sampling};
 
 impl IterationBuilder<'_> {
     /// Draws the step's training batch, as the method's sampling says.

@@ -16,7 +16,7 @@ use crate::ops::batch::Batch;
 use crate::ops::softmax_cross_entropy::Losses;
 use crate::ops::{self, adamw, sgd};
 
-/// A training iteration under construction. A [`Method`](crate::weighting::Method) records what
+/// A training iteration under construction. A [`Method`](crate::plan::Method) records what
 /// it needs of it, in order: batches, passes, weights, the gradient of the weighted loss.
 #[derive(Debug)]
 pub struct IterationBuilder<'a> {

@@ -6,7 +6,7 @@ trained plainly by cross-validation, and all folds together may compute as much 
 passes). The trusted examples, which the audit does not train on, are part of every fold's training set.
 
     pip install cleanlab scikit-learn
-    python3 benches/peers/cleanlab.py --data DIR --flip asymmetric:0.2 --clean-per-class 10 --out out/peer [-- OPTIONS]
+    python3 benches/peers/confident_learning.py --data DIR --flip asymmetric:0.2 --clean-per-class 10 --out out/peer [-- OPTIONS]
 
 What follows `--` goes to both runs of the example, e.g. `-- --images-per-class 1500 --steps 600`.
 """
