@@ -1,8 +1,11 @@
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use super::pace::{Pace, suited_limit};
 use super::pipelines::{Pipeline, Pipelines};
-use super::{Dispatch, GpuError, Tuning};
+use super::{Dispatch, GpuError, Recording, Tuning};
 
 /// Whether the runtime checks that naga writes into shaders (index clamps, loop bounds) stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -28,6 +31,8 @@ pub struct Context {
     pub adapter: wgpu::AdapterInfo,
     checks: ShaderChecks,
     tuning: Tuning,
+    limit: Option<Duration>,
+    pace: Pace,
     pipelines: Arc<Pipelines>,
     submissions: Arc<AtomicU64>,
 }
@@ -119,6 +124,8 @@ impl Context {
         let is_software = adapter.device_type == wgpu::DeviceType::Cpu;
         let tuning = Tuning::suited(is_software, &device, &adapter);
         Self {
+            limit: suited_limit(adapter.device_type),
+            pace: Pace::guessed(adapter.device_type),
             device,
             queue,
             adapter,
@@ -134,6 +141,31 @@ impl Context {
     #[must_use]
     pub fn with_tuning(self, tuning: Tuning) -> Self {
         Self { tuning, ..self }
+    }
+
+    /// The same with another limit to the time that one submission is estimated to run, `None` for
+    /// none. A longer step is cut into several submissions, with the same bits.
+    ///
+    /// By default 200 ms on a discrete GPU, none on a software adapter, and 50 ms on all others.
+    /// How fast the device is, trainers learn from their first steps.
+    #[must_use]
+    pub fn with_submission_limit(self, limit: Option<Duration>) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// How long one submission is estimated to run at most.
+    pub fn submission_limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
+    /// Ranges of a recording's dispatches, a submission each.
+    pub(crate) fn cut(&self, recording: &Recording, limit: Option<Duration>) -> Vec<Range<usize>> {
+        recording.cut(&self.pace, limit)
+    }
+
+    /// Takes into account how many seconds a recording took.
+    pub(crate) fn learn_pace(&self, recording: &Recording, measured: f64) {
+        self.pace.learn(self.pace.seconds(&recording.dispatches), measured);
     }
 
     /// How kernels are written for this device.

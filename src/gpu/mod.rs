@@ -7,6 +7,7 @@ mod executable;
 mod matrices;
 pub mod memory;
 mod order;
+mod pace;
 mod pipelines;
 mod profile;
 mod readback;
