@@ -158,8 +158,9 @@ impl Context {
         self.limit
     }
 
-    /// Ranges of a recording's dispatches, a submission each.
-    pub(crate) fn cut(&self, recording: &Recording, limit: Option<Duration>) -> Vec<Range<usize>> {
+    /// Ranges of a recording's dispatches, a submission each, that are estimated to run no longer than
+    /// `limit`: see [`Context::with_submission_limit`].
+    pub fn cut(&self, recording: &Recording, limit: Option<Duration>) -> Vec<Range<usize>> {
         recording.cut(&self.pace, limit)
     }
 
@@ -185,10 +186,10 @@ impl Context {
         format!("{} ({}, {})", a.name, a.backend, driver.trim())
     }
 
-    /// Submits one command buffer.
-    pub fn submit(&self, encoder: wgpu::CommandEncoder) {
+    /// Submits one command buffer; the index is for waiting until it has run.
+    pub fn submit(&self, encoder: wgpu::CommandEncoder) -> wgpu::SubmissionIndex {
         self.submissions.fetch_add(1, Ordering::Relaxed);
-        self.queue.submit([encoder.finish()]);
+        self.queue.submit([encoder.finish()])
     }
 
     /// Command buffers submitted so far by this context and its clones.
@@ -250,6 +251,17 @@ impl Context {
             let mut last = [0; 4];
             last[..content.len() - whole].copy_from_slice(&content[whole..]);
             self.queue.write_buffer(buffer, whole as u64, &last);
+        }
+    }
+
+    /// Refuses devices of OpenGL, which an application may bring.
+    pub(super) fn check_backend(&self) -> Result<(), GpuError> {
+        match self.adapter.backend {
+            wgpu::Backend::Gl => Err(GpuError::UnsupportedBackend {
+                adapter: self.adapter.name.clone(),
+                backend: self.adapter.backend,
+            }),
+            _ => Ok(()),
         }
     }
 

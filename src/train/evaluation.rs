@@ -133,9 +133,9 @@ impl Evaluation {
         }
         let mut encoder = last;
         let pending = self.readback.encode(&mut encoder);
-        self.context.submit(encoder);
+        let submission = self.context.submit(encoder);
         if let Some(pending) = pending {
-            self.readback.submitted(pending);
+            self.readback.submitted(pending, submission);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Training: whole steps ([`Trainer`]), iterations recorded into the application's own encoder
 //! ([`Iteration`]), and what both train ([`Model`]).
 
+mod clock;
 mod dataset;
 mod evaluation;
 mod iteration;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
+use super::clock::StepClock;
 use super::iteration::{plan_of, required};
 use super::step_report::{Field, StepReport, report_fields};
 use super::{
@@ -37,9 +38,7 @@ pub struct Trainer {
     /// Steps whose reports are outstanding.
     reported: VecDeque<u64>,
     source: BatchSource,
-    /// When a report was last waited for.
-    #[cfg(not(target_arch = "wasm32"))]
-    awaited: Option<std::time::Instant>,
+    clock: StepClock,
 }
 
 #[derive(Debug)]
@@ -168,8 +167,7 @@ impl Trainer {
             report_fields,
             reported: VecDeque::new(),
             source,
-            #[cfg(not(target_arch = "wasm32"))]
-            awaited: None,
+            clock: StepClock::default(),
         })
     }
 
@@ -244,7 +242,7 @@ impl Trainer {
     /// when the device is lost.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn step(&mut self) -> Result<Option<StepReport>, TrainError> {
-        let oldest = if self.readback.is_full() { self.await_report()? } else { None };
+        let oldest = if self.readback.is_full() { self.take_report(true)? } else { None };
         self.submit_drawn()?;
         Ok(oldest)
     }
@@ -273,7 +271,7 @@ impl Trainer {
         clean: Option<ImageSet<'_>>,
     ) -> Result<Option<StepReport>, TrainError> {
         self.check_batches(&train, clean.as_ref())?;
-        let oldest = if self.readback.is_full() { self.await_report()? } else { None };
+        let oldest = if self.readback.is_full() { self.take_report(true)? } else { None };
         self.submit_batches(&train, clean.as_ref())?;
         Ok(oldest)
     }
@@ -353,19 +351,6 @@ impl Trainer {
         Ok(())
     }
 
-    /// Waits for the oldest of a full ring's reports. The device has had work all the time, so that
-    /// the time from one to the next is what a step takes.
-    #[cfg(not(target_arch = "wasm32"))]
-    fn await_report(&mut self) -> Result<Option<StepReport>, TrainError> {
-        let report = self.take_report(true)?;
-        let now = std::time::Instant::now();
-        if let Some(before) = self.awaited.replace(now) {
-            let (context, recording) = (self.model().context(), &self.plan().recording);
-            context.learn_pace(recording, (now - before).as_secs_f64());
-        }
-        Ok(report)
-    }
-
     fn encoder(&self) -> wgpu::CommandEncoder {
         self.model().context().device.create_command_encoder(&Default::default())
     }
@@ -379,10 +364,11 @@ impl Trainer {
             context.submit(std::mem::replace(&mut encoder, self.encoder()));
         }
         let pending = self.readback.encode(&mut encoder);
-        context.submit(encoder);
+        let submission = context.submit(encoder);
         if let Some(pending) = pending {
-            self.readback.submitted(pending);
+            self.readback.submitted(pending, submission);
             self.reported.push_back(self.steps() - 1);
+            self.clock.submit();
         }
     }
 
@@ -392,8 +378,15 @@ impl Trainer {
     /// # Errors
     /// When the device is lost, and in a browser with `wait`.
     pub fn take_report(&mut self, wait: bool) -> Result<Option<StepReport>, TrainError> {
-        let words = self.readback.take(self.iteration.model().context(), wait)?;
-        Ok(words.map(|words| self.report(&words)))
+        let Some(words) = self.readback.take(self.iteration.model().context(), wait)? else {
+            return Ok(None);
+        };
+        let seconds = self.clock.arrive();
+        // What was there already came at a time that nobody knows.
+        if let Some(seconds) = seconds.filter(|_| wait) {
+            self.model().context().learn_pace(&self.plan().recording, seconds);
+        }
+        Ok(Some(self.report(&words)))
     }
 
     /// The oldest step's report that was not taken yet, awaited; `None` when there is none.
@@ -402,6 +395,7 @@ impl Trainer {
     /// When the device is lost.
     pub async fn take_report_async(&mut self) -> Result<Option<StepReport>, TrainError> {
         let words = self.readback.take_async(self.iteration.model().context()).await?;
+        self.clock.arrive();
         Ok(words.map(|words| self.report(&words)))
     }
 
