@@ -1,6 +1,6 @@
 // BatchNorm (Ioffe and Szegedy, 2015) and GroupNorm (Wu and He, 2018) over [n, POSITIONS, CHANNELS], with tangents and
-// gradients through the statistics, and an optional ReLU behind. The statistics come from norm_chunks.wgsl, then
-// norm_combine.wgsl: of all examples of a channel (BatchNorm), or of the channels of a group of one example (GroupNorm).
+// gradients through the statistics, and an optional ReLU behind. The statistics come from shaders/norm/chunks.wgsl, then
+// shaders/norm/combine.wgsl: of all examples of a channel (BatchNorm), or of the channels of a group of one example (GroupNorm).
 
 override HAS_ADDEND: bool = false;
 

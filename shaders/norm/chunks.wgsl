@@ -1,11 +1,11 @@
 // First step of the reductions of a normalisation: for every chunk of an example's positions and every channel its parts,
-// QUANTITIES numbers. The second step, over what is normalised together, is in norm_combine.wgsl.
+// QUANTITIES numbers. The second step, over what is normalised together, is in shaders/norm/combine.wgsl.
 
 // Examples.
 override N: u32;
 
 // A block of channels of one chunk: where it lies, and where its parts go. The invocations that reduce it together,
-// SLICES of them (chunk_serial.wgsl and chunk_tree.wgsl), take its positions in turn from `slice` on; one of them stores. An
+// SLICES of them (shaders/norm/worker), take its positions in turn from `slice` on; one of them stores. An
 // invocation beyond the last chunk has no positions, but takes part in what a workgroup does.
 struct Chunk { example: u32, block: u32, first: u32, slice: u32, count: u32, parts: u32, stores: bool }
 

@@ -1,6 +1,6 @@
 // Second step of the reductions of a normalisation: from the parts of all chunks to statistics, to the means of
-// tangents and gradients, and to the gradients of scale and shift. Combiner and total() are in combine_serial.wgsl and
-// combine_tree.wgsl.
+// tangents and gradients, and to the gradients of scale and shift. Combiner and total() are in
+// shaders/norm/combiner.
 
 override EPSILON: f32 = 0.0;
 // Whether the sums over statistics weigh channels with their scale.

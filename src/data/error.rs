@@ -1,3 +1,5 @@
+//! What can be wrong with a data set. Every message says what to do about it.
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 

@@ -1,3 +1,5 @@
+//! A device and its queue, what is known of the adapter, and the pipelines made so far.
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,3 +1,5 @@
+//! What can go wrong between the crate and a device. Every message says what to do about it.
+
 use thiserror::Error;
 
 /// What can go wrong between this crate and a graphics adapter.

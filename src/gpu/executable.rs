@@ -1,3 +1,5 @@
+//! A recording bound to a device: buffers, pipelines and bind groups, made once and encoded often.
+
 use std::collections::HashMap;
 
 use super::context::check_buffer_size;

@@ -1,3 +1,5 @@
+//! The cooperative matrices that an adapter offers.
+
 use serde::{Deserialize, Serialize};
 
 use super::Precision;

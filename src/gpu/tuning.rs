@@ -1,3 +1,5 @@
+//! How kernels are written where adapters differ: what suits which, and what was measured.
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};

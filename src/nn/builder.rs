@@ -1,3 +1,5 @@
+//! Puts a network together layer by layer.
+
 use thiserror::Error;
 
 use super::storage::{self, Channels};

@@ -1,3 +1,5 @@
+//! A network as data: its layers, their shapes, and where each parameter lies.
+
 use std::fmt;
 
 use super::Init;

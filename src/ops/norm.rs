@@ -1,3 +1,6 @@
+//! Batch and group normalisation with an affine map and a ReLU behind: outputs, tangents, gradients
+//! and similarities.
+
 use super::parts::{GRID, Lanes, wgsl};
 use super::{Rows, View, WORKGROUP, per_element, reduce};
 use crate::gpu::{Access, Kernel, Part, Recorder, Shader, TensorId, Tuning, fold_workgroups};

@@ -1,3 +1,5 @@
+//! Maxima and averages over windows, with their tangents and gradients.
+
 use super::parts::{GRID, Lanes, wgsl};
 use super::{Window, per_element};
 use crate::gpu::{Binding, ElementType, Kernel, Part, Recorder, Shader, TensorId, Tuning};

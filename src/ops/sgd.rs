@@ -1,3 +1,5 @@
+//! Steps of stochastic gradient descent over the flat parameter vector, real and virtual ones.
+
 use super::parts::{GRID, STEP, wgsl};
 use super::per_element;
 use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};

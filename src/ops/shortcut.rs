@@ -1,3 +1,5 @@
+//! Residual sums whose shortcut has no parameters.
+
 use super::parts::{Lanes, wgsl};
 use super::per_element;
 use crate::gpu::{Kernel, Recorder, TensorId, Tuning};

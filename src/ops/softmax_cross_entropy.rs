@@ -1,3 +1,5 @@
+//! Softmax cross-entropy of scores against labels, with its gradient and its tangent.
+
 use super::parts::{GRID, wgsl};
 use super::{View, per_element};
 use crate::gpu::{ElementType, Kernel, Recorder, Shader, TensorId};

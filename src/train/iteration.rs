@@ -1,3 +1,5 @@
+//! Training inside an application's own command encoder, on batches in its own buffers.
+
 use super::{Model, TrainError, TrainerOptions};
 use crate::gpu::{
     Context, DeviceTensors, ElementType, Executable, GpuError, Recorder, TensorId, Tuning,

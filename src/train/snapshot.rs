@@ -1,3 +1,5 @@
+//! Keeps what a network has learned, for early stopping and for a second training run.
+
 use super::{Model, TrainError, Trainer};
 
 /// What a network has learned at some step: parameters, the optimizer's state, running statistics;

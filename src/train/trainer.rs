@@ -1,3 +1,5 @@
+//! Whole training steps on data from the host, one submission each.
+
 use std::collections::VecDeque;
 use std::path::Path;
 

@@ -1,3 +1,6 @@
+//! The kernel behind [`weight_shader!`](crate::weight_shader): weights that follow from what is
+//! known of each example.
+
 use crate::gpu::{Access, Binding, Kernel, Shader, TensorId};
 use crate::ops::per_element;
 use crate::plan::{IterationBuilder, PlanError, ScoredBatch};

@@ -1,3 +1,5 @@
+//! Convolutions of every scheme, and what is derived from them, equal the twins.
+
 use l2rw::gpu::{Matrices, Precision, ShaderChecks, Staging, Tuning};
 use l2rw::ops::{View, Window, conv, gram};
 use l2rw::reference;

@@ -1,3 +1,5 @@
+//! Matrix products of every scheme equal the twins.
+
 use l2rw::gpu::{Precision, Staging, Tuning};
 use l2rw::ops::matmul;
 use l2rw::reference::matmul as twin;

@@ -1,3 +1,5 @@
+//! Normalisations and their derivatives equal the twins.
+
 use l2rw::gpu::TensorId;
 use l2rw::ops::norm::{self, Norm, Running};
 use l2rw::ops::{NormKind, View};

@@ -2,8 +2,8 @@
 // by 64·WIDE columns, each of them 4·TALL by 4·WIDE, and take 16 terms of its sums at a time. What
 // lies in storage along the terms is transposed on the way, four by four.
 //
-// How the tile is summed up, and how workgroup memory is laid out for it, is in staged_registers.wgsl
-// and staged_matrices.wgsl, in what form factors are staged in factors_f32.wgsl and factors_f16.wgsl.
+// How the tile is summed up, and how workgroup memory is laid out for it, is in
+// shaders/common/staged/sums; in what form factors are staged, in shaders/common/staged/factors.
 
 // Tiles of rows and of columns, and slices: products that share the tiling.
 override ROW_TILES: i32;

@@ -1,5 +1,5 @@
 // Convolutions as matrix products that are staged through workgroup memory: what those in
-// conv_staged_forward.wgsl and conv_staged_transposed.wgsl share. Rows are pixels, columns output
+// shaders/conv/staged/forward.wgsl and shaders/conv/staged/transposed.wgsl share. Rows are pixels, columns output
 // (transposed: input) channels, terms the other channels of all taps. Channels come in quads.
 
 // Beyond any image.

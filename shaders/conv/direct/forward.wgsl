@@ -3,8 +3,9 @@
 //
 // One invocation computes a tile: TILE neighbouring pixels of one row, for COLUMNS blocks of channels.
 // The inputs that its pixels see are loaded once a kernel row and serve all taps of that row.
-// Channels come in blocks of 4 or 1: In, Out, Block and the functions on them are in block_*.wgsl.
-// The weights `w` and their tangent `v` are declared in weights_*.wgsl.
+// Channels come in blocks of 4 or 1: In, Out, Block and the functions on them are in
+// shaders/conv/direct/block.
+// The weights `w` and their tangent `v` are declared in shaders/conv/direct/weights.
 
 // Whether the similarity is wanted for every pixel rather than for every tile.
 override PER_PIXEL: bool = false;

@@ -1,3 +1,5 @@
+//! AdaBoost within one run: what a pass gets wrong weighs more in the next one.
+
 use crate::gpu::{Shader, TensorId};
 use crate::plan::{DatasetFacts, IterationBuilder, PlanError, ScoredBatch};
 use crate::reference::example_weights::rectify_and_normalise;

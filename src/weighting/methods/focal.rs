@@ -1,3 +1,5 @@
+//! Focal and class-balanced losses, as weightings.
+
 use crate::gpu::{Shader, TensorId};
 use crate::plan::{DatasetFacts, IterationBuilder, PlanError, ScoredBatch};
 use crate::reference::example_weights::rectify_and_normalise;

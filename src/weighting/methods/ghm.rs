@@ -1,3 +1,5 @@
+//! Gradient harmonising: an example weighs less where many have a gradient norm like its own.
+
 use crate::gpu::{Shader, TensorId};
 use crate::plan::{DatasetFacts, IterationBuilder, PlanError, ScoredBatch};
 use crate::reference::step::{MethodTwin, TwinInput, mean};

@@ -1,3 +1,5 @@
+//! Hard example mining: the minority, and what is hardest of the majority.
+
 use crate::gpu::{Shader, TensorId};
 use crate::plan::{DatasetFacts, IterationBuilder, PlanError, ScoredBatch};
 use crate::reference::example_weights::rectify_and_normalise;

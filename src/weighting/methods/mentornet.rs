@@ -1,3 +1,5 @@
+//! Data-driven MentorNet: a small network, trained on another run, says what examples weigh.
+
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 

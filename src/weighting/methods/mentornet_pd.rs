@@ -1,3 +1,5 @@
+//! MentorNet with a curriculum that is fixed beforehand.
+
 use super::self_paced::{above, average};
 use crate::gpu::{Shader, TensorId};
 use crate::plan::{DatasetFacts, IterationBuilder, PlanError, ScoredBatch};

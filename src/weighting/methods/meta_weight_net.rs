@@ -1,3 +1,5 @@
+//! Meta-Weight-Net: weights by a function of the loss that is learned on a clean set.
+
 use crate::gpu::{Access, Kernel, Shader, TensorId};
 use crate::ops::parts::{GRID, STEP, wgsl};
 use crate::ops::per_element;

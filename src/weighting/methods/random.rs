@@ -1,3 +1,5 @@
+//! Random weights, which learned ones have to beat.
+
 use crate::gpu::{Shader, TensorId};
 use crate::plan::{DatasetFacts, IterationBuilder, PlanError, ScoredBatch};
 use crate::reference::step::{MethodTwin, TwinInput};

@@ -1,3 +1,5 @@
+//! Bootstrapping: the target is the label in part, and in part what the network believes.
+
 use crate::gpu::{Kernel, Shader, TensorId};
 use crate::ops::parts::{GRID, wgsl};
 use crate::ops::per_element;

@@ -1,3 +1,5 @@
+//! S-Model: a layer behind the network learns how labels get confused.
+
 use crate::gpu::{Kernel, Shader, TensorId};
 use crate::ops::parts::{GRID, wgsl};
 use crate::ops::per_element;

@@ -1,3 +1,5 @@
+//! SMOTE: rare classes get new examples that lie between two old ones.
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::num::NonZero;
