@@ -15,8 +15,8 @@ pub enum GpuError {
     NoAdapter(String),
     /// The program was built without any graphics interface.
     #[error(
-        "l2rw was built without a graphics interface: enable one of its features `vulkan`, `metal`, \
-         `dx12` and `webgpu` (all but the last are on by default)"
+        "l2rw was built without a graphics interface: enable one of its features `vulkan`, \
+         `metal`, `dx12` and `webgpu` (all but the last are on by default)"
     )]
     NoBackend,
     /// The adapter refused to make a device.

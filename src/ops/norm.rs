@@ -198,8 +198,8 @@ pub fn statistics(
     moments(rec, norm, "moments_of_chunks", (x, None), running)
 }
 
-/// [`statistics`], and behind them, of the same shape, the means of x̂·ẋ and ẋ over all that shares a statistic:
-/// what [`dual`] needs of an input with a tangent `dx`.
+/// [`statistics`], and behind them, of the same shape, the means of x̂·ẋ and ẋ over all that shares
+/// a statistic: what [`dual`] needs of an input with a tangent `dx`.
 pub fn dual_statistics(
     rec: &mut Recorder,
     norm: &Norm,
@@ -269,7 +269,7 @@ pub fn forward(
     y
 }
 
-/// [`forward`] and its [`tangent`] at once, for `moments` from [`dual_statistics`]: output and tangent.
+/// Output and tangent at once ([`forward`], [`tangent`]), for `moments` from [`dual_statistics`].
 pub fn dual(
     rec: &mut Recorder,
     norm: &Norm,
@@ -406,8 +406,9 @@ pub fn backward(
     dx
 }
 
-/// Gradient of the parameters `affine` into `out`, weighted by example if `weights` are given. BatchNorm's unweighted one
-/// is a by-product of what [`backward`] needs: recorded first, it saves that a step.
+/// Gradient of the parameters `affine` into `out`, weighted by example if `weights` are given.
+/// BatchNorm's unweighted one is a by-product of what [`backward`] needs: recorded first, it saves
+/// that a step.
 pub fn parameter_gradient(
     rec: &mut Recorder,
     sums: &mut GradientSums,

@@ -81,7 +81,7 @@ pub fn forward(
     y
 }
 
-/// [`forward`] of values and of their tangents at once: `main` and `x` are pairs of both, and so is the result.
+/// [`forward`] of values and tangents at once: `main`, `x` and the result are pairs of both.
 pub fn dual(
     rec: &mut Recorder,
     s: &Shortcut,

@@ -2,7 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// What changes from step to step: the one thing the host writes. Mirrors `shaders/common/step.wgsl`.
+/// What changes from step to step: the one thing the host writes. Mirrors
+/// `shaders/common/step.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 pub struct Step {

@@ -58,8 +58,10 @@ pub struct Outputs<'a> {
 /// use l2rw::train::{BatchBuffers, Images};
 ///
 /// let train = BatchBuffers { images: Images::Floats(images.slice(..)), labels: labels.slice(..) };
-/// let clean =
-///     BatchBuffers { images: Images::Floats(clean_images.slice(..)), labels: clean_labels.slice(..) };
+/// let clean = BatchBuffers {
+///     images: Images::Floats(clean_images.slice(..)),
+///     labels: clean_labels.slice(..),
+/// };
 /// let mut encoder = context.device.create_command_encoder(&Default::default());
 /// // … the application's passes that fill the batches …
 /// iteration.encode(&mut encoder, train, Some(clean))?;
@@ -224,8 +226,8 @@ impl Iteration {
     ///
     /// # Errors
     /// [`TrainError::Dataset`] where a batch is missing or too short, or an offset is not a
-    /// multiple of 4, [`TrainError::Gpu`] where a buffer lacks the usage `STORAGE`. Nothing has been
-    /// recorded then.
+    /// multiple of 4, [`TrainError::Gpu`] where a buffer lacks the usage `STORAGE`. Nothing has
+    /// been recorded then.
     pub fn encode(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,

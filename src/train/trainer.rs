@@ -262,8 +262,8 @@ impl Trainer {
     }
 
     /// Device memory of everything that lasts in bytes: what the plan foretells
-    /// ([`Iteration::memory_bytes`]), the staging buffers of reports, and those for batches from the
-    /// host.
+    /// ([`Iteration::memory_bytes`]), the staging buffers of reports, and those for batches from
+    /// the host.
     pub fn memory_bytes(&self) -> u64 {
         let staging = RING as u64 * self.readback.bytes();
         let batches = match &self.source {
