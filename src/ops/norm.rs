@@ -379,7 +379,7 @@ pub fn gradient_sums(
 }
 
 /// Gradient of the input, through the statistics, plus `addend` if given.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "an op takes its shape and its tensors one by one")]
 pub fn backward(
     rec: &mut Recorder,
     sums: &GradientSums,

@@ -322,7 +322,7 @@ pub fn similarity(
 /// Batch normalisation with running statistics, as in evaluation: nothing mixes examples.
 ///
 /// `x` is `[n, positions, channels]`; `mean`, `variance` are `[channels]`.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "a twin takes its shape and its slices one by one")]
 pub fn forward_running(
     n: usize,
     positions: usize,

@@ -168,7 +168,7 @@ pub fn input_gradient(
 
 /// ⟨∂f_i/∂weights, G⟩ for each example in gradient form, ⟨dy_i, conv(x_i, G)⟩, into `out` `[n]`.
 /// No per-example gradient is stored.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "an op takes its shape and its tensors one by one")]
 pub fn similarity(
     rec: &mut Recorder,
     w: &Window,
@@ -202,7 +202,7 @@ pub fn similarity(
 }
 
 /// Gradient of the weights, weighted by example if `weights` are given, into `out`.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "an op takes its shape and its tensors one by one")]
 pub fn weight_gradient(
     rec: &mut Recorder,
     w: &Window,

@@ -253,7 +253,7 @@ impl Mentor {
     }
 
     /// v, the features, the hidden layer and the LSTM's two directions.
-    #[allow(clippy::type_complexity)]
+    #[allow(clippy::type_complexity, reason = "what the backward pass needs, in one place")]
     fn forward(
         &self,
         loss: f64,
