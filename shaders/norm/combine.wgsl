@@ -1,6 +1,6 @@
-// Second step of the reductions of a normalisation: from the parts of all chunks to statistics, to the means of
-// tangents and gradients, and to the gradients of scale and shift. Combiner and total() are in combine_serial.wgsl and
-// combine_tree.wgsl.
+// Second step of the reductions of a normalisation: from the parts of all chunks to statistics, to
+// the means of tangents and gradients, and to the gradients of scale and shift. Combiner and
+// total() are in shaders/norm/combiner.
 
 override EPSILON: f32 = 0.0;
 // Whether the sums over statistics weigh channels with their scale.
@@ -87,8 +87,9 @@ fn combined(c: Combiner, local: u32) -> Moments {
     return Moments(means.x, products.x, means.y, products.y, count);
 }
 
-// For every channel mean and reciprocal standard deviation r; of dual numbers also, as the second half of the
-// statistics, the means of x̂·dx and dx: r·cov(x, dx) is the former, since the x̂ add up to 0.
+// For every channel mean and reciprocal standard deviation r; of dual numbers also, as the second
+// half of the statistics, the means of x̂·dx and dx: r·cov(x, dx) is the former, as the x̂
+// add up to 0.
 fn store_statistics(i: u32, found: Moments) {
     let at = i / CHANNELS * 2u * CHANNELS + i % CHANNELS;
     let rstd = 1.0 / sqrt(found.variance + EPSILON);
@@ -137,7 +138,10 @@ fn running_moments(invocation: Invocation) {
     let c = combiner(invocation);
     if c.statistic < CHANNELS && c.stores {
         let channel = c.statistic;
-        store_statistics(channel, Moments(parts[channel], parts[CHANNELS + channel], 0.0, 0.0, 0.0));
+        store_statistics(
+            channel,
+            Moments(parts[channel], parts[CHANNELS + channel], 0.0, 0.0, 0.0),
+        );
     }
 }
 
@@ -182,7 +186,7 @@ fn combine_sums(invocation: Invocation) {
 // CHANNELS gradients of the scales, if there are any, then CHANNELS of the shifts.
 @group(0) @binding(3) var<storage, read_write> affine_gradient: array<f32>;
 
-// The same for BatchNorm's gradients, whose sums, not SCALED, are those of scale and shift themselves.
+// The same for BatchNorm's gradients, whose sums, not SCALED, are those of scale and shift.
 @compute @workgroup_size(WORKGROUP)
 fn combine_gradients(invocation: Invocation) {
     let c = combiner(invocation);

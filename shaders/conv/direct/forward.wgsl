@@ -1,18 +1,19 @@
-// Convolution of IMAGES images [HEIGHT, WIDTH, IN] with weights [KERNEL_H, KERNEL_W, IN, OUT]: forward,
-// reduced against an output gradient, and transposed.
+// Convolution of IMAGES images [HEIGHT, WIDTH, IN] with weights [KERNEL_H, KERNEL_W, IN, OUT]:
+// forward, reduced against an output gradient, and transposed.
 //
-// One invocation computes a tile: TILE neighbouring pixels of one row, for COLUMNS blocks of channels.
-// The inputs that its pixels see are loaded once a kernel row and serve all taps of that row.
-// Channels come in blocks of 4 or 1: In, Out, Block and the functions on them are in block_*.wgsl.
-// The weights `w` and their tangent `v` are declared in weights_*.wgsl.
+// One invocation computes a tile: TILE neighbouring pixels of one row, for COLUMNS blocks of
+// channels. The inputs that its pixels see are loaded once a kernel row and serve all taps of that
+// row. Channels come in blocks of 4 or 1: In, Out, Block and the functions on them are in
+// shaders/conv/direct/block. The weights `w` and their tangent `v` are declared in
+// shaders/conv/direct/weights.
 
 // Whether the similarity is wanted for every pixel rather than for every tile.
 override PER_PIXEL: bool = false;
 // Whether something is added to the output.
 override HAS_ADDEND: bool = false;
 
-// From the header: TILE, COLUMNS (1 or 2), SPAN (pixels that a tile sees), FIRST (offset of the first output that a
-// tile of the transposed convolution sees, plus FIRST_BIAS).
+// From the header: TILE, COLUMNS (1 or 2), SPAN (pixels that a tile sees), FIRST (offset of the
+// first output that a tile of the transposed convolution sees, plus FIRST_BIAS).
 const FIRST_OFFSET: i32 = i32(FIRST) - i32(FIRST_BIAS);
 
 alias OutTile = array<Out, TILE>;
@@ -150,7 +151,7 @@ fn dot_with_gradient(p: Place, tile: ptr<function, OutTile>) -> f32 {
 }
 
 // dots = ⟨gradient, conv(x, w)⟩ over the channels of the blocks and the pixels of the tile (or of
-// each pixel and block): with w = G the similarity in gradient form, summed over an example afterwards.
+// each pixel and block): for w = G the similarity in gradient form, before the sum over an example.
 @compute @workgroup_size(WORKGROUP)
 fn similarity(invocation: Invocation) {
     let i = begin(invocation);
@@ -176,7 +177,12 @@ fn similarity(invocation: Invocation) {
 @group(0) @binding(2) var<storage, read_write> input_gradient: array<In>;
 
 // Pixel first + r meets tap kx at the output pixel first / STRIDE + FIRST_OFFSET + t / STRIDE.
-fn add_transposed_tap(tile: ptr<function, InTile>, span: ptr<function, OutSpan>, kx: i32, block: Block) {
+fn add_transposed_tap(
+    tile: ptr<function, InTile>,
+    span: ptr<function, OutSpan>,
+    kx: i32,
+    block: Block,
+) {
     for (var r = 0; r < i32(TILE); r++) {
         let t = r + PAD_LEFT - kx - FIRST_OFFSET * S;
         if t % S == 0 {
@@ -209,7 +215,8 @@ fn store_input_gradient(p: Place, tile: ptr<function, InTile>) {
     }
 }
 
-// input_gradient[y, x, in] = Σ dy[(y + PAD_TOP − ky) / STRIDE, (x + PAD_LEFT − kx) / STRIDE, out] · w[ky, kx, in, out]
+// input_gradient[y, x, in] =
+//     Σ dy[(y + PAD_TOP − ky) / STRIDE, (x + PAD_LEFT − kx) / STRIDE, out] · w[ky, kx, in, out]
 @compute @workgroup_size(WORKGROUP)
 fn transposed(invocation: Invocation) {
     let i = begin(invocation);
