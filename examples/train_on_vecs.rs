@@ -3,8 +3,8 @@
 use l2rw::{gpu::Context, nn::Shape, nn::zoo, train};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // 600 grey images of 4x4 pixels whose bright row tells the class; the first 20 labels are right,
-    // of the others every third is wrong.
+    // 600 grey images of 4x4 pixels whose bright row tells the class; the first 20 labels are
+    // right, of the others every third is wrong.
     let (truth, wrong) = (|i: usize| i * 7 % 4, |i: usize| i >= 20 && i.is_multiple_of(3));
     let pixel = |p: usize| p * p % 61 + 120 * usize::from(p / 4 % 4 == truth(p / 16));
     let images: Vec<u8> = (0..600 * 16).map(|p| pixel(p) as u8).collect();

@@ -1,7 +1,10 @@
 //! Measures on this machine's adapter which way to write kernels is fastest, and keeps the result
 //! where the other examples look for it.
 //!
-//! `cargo run --release --example tune -- [--adapter NAME] [--model NAME] [--seconds S] [--out DIR]`
+//! ```sh
+//! cargo run --release --example tune -- \
+//!     [--adapter NAME] [--model NAME] [--seconds S] [--out DIR]
+//! ```
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -25,7 +28,7 @@ struct Options {
     /// No new candidate is begun after so many seconds.
     #[arg(long, default_value_t = 120)]
     seconds: u64,
-    /// Folder that the result goes into; by default the user's cache, where the other examples look.
+    /// Folder for the result; by default the user's cache, where the other examples look.
     #[arg(long)]
     out: Option<PathBuf>,
 }

@@ -14,7 +14,10 @@ override EPSILON: f32;
 // m ← β₁·m + (1 − β₁)·g;  v ← β₂·v + (1 − β₂)·g²
 // θ ← θ − η·λ·θ − η·(m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)
 @compute @workgroup_size(WORKGROUP)
-fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn update(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i >= arrayLength(&parameters) {
         return;
@@ -24,7 +27,8 @@ fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
     let v = BETA_2 * second_moment[i] + (1.0 - BETA_2) * g * g;
     first_moment[i] = m;
     second_moment[i] = v;
-    let decayed = parameters[i] - step.learning_rate * step.weight_decay * decay_mask[i] * parameters[i];
+    let decayed =
+        parameters[i] - step.learning_rate * step.weight_decay * decay_mask[i] * parameters[i];
     let root = sqrt(v / step.second_correction) + EPSILON;
     // Where no gradient ever was, ε may be all that there is to divide by, or nothing.
     let direction = select((m / step.first_correction) / root, 0.0, m == 0.0);

@@ -45,7 +45,10 @@ fn draw(@builtin(global_invocation_id) id: vec3<u32>) {
 @group(0) @binding(4) var<storage, read_write> batch: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
-fn gather(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn gather(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i >= arrayLength(&batch) {
         return;
@@ -66,7 +69,8 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
     row += (random >> 1u) % offsets;
     column += (random >> 16u) % offsets;
     var pixel = 0.0;
-    if row >= CROP_PAD && row < HEIGHT + CROP_PAD && column >= CROP_PAD && column < WIDTH + CROP_PAD {
+    if row >= CROP_PAD && row < HEIGHT + CROP_PAD
+        && column >= CROP_PAD && column < WIDTH + CROP_PAD {
         let place = ((index - FIRST_IMAGE) * HEIGHT + row - CROP_PAD) * WIDTH + column - CROP_PAD;
         let byte = place * CHANNELS + channel;
         pixel = f32((images[byte / 4u] >> (8u * (byte % 4u))) & 255u) / 255.0;

@@ -34,7 +34,10 @@ fn input_at(image: u32, pixel: u32, ky: i32, kx: i32) -> i32 {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn pixel_dots(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn pixel_dots(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     let pixels = OUT_HEIGHT * OUT_WIDTH;
     let clean = i % CLEAN;

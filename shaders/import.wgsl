@@ -2,7 +2,7 @@
 
 override LEN: u32;
 override CHANNELS: u32 = 1u;
-// Which offset of the step applies: 0 training images, 1 training labels, 2 clean images, 3 clean labels.
+// Which offset of the step applies, of training images (0) and labels (1) or clean ones (2, 3).
 override SOURCE: u32;
 
 @group(0) @binding(0) var<uniform> step: Step;
@@ -34,7 +34,10 @@ fn words(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) 
 
 // 8-bit channels, four a word, normalised.
 @compute @workgroup_size(WORKGROUP)
-fn pixels(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn pixels(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i >= LEN {
         return;

@@ -5,7 +5,10 @@
 
 // y = max(x, 0)
 @compute @workgroup_size(WORKGROUP)
-fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn forward(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i < arrayLength(&y) {
         y[i] = stored(max(load(x[i]), Lanes()));

@@ -66,12 +66,19 @@ fn partners(@builtin(global_invocation_id) id: vec3<u32>) {
 
 // x + λ (other − x), λ uniform in [0, 1), where the place lies behind the data set; x elsewhere.
 @compute @workgroup_size(WORKGROUP)
-fn mix_pairs(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn mix_pairs(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i >= arrayLength(&mixed) {
         return;
     }
     let slot = i / IMAGE;
-    let share = select(0.0, f32(slot_bits(slot, 3u) >> 8u) / 16777216.0, places_read[slot] >= DATASET_LEN);
+    let share = select(
+        0.0,
+        f32(slot_bits(slot, 3u) >> 8u) / 16777216.0,
+        places_read[slot] >= DATASET_LEN,
+    );
     mixed[i] = images[i] + share * (others[i] - images[i]);
 }

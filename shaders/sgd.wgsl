@@ -10,7 +10,10 @@ override NESTEROV: bool = false;
 
 // v ← μ·v + g + λ·θ;  θ ← θ − η·v  (Nesterov: θ ← θ − η·(g + λ·θ + μ·v))
 @compute @workgroup_size(WORKGROUP)
-fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn update(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i >= arrayLength(&parameters) {
         return;
@@ -27,7 +30,10 @@ fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
 
 // G ← G + λ·θ: the official code has weight decay in the clean loss as well.
 @compute @workgroup_size(WORKGROUP)
-fn decay_clean_gradient(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn decay_clean_gradient(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i < arrayLength(&clean_gradient) {
         clean_gradient[i] += step.weight_decay * mask[i] * parameters_read[i];
@@ -39,7 +45,10 @@ fn decay_clean_gradient(@builtin(global_invocation_id) id: vec3<u32>, @builtin(n
 
 // θ̂ = θ − η·g
 @compute @workgroup_size(WORKGROUP)
-fn virtual_step(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn virtual_step(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i < arrayLength(&stepped) {
         stepped[i] = parameters_read[i] - step.learning_rate * gradient_read[i];

@@ -1,5 +1,6 @@
 // The parameter-free shortcut of residual networks (He et al., 2016, option A, with average
-// pooling): [n, HEIGHT, WIDTH, IN_CHANNELS] shrinks by STRIDE and gains zero channels on both sides.
+// pooling): [n, HEIGHT, WIDTH, IN_CHANNELS] shrinks by STRIDE and gains channels of zero on
+// both sides.
 
 override HEIGHT: u32;
 override WIDTH: u32;
@@ -18,8 +19,15 @@ override BEFORE: u32 = (OUT_CHANNELS - IN_CHANNELS) / 2u / LANES;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
-// What a block of the output averages of the input; `end_row` is 0 where the shortcut has no channels.
-struct Source { first_row: u32, end_row: u32, first_column: u32, end_column: u32, example: u32, block: u32 }
+// What a block of the output averages of the input; `end_row` is 0 where the channels are zero.
+struct Source {
+    first_row: u32,
+    end_row: u32,
+    first_column: u32,
+    end_column: u32,
+    example: u32,
+    block: u32,
+}
 
 fn source_of(i: u32) -> Source {
     let block = i % OUT_BLOCKS;
@@ -45,7 +53,10 @@ fn averaged(s: Source, sum: Lanes) -> Lanes {
 
 // y = main_path + shortcut(x)
 @compute @workgroup_size(WORKGROUP)
-fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn forward(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i >= arrayLength(&y) {
         return;
@@ -100,7 +111,10 @@ fn dual(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 
 // dx = the transpose of the shortcut applied to dy
 @compute @workgroup_size(WORKGROUP)
-fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn backward(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i >= arrayLength(&dx) {
         return;

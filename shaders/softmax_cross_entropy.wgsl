@@ -53,7 +53,10 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
 
 // Gradient of Σ weights[i] · losses[i] by the scores.
 @compute @workgroup_size(WORKGROUP)
-fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn backward(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i >= arrayLength(&gradient) {
         return;

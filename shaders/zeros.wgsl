@@ -1,3 +1,4 @@
+// Fills a tensor with zeros.
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)

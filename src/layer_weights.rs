@@ -9,8 +9,8 @@
 //! u_i = Σ_l ⟨∂f_i/∂θ_l, G_l⟩      w_i = max(u_i, 0) / Σ_k max(u_k, 0)      (0 where the sum is 0)
 //! ```
 //!
-//! (Ren et al., ICML 2018, equations 7 to 9 and 25), where f_i is the loss of training example i and
-//! G the gradient of the mean clean loss. u is exact where no layer mixes examples, and an
+//! (Ren et al., ICML 2018, equations 7 to 9 and 25), where f_i is the loss of training example i
+//! and G the gradient of the mean clean loss. u is exact where no layer mixes examples, and an
 //! approximation where a [`LayerShape::Norm`] uses the batch's statistics.
 //!
 //! The output gradients of the training batch are those of Σ f_i, *not* divided by n and not

@@ -9,12 +9,13 @@
 //! use l2rw::{gpu::Context, nn::Shape, nn::zoo, train};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // 600 grey images of 4x4 pixels whose bright row tells the class; the first 20 labels are right,
-//!     // of the others every third is wrong.
+//!     // 600 grey images of 4x4 pixels whose bright row tells the class; the first 20 labels are
+//!     // right, of the others every third is wrong.
 //!     let (truth, wrong) = (|i: usize| i * 7 % 4, |i: usize| i >= 20 && i.is_multiple_of(3));
 //!     let pixel = |p: usize| p * p % 61 + 120 * usize::from(p / 4 % 4 == truth(p / 16));
 //!     let images: Vec<u8> = (0..600 * 16).map(|p| pixel(p) as u8).collect();
-//!     let labels: Vec<u32> = (0..600).map(|i| (truth(i) + wrong(i) as usize) as u32 % 4).collect();
+//!     let labels: Vec<u32> =
+//!         (0..600).map(|i| (truth(i) + wrong(i) as usize) as u32 % 4).collect();
 //!     let shape = Shape::new(4, 4, 1);
 //!     let train = train::ImageSet { images: &images[320..], labels: &labels[20..], shape };
 //!     let clean = train::ImageSet { images: &images[..320], labels: &labels[..20], shape };
@@ -24,21 +25,22 @@
 //!     for _ in 0..100 {
 //!         let Some(report) = trainer.step()? else { continue };
 //!         let weighed = report.indices.iter().zip(&report.weights);
-//!         let on_wrong: f32 = weighed.filter(|(i, _)| wrong(**i as usize + 20)).map(|(_, w)| w).sum();
+//!         let on_wrong: f32 =
+//!             weighed.filter(|(i, _)| wrong(**i as usize + 20)).map(|(_, w)| w).sum();
 //!         println!("step {}: {on_wrong:.2} of the weight is on wrong labels", report.step);
 //!     }
 //!     Ok(())
 //! }
 //! ```
 //!
-//! Three levels, each with a runnable example, for programs of any kind (`docs/embedding.md` tells them
-//! apart):
+//! Three levels, each with a runnable example, for programs of any kind (`docs/embedding.md` tells
+//! them apart):
 //!
 //! - [`train::Trainer`]: whole steps on data from the host (`examples/train_on_vecs.rs`)
 //! - [`train::Iteration`]: an iteration in the application's own command encoder, on batches in the
 //!   application's own buffers (`examples/embed_in_app`)
-//! - [`layer_weights::LayerWeights`]: just the weights, for another engine that supplies its layers' inputs and
-//!   output gradients (`examples/own_engine`)
+//! - [`layer_weights::LayerWeights`]: just the weights, for another engine that supplies its
+//!   layers' inputs and output gradients (`examples/own_engine`)
 //!
 //! What they are made of:
 //!
@@ -49,15 +51,16 @@
 //! - [`plan`]: an iteration as a list of dispatches that prints itself
 //! - [`ops`] and [`reference`](mod@reference): the kernels' host half and their twins in f64
 //! - [`gpu`]: devices, recordings, memory, read-back
-//! - [`data`] (feature `data`, on by default; `download` adds a downloader): image sets, label noise
+//! - [`data`] (feature `data`, on by default; `download` adds a downloader): image sets, label
+//!   noise
 //! - [`report`] (feature `report`): tables, results, pictures, progress
 //!
 //! The graphics interfaces that are compiled in are features as well: `vulkan`, `metal` and `dx12`
 //! are on by default, `webgpu` is for browsers.
 //!
-//! The library keeps no global state and reads no environment variables (but to find the user's cache
-//! folder, where a program asks for it). Calls that wait for the device have an `_async` form beside
-//! them, which is the only one on WebAssembly.
+//! The library keeps no global state and reads no environment variables (but to find the user's
+//! cache folder, where a program asks for it). Calls that wait for the device have an `_async` form
+//! beside them, which is the only one on WebAssembly.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

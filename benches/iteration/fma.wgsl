@@ -46,10 +46,14 @@ fn sums_4(@builtin(global_invocation_id) id: vec3<u32>) {
     var c = f + 0.2;
     var d = f + 0.3;
     for (var round = 0u; round < rounds[0]; round += 1u) {
-        a = multiply_add(a, f); b = multiply_add(b, f); c = multiply_add(c, f); d = multiply_add(d, f);
-        a = multiply_add(a, f); b = multiply_add(b, f); c = multiply_add(c, f); d = multiply_add(d, f);
-        a = multiply_add(a, f); b = multiply_add(b, f); c = multiply_add(c, f); d = multiply_add(d, f);
-        a = multiply_add(a, f); b = multiply_add(b, f); c = multiply_add(c, f); d = multiply_add(d, f);
+        a = multiply_add(a, f); b = multiply_add(b, f);
+        c = multiply_add(c, f); d = multiply_add(d, f);
+        a = multiply_add(a, f); b = multiply_add(b, f);
+        c = multiply_add(c, f); d = multiply_add(d, f);
+        a = multiply_add(a, f); b = multiply_add(b, f);
+        c = multiply_add(c, f); d = multiply_add(d, f);
+        a = multiply_add(a, f); b = multiply_add(b, f);
+        c = multiply_add(c, f); d = multiply_add(d, f);
     }
     results[id.x] = (a + b) + (c + d);
 }
@@ -66,10 +70,14 @@ fn sums_8(@builtin(global_invocation_id) id: vec3<u32>) {
     var h = f + 0.6;
     var i = f + 0.7;
     for (var round = 0u; round < rounds[0]; round += 1u) {
-        a = multiply_add(a, f); b = multiply_add(b, f); c = multiply_add(c, f); d = multiply_add(d, f);
-        e = multiply_add(e, f); g = multiply_add(g, f); h = multiply_add(h, f); i = multiply_add(i, f);
-        a = multiply_add(a, f); b = multiply_add(b, f); c = multiply_add(c, f); d = multiply_add(d, f);
-        e = multiply_add(e, f); g = multiply_add(g, f); h = multiply_add(h, f); i = multiply_add(i, f);
+        a = multiply_add(a, f); b = multiply_add(b, f);
+        c = multiply_add(c, f); d = multiply_add(d, f);
+        e = multiply_add(e, f); g = multiply_add(g, f);
+        h = multiply_add(h, f); i = multiply_add(i, f);
+        a = multiply_add(a, f); b = multiply_add(b, f);
+        c = multiply_add(c, f); d = multiply_add(d, f);
+        e = multiply_add(e, f); g = multiply_add(g, f);
+        h = multiply_add(h, f); i = multiply_add(i, f);
     }
     results[id.x] = ((a + b) + (c + d)) + ((e + g) + (h + i));
 }

@@ -19,8 +19,8 @@ pub struct Row {
     pub gflop_per_s: f64,
     /// By the bytes of all bindings, each touched once.
     pub gb_per_s: f64,
-    /// Least seconds at the adapter's peaks over the measured ones; above 1 where a cache holds what
-    /// the peak of the bandwidth had to fetch from memory.
+    /// Least seconds at the adapter's peaks over the measured ones; above 1 where a cache holds
+    /// what the peak of the bandwidth had to fetch from memory.
     pub share_of_peak: f64,
 }
 

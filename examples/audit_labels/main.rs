@@ -1,5 +1,5 @@
-//! Which labels of a data set are wrong? Trains with weights learned from a few trusted examples and
-//! writes a ranking of all the others, a picture of the first, and an estimate for each class.
+//! Which labels of a data set are wrong? Trains with weights learned from a few trusted examples
+//! and writes a ranking of all the others, a picture of the first, and an estimate for each class.
 
 mod audit;
 mod data;

@@ -7,14 +7,14 @@ use anyhow::{Result, anyhow, ensure};
 use clap::Parser;
 use l2rw::data::{Corruption, asymmetric_map};
 
-/// Finds the labels of a data set that are probably wrong: trains with example weights learned from a
-/// few trusted examples (Ren et al., ICML 2018), and ranks the rest by how little the model believes
-/// their labels.
+/// Finds the labels of a data set that are probably wrong: trains with example weights learned from
+/// a few trusted examples (Ren et al., ICML 2018), and ranks the rest by how little the model
+/// believes their labels.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Options {
-    /// The doubtful data: images as <class>/*.png|jpg or train/<class>/*.png|jpg, the binary version
-    /// of CIFAR-10 or CIFAR-100, or MNIST-style IDX files (of the last two the training part)
+    /// The doubtful data: images as <class>/*.png|jpg or train/<class>/*.png|jpg, the binary
+    /// version of CIFAR-10 or CIFAR-100, or MNIST-style IDX files (of both the training part)
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Trusted images of the same classes, <class>/*.png|jpg
@@ -50,8 +50,8 @@ pub struct Options {
     /// `asymmetric:SHARE`, and says how well they are found
     #[arg(long)]
     pub flip: Option<Flip>,
-    /// Instead of auditing, writes predictions.csv by cross-validation over so many folds, for other
-    /// tools to work from
+    /// Instead of auditing, writes predictions.csv by cross-validation over so many folds, for
+    /// other tools to work from
     #[arg(long, value_name = "FOLDS", requires = "passes")]
     pub out_of_sample: Option<usize>,
     /// How much all folds together may compute, in forward passes of one example (a backward pass

@@ -101,7 +101,8 @@ pub fn write(options: &Options, audited: &Audited, judged: &Judged) -> Result<()
     if let Some(trial) = &summary.trial {
         let number = |value: Option<f64>| value.unwrap_or(f64::NAN);
         println!(
-            "wrong labels found: AUROC {:.4}, average precision {:.4} (AUROC of the mean weight {:.4})",
+            "wrong labels found: AUROC {:.4}, average precision {:.4} \
+             (AUROC of the mean weight {:.4})",
             number(trial.auroc),
             number(trial.average_precision),
             number(trial.auroc_of_mean_weight)

@@ -70,7 +70,8 @@ impl Preset {
                 steps: 400,
                 images_per_class: Some(500),
                 test_per_class: Some(200),
-                // The paper's rate leaves the outcome of so few steps to rounding: with one seed, 70 to 83 %.
+                // The paper's rate leaves the outcome of so few steps to rounding: with one seed,
+                // 70 to 83 %.
                 learning_rate: 0.05,
             },
             Self::Paper => Size {

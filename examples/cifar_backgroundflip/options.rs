@@ -50,8 +50,8 @@ pub struct Options {
     /// Training steps of each method
     #[arg(long)]
     pub steps: Option<u64>,
-    /// Learning rate of the first steps [default: 0.1, 0.05 with the quick preset; 0.01 for networks without
-    /// normalisation]
+    /// Learning rate of the first steps [default: 0.1, 0.05 with the quick preset; 0.01 for
+    /// networks without normalisation]
     #[arg(long, allow_negative_numbers = true)]
     pub learning_rate: Option<f32>,
     /// Training images of each class; all by default with the paper preset
@@ -62,7 +62,8 @@ pub struct Options {
     pub seed: u32,
     /// Methods to compare, each with +es (early stopping) or +ft (fine-tuning), both on the trusted
     /// images, if wanted; `all` for every method and the combinations of the paper; names below
-    #[arg(long, value_delimiter = ',', default_values = ["baseline", "l2rw"], value_parser = choice)]
+    #[arg(long, value_delimiter = ',', value_parser = choice)]
+    #[arg(default_values = ["baseline", "l2rw"])]
     methods: Vec<Choice>,
     /// Route to the weights [default: the exact and cheaper one for the network]
     #[arg(long, alias = "similarity", value_enum)]

@@ -70,8 +70,8 @@ fn weight_functions(run: &Run, names: &[&str]) -> Vec<plots::WeightFunction> {
     .collect()
 }
 
-/// The distribution of mean weights (of right and wrong labels, or of the two halves of a long tail)
-/// and the images that weighed least.
+/// The distribution of mean weights (of right and wrong labels, or of the two halves of a long
+/// tail) and the images that weighed least.
 fn write_weights(experiment: &Experiment, run: &Run, out: &Path) -> Result<()> {
     let drawn: Vec<(usize, f32)> =
         (0..run.ledger.len()).filter_map(|i| Some((i, run.ledger.mean(i)? as f32))).collect();

@@ -89,7 +89,8 @@ impl Judges {
     }
 }
 
-/// Trains one method. `plain` is for methods that start from a plain run; `stop` ends the run after the current step.
+/// Trains one method. `plain` is for methods that start from a plain run; `stop` ends the run after
+/// the current step.
 pub fn run(
     experiment: &Experiment,
     context: &Context,

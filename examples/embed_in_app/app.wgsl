@@ -21,8 +21,8 @@ fn random(seed: u32, i: u32, k: u32) -> f32 {
     return f32(hash(seed ^ hash(i * 16u + k)) >> 8u) / 16777216.0;
 }
 
-// Two spirals, one a class. Every point keeps its place along its arm and its label; where exactly it
-// lies across it changes from frame to frame.
+// Two spirals, one a class. Every point keeps its place along its arm and its label; where exactly
+// it lies across it changes from frame to frame.
 fn make(i: u32, arm: u32, key: u32) -> vec2<f32> {
     let along = 0.08 + 0.92 * sqrt(random(key, i, 0u));
     let angle = along * 9.0 + f32(arm) * 3.14159265;

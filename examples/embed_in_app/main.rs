@@ -1,8 +1,8 @@
 //! A program with a device and shaders of its own, in which learning to reweight runs as one more
-//! stage of each frame. The program makes its training data on the GPU, a third of the labels wrong;
-//! the iteration is recorded into the program's encoder and reads the program's buffers; the weights
-//! colour what the program draws. Inputs and weights never leave the GPU: the buffers of the data
-//! lack the usages that a copy would need.
+//! stage of each frame. The program makes its training data on the GPU, a third of the labels
+//! wrong; the iteration is recorded into the program's encoder and reads the program's buffers; the
+//! weights colour what the program draws. Inputs and weights never leave the GPU: the buffers of
+//! the data lack the usages that a copy would need.
 //!
 //! cargo run --release --example embed_in_app -- [FILE.png] [FRAMES]
 

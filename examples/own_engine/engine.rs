@@ -139,7 +139,7 @@ impl Engine {
     }
 }
 
-/// `LayerShape` in `engine.wgsl`.
+/// `LayerShape` in `examples/own_engine/engine.wgsl`.
 #[derive(Clone, Copy)]
 struct LayerShape {
     examples: usize,

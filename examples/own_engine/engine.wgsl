@@ -79,7 +79,9 @@ fn update_weight(@builtin(global_invocation_id) id: vec3<u32>) {
     let o = id.x % layer.outputs;
     var sum = 0.0;
     for (var i = 0u; i < layer.examples; i++) {
-        sum += example_weights[i] * x[i * layer.inputs + k] * output_gradient[i * layer.outputs + o];
+        sum += example_weights[i]
+            * x[i * layer.inputs + k]
+            * output_gradient[i * layer.outputs + o];
     }
     parameters[id.x] -= layer.factor * sum;
 }

@@ -1,6 +1,6 @@
 //! Another engine trains, and gets just the weights: its layers' inputs and output gradients of a
-//! training and a clean batch go in as buffers, the weights of the training examples come out as one.
-//! The engine here is five shaders of its own; no network of the crate is involved.
+//! training and a clean batch go in as buffers, the weights of the training examples come out as
+//! one. The engine here is five shaders of its own; no network of the crate is involved.
 //!
 //! cargo run --release --example own_engine
 

@@ -1,3 +1,4 @@
+// Kernels with an invocation for each element: their workgroups, and which element is whose.
 const WORKGROUP: u32 = 64u;
 
 // Linear index of an invocation in a grid that the host folded into two dimensions.

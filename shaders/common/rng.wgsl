@@ -1,5 +1,5 @@
 // Counter-based random numbers and the shuffled visiting order of an epoch.
-// The CPU twin, with the same names and the same bits, is src/data/sampling.rs.
+// The CPU twin, with the same names and the same bits, is src/reference/rng.rs.
 // Functions only: prepend this to the kernels that sample.
 
 // The PCG hash (Jarzynski and Olano, "Hash Functions for GPU Rendering", 2020).

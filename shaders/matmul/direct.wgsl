@@ -1,7 +1,7 @@
 // Matrix products c [ROWS, COLUMNS·LANES] of row-major factors, either of which may be transposed.
 //
 // One invocation computes a tile: TILE neighbouring rows by WIDE blocks of LANES columns. Block and
-// the functions on it are in matmul_vec4.wgsl and matmul_scalar.wgsl.
+// the functions on it are in shaders/matmul/block.
 
 override ROWS: i32;
 // Terms of each sum: in blocks of LANES for nn and nt, one by one for tn.

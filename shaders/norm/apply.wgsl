@@ -1,6 +1,7 @@
-// BatchNorm (Ioffe and Szegedy, 2015) and GroupNorm (Wu and He, 2018) over [n, POSITIONS, CHANNELS], with tangents and
-// gradients through the statistics, and an optional ReLU behind. The statistics come from norm_chunks.wgsl, then
-// norm_combine.wgsl: of all examples of a channel (BatchNorm), or of the channels of a group of one example (GroupNorm).
+// BatchNorm (Ioffe and Szegedy, 2015) and GroupNorm (Wu and He, 2018) over [n, POSITIONS,
+// CHANNELS], with tangents and gradients through the statistics, and an optional ReLU behind. The
+// statistics come from shaders/norm/chunks.wgsl, then shaders/norm/combine.wgsl: of all examples of
+// a channel (BatchNorm), or of the channels of a group of one example (GroupNorm).
 
 override HAS_ADDEND: bool = false;
 
@@ -24,7 +25,10 @@ fn tile_of(i: u32) -> Tile {
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(WORKGROUP)
-fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn forward(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let t = tile_of(linear_index(id, groups));
     if t.first >= arrayLength(&y) {
         return;
@@ -75,14 +79,23 @@ fn dual_affine_of(block: u32) -> DualAffine {
 struct DualStatistics { mean: Lanes, rstd: Lanes, mean_product: Lanes, mean_tangent: Lanes }
 
 // The tangent of an output, from `normalised` and the tangent of the input.
-fn output_tangent(statistics: DualStatistics, affine: DualAffine, normalised: Lanes, d_input: Lanes) -> Lanes {
-    let d_normalised = statistics.rstd * (d_input - statistics.mean_tangent - normalised * statistics.mean_product);
+fn output_tangent(
+    statistics: DualStatistics,
+    affine: DualAffine,
+    normalised: Lanes,
+    d_input: Lanes,
+) -> Lanes {
+    let d_normalised = statistics.rstd
+        * (d_input - statistics.mean_tangent - normalised * statistics.mean_product);
     let value = affine.scale * d_normalised + affine.d_scale * normalised + affine.d_shift;
     return through_relu(value, normalised, affine.scale, affine.shift);
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn forward_tangent(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn forward_tangent(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let t = tile_of(linear_index(id, groups));
     if t.first >= arrayLength(&dy) {
         return;
@@ -107,7 +120,10 @@ fn forward_tangent(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wo
 
 // Output and tangent. The second half of `moments` are the means of the tangent.
 @compute @workgroup_size(WORKGROUP)
-fn forward_dual(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn forward_dual(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let t = tile_of(linear_index(id, groups));
     if t.first >= arrayLength(&dy) {
         return;
@@ -145,7 +161,10 @@ fn forward_dual(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workg
 
 // HAS_ADDEND adds the gradient that reaches x along another path.
 @compute @workgroup_size(WORKGROUP)
-fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn backward(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let t = tile_of(linear_index(id, groups));
     if t.first >= arrayLength(&input_gradient) {
         return;

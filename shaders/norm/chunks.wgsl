@@ -1,13 +1,23 @@
-// First step of the reductions of a normalisation: for every chunk of an example's positions and every channel its parts,
-// QUANTITIES numbers. The second step, over what is normalised together, is in norm_combine.wgsl.
+// First step of the reductions of a normalisation: for every chunk of an example's positions and
+// every channel its parts, QUANTITIES numbers. The second step, over what is normalised together,
+// is in shaders/norm/combine.wgsl.
 
 // Examples.
 override N: u32;
 
-// A block of channels of one chunk: where it lies, and where its parts go. The invocations that reduce it together,
-// SLICES of them (chunk_serial.wgsl and chunk_tree.wgsl), take its positions in turn from `slice` on; one of them stores. An
-// invocation beyond the last chunk has no positions, but takes part in what a workgroup does.
-struct Chunk { example: u32, block: u32, first: u32, slice: u32, count: u32, parts: u32, stores: bool }
+// A block of channels of one chunk: where it lies, and where its parts go. The invocations that
+// reduce it together, SLICES of them (shaders/norm/worker), take its positions in turn from `slice`
+// on; one of them stores. An invocation beyond the last chunk has no positions, but takes part in
+// what a workgroup does.
+struct Chunk {
+    example: u32,
+    block: u32,
+    first: u32,
+    slice: u32,
+    count: u32,
+    parts: u32,
+    stores: bool,
+}
 
 fn chunk_of(workgroup: Workgroup, local: u32) -> Chunk {
     let w = worker(workgroup, local);
@@ -23,8 +33,8 @@ fn chunk_of(workgroup: Workgroup, local: u32) -> Chunk {
 
 @group(0) @binding(1) var<storage, read_write> chunk_moments: array<Stored>;
 
-// For each chunk: [2, CHANNELS] = mean and sum of squared deviations from it, by Welford's recurrence (1962), which sees
-// every element once.
+// For each chunk: [2, CHANNELS] = mean and sum of squared deviations from it, by Welford's
+// recurrence (1962), which sees every element once.
 @compute @workgroup_size(WORKGROUP)
 fn moments_of_chunks(workgroup: Workgroup, me: Invocation) {
     let c = chunk_of(workgroup, me.local);
@@ -47,8 +57,8 @@ fn moments_of_chunks(workgroup: Workgroup, me: Invocation) {
     }
 }
 
-// The same in dual numbers, [4, CHANNELS]: then the mean of the tangent, and the sum of the products of the deviations
-// from both means.
+// The same in dual numbers, [4, CHANNELS]: then the mean of the tangent, and the sum of the
+// products of the deviations from both means.
 @compute @workgroup_size(WORKGROUP)
 fn dual_moments_of_chunks(workgroup: Workgroup, me: Invocation) {
     let c = chunk_of(workgroup, me.local);

@@ -1,6 +1,7 @@
-// Second step of the reductions of a normalisation: from the parts of all chunks to statistics, to the means of
-// tangents and gradients, and to the gradients of scale and shift. first_part() and total() are in
-// shaders/norm/combiner. Of the invocations that share a statistic, the one that begins with part 0 stores.
+// Second step of the reductions of a normalisation: from the parts of all chunks to statistics, to
+// the means of tangents and gradients, and to the gradients of scale and shift. first_part() and
+// total() are in shaders/norm/combiner. Of the invocations that share a statistic, the one that
+// begins with part 0 stores.
 
 override EPSILON: f32 = 0.0;
 // Whether the sums over statistics weigh channels with their scale.
@@ -87,8 +88,9 @@ fn combined(statistic: u32, local: u32) -> Moments {
     return Moments(means.x, products.x, means.y, products.y, count);
 }
 
-// For every channel mean and reciprocal standard deviation r; of dual numbers also, as the second half of the
-// statistics, the means of x̂·dx and dx: r·cov(x, dx) is the former, since the x̂ add up to 0.
+// For every channel mean and reciprocal standard deviation r; of dual numbers also, as the second
+// half of the statistics, the means of x̂·dx and dx: r·cov(x, dx) is the former, as the x̂
+// add up to 0.
 fn store_statistics(i: u32, found: Moments) {
     let at = i / CHANNELS * 2u * CHANNELS + i % CHANNELS;
     let rstd = 1.0 / sqrt(found.variance + EPSILON);
@@ -135,7 +137,10 @@ fn combine_moments_and_run(workgroup: Workgroup, me: Invocation) {
 fn running_moments(workgroup: Workgroup, me: Invocation) {
     let channel = combined_statistic(workgroup, me.local);
     if channel < CHANNELS && first_part(me.local) == 0u {
-        store_statistics(channel, Moments(parts[channel], parts[CHANNELS + channel], 0.0, 0.0, 0.0));
+        store_statistics(
+            channel,
+            Moments(parts[channel], parts[CHANNELS + channel], 0.0, 0.0, 0.0),
+        );
     }
 }
 
@@ -180,7 +185,7 @@ fn combine_sums(workgroup: Workgroup, me: Invocation) {
 // CHANNELS gradients of the scales, if there are any, then CHANNELS of the shifts.
 @group(0) @binding(3) var<storage, read_write> affine_gradient: array<f32>;
 
-// The same for BatchNorm's gradients, whose sums, not SCALED, are those of scale and shift themselves.
+// The same for BatchNorm's gradients, whose sums, not SCALED, are those of scale and shift.
 @compute @workgroup_size(WORKGROUP)
 fn combine_gradients(workgroup: Workgroup, me: Invocation) {
     let channel = combined_statistic(workgroup, me.local);

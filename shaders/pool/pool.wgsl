@@ -18,7 +18,12 @@ struct Place { example: u32, row: u32, column: u32, block: u32 }
 
 fn place(i: u32, height: u32, width: u32) -> Place {
     let position = i / BLOCKS;
-    return Place(position / (height * width), position / width % height, position % width, i % BLOCKS);
+    return Place(
+        position / (height * width),
+        position / width % height,
+        position % width,
+        i % BLOCKS,
+    );
 }
 
 // Along one axis: first .. end.
@@ -43,7 +48,10 @@ fn input_at(p: Place, tap_row: u32, tap_column: u32) -> u32 {
 
 // y = the maximum, winner = its tap in the window, row by row; the first of equals wins.
 @compute @workgroup_size(WORKGROUP)
-fn max_forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn max_forward(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i >= arrayLength(&y) {
         return;
@@ -70,7 +78,10 @@ fn max_forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgr
 
 // The tangent of the maximum is the winner's: winners of neighbouring channels lie apart.
 @compute @workgroup_size(WORKGROUP)
-fn max_tangent(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn max_tangent(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i >= arrayLength(&dy) {
         return;
@@ -98,7 +109,10 @@ fn covering(input: u32, pad: u32, kernel: u32, size: u32) -> Extent {
 
 // x is the gradient of y here: each input collects it from the windows that it won.
 @compute @workgroup_size(WORKGROUP)
-fn max_backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn max_backward(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i >= arrayLength(&dy) {
         return;
@@ -110,7 +124,8 @@ fn max_backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workg
     for (var row = rows.first; row < rows.end; row++) {
         for (var column = columns.first; column < columns.end; column++) {
             let at = ((p.example * OUT_HEIGHT + row) * OUT_WIDTH + column) * BLOCKS + p.block;
-            let tap = (p.row + PAD_TOP - row * STRIDE) * KERNEL_W + p.column + PAD_LEFT - column * STRIDE;
+            let tap = (p.row + PAD_TOP - row * STRIDE) * KERNEL_W
+                + p.column + PAD_LEFT - column * STRIDE;
             sum += select(Lanes(), load(x[at]), unpack(winner_read[at]) == Taps(tap));
         }
     }
@@ -118,7 +133,10 @@ fn max_backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workg
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn average_forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn average_forward(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i >= arrayLength(&y) {
         return;
@@ -137,7 +155,10 @@ fn average_forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wo
 
 // x is the gradient of the means, y that of the inputs.
 @compute @workgroup_size(WORKGROUP)
-fn average_backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn average_backward(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i >= arrayLength(&y) {
         return;

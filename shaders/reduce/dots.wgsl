@@ -11,9 +11,13 @@ override ROWS_PER_EXAMPLE: u32 = 1u;
 @group(0) @binding(1) var<storage, read> vector: array<f32>;
 @group(0) @binding(2) var<storage, read_write> dots: array<f32>;
 
-// dots[example] = Σ over the example's rows and the columns of x[row, FIRST + column] · vector[column]
+// dots[example] =
+//     Σ over the example's rows and the columns of x[row, FIRST + column] · vector[column]
 @compute @workgroup_size(WORKGROUP)
-fn dot_rows(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn dot_rows(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let example = linear_index(id, groups);
     let first = example * ROWS_PER_EXAMPLE;
     if first >= ROWS {
@@ -34,7 +38,10 @@ fn dot_rows(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
 
 // dots[row] = Σ over the columns of x[row, column] · other[row, column]
 @compute @workgroup_size(WORKGROUP)
-fn dot_pairs(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn dot_pairs(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let row = linear_index(id, groups);
     if row >= ROWS {
         return;

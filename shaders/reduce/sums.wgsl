@@ -1,4 +1,4 @@
-// Sums over the rows of a matrix [ROWS, COLUMNS], in a fixed order; columns come in blocks of Lanes.
+// Sums over the rows of a matrix [ROWS, COLUMNS], in a fixed order; columns in blocks of Lanes.
 
 override ROWS: u32;
 override COLUMNS: u32;
@@ -21,7 +21,10 @@ override WIDTH_LANES: u32 = WIDTH / LANES;
 
 // sums[block, column] = Σ over the rows of the block of weight · x[row, FIRST + column]
 @compute @workgroup_size(WORKGROUP)
-fn sum_rows(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn sum_rows(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     let block = i / WIDTH_LANES;
     let column = FIRST_LANES + i % WIDTH_LANES;

@@ -1,4 +1,5 @@
-// Meta-Weight-Net (Shu et al., 2019): V(loss) = sigmoid(b2 + Σ_h w2[h] · relu(w1[h] · loss + b1[h])).
+// Meta-Weight-Net (Shu et al., 2019):
+//     V(loss) = sigmoid(b2 + Σ_h w2[h] · relu(w1[h] · loss + b1[h])).
 // A net takes 3·HIDDEN + 1 elements: w1, b1, w2, b2; there is one for all examples or one a class.
 
 override EXAMPLES: u32;
@@ -76,7 +77,10 @@ fn differentiate(@builtin(global_invocation_id) id: vec3<u32>) {
 
 // Gradient of the clean loss by one element of one net.
 @compute @workgroup_size(WORKGROUP)
-fn sum_gradient(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn sum_gradient(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let at = linear_index(id, groups);
     let len = 3u * HIDDEN + 1u;
     if at >= NETS * len {
@@ -112,7 +116,10 @@ fn sum_gradient(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workg
 
 // The optimizer's step on one element.
 @compute @workgroup_size(WORKGROUP)
-fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn update(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let at = linear_index(id, groups);
     let count = arrayLength(&learned);
     if at >= count {

@@ -1,5 +1,5 @@
-// A linear noise layer behind softmax (Goldberger and Ben-Reuven, 2017): q = p T, with T the row-wise
-// softmax of the learned matrix noise[CLASSES, CLASSES]: true class, label.
+// A linear noise layer behind softmax (Goldberger and Ben-Reuven, 2017): q = p T, with T the
+// row-wise softmax of the learned matrix noise[CLASSES, CLASSES]: true class, label.
 
 override CLASSES: u32;
 override EXAMPLES: u32;

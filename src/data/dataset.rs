@@ -1,3 +1,5 @@
+//! Images with labels in memory, as all readers return them.
+
 use super::{DataError, indices_by_class};
 
 /// Labelled 8-bit images of one size, held in memory.

@@ -1,3 +1,5 @@
+//! What can be wrong with a data set. Every message says what to do about it.
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -30,13 +32,20 @@ pub enum DataError {
         looked_for: String,
     },
     /// A file was given where a folder is needed.
-    #[error("{}: not a folder; give the folder that holds the data set (unpack archives first)", path.display())]
+    #[error(
+        "{}: not a folder; give the folder that holds the data set (unpack archives first)",
+        path.display()
+    )]
     NotAFolder {
         /// What was given.
         path: PathBuf,
     },
     /// More than one data set is one level below the folder.
-    #[error("{}: holds more than one data set; name one of them:{}", path.display(), listed(candidates))]
+    #[error(
+        "{}: holds more than one data set; name one of them:{}",
+        path.display(),
+        listed(candidates)
+    )]
     Ambiguous {
         /// The folder that was searched.
         path: PathBuf,
@@ -44,7 +53,11 @@ pub enum DataError {
         candidates: Vec<PathBuf>,
     },
     /// A file or folder that the format requires is absent.
-    #[error("{}: missing, though {} holds a {format} data set; put the whole data set there", path.display(), folder.display())]
+    #[error(
+        "{}: missing, though {} holds a {format} data set; put the whole data set there",
+        path.display(),
+        folder.display()
+    )]
     Missing {
         /// The absent file or folder.
         path: PathBuf,
@@ -124,19 +137,29 @@ pub enum DataError {
         found: usize,
     },
     /// A class folder has no images.
-    #[error("{}: no .png, .jpg or .jpeg image in this class folder; add some or remove it", path.display())]
+    #[error(
+        "{}: no .png, .jpg or .jpeg image in this class folder; add some or remove it",
+        path.display()
+    )]
     EmptyClassFolder {
         /// The class folder.
         path: PathBuf,
     },
     /// A split of an image folder has no class folders.
-    #[error("{}: no class folders; put each class's images in a folder of its own here", path.display())]
+    #[error(
+        "{}: no class folders; put each class's images in a folder of its own here",
+        path.display()
+    )]
     NoClasses {
         /// The `train` or `test` folder.
         path: PathBuf,
     },
     /// `train` and `test` of an image folder do not have the same classes.
-    #[error("{}: class folder missing, though {} exists; both need the same classes", missing.display(), present.display())]
+    #[error(
+        "{}: class folder missing, though {} exists; both need the same classes",
+        missing.display(),
+        present.display()
+    )]
     UnmatchedClass {
         /// The class folder that exists.
         present: PathBuf,
@@ -286,7 +309,11 @@ pub enum DataError {
         per_class: usize,
     },
     /// A download failed.
-    #[error("{url}: download failed after {received} bytes: {reason}; try again, or unpack the archive by hand in {}", folder.display())]
+    #[error(
+        "{url}: download failed after {received} bytes: {reason}; try again, or unpack the \
+         archive by hand in {}",
+        folder.display()
+    )]
     Download {
         /// The address.
         url: String,

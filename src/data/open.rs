@@ -1,3 +1,5 @@
+//! Finds out which format the data set in a folder has, and reads it.
+
 use std::path::{Path, PathBuf};
 
 use super::{DataError, Source, cifar, folder, idx};

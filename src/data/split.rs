@@ -1,3 +1,5 @@
+//! Sets a small clean set apart from the training examples.
+
 use rand::seq::SliceRandom;
 
 use super::{DataError, Purpose, indices_by_class, seeded};

@@ -1,3 +1,5 @@
+//! A device and its queue, what is known of the adapter, and the pipelines made so far.
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,12 +82,14 @@ impl Context {
     /// adapter: large activations need them. Of features it takes timestamps, 64-bit integers
     /// ([`Tuning::wide_loads`](super::Tuning::wide_loads)), subgroups
     /// ([`Tuning::shared_loads`](super::Tuning::shared_loads)) and 16-bit floats
-    /// ([`Precision::F16`](super::Precision::F16)) where they are to be had, and needs none. A device
-    /// with less works as long as every tensor fits; one that does not is an error with its name
-    /// ([`GpuError::TensorTooLarge`]).
+    /// ([`Precision::F16`](super::Precision::F16)) where they are to be had, and needs none. A
+    /// device with less works as long as every tensor fits; one that does not is an error with its
+    /// name ([`GpuError::TensorTooLarge`]).
     ///
     /// ```no_run
-    /// # async fn open(adapter: wgpu::Adapter) -> Result<l2rw::gpu::Context, wgpu::RequestDeviceError> {
+    /// # async fn open(
+    /// #     adapter: wgpu::Adapter,
+    /// # ) -> Result<l2rw::gpu::Context, wgpu::RequestDeviceError> {
     /// use l2rw::gpu::{Context, ShaderChecks};
     ///
     /// let mut descriptor = Context::device_descriptor(&adapter);

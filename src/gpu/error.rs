@@ -1,3 +1,5 @@
+//! What can go wrong between the crate and a device. Every message says what to do about it.
+
 use thiserror::Error;
 
 /// What can go wrong between this crate and a graphics adapter.
@@ -13,8 +15,8 @@ pub enum GpuError {
     NoAdapter(String),
     /// The program was built without any graphics interface.
     #[error(
-        "l2rw was built without a graphics interface: enable one of its features `vulkan`, `metal`, \
-         `dx12` and `webgpu` (all but the last are on by default)"
+        "l2rw was built without a graphics interface: enable one of its features `vulkan`, \
+         `metal`, `dx12` and `webgpu` (all but the last are on by default)"
     )]
     NoBackend,
     /// A graphics interface whose compute shaders are too small for the kernels.

@@ -1,3 +1,5 @@
+//! A recording bound to a device: buffers, pipelines and bind groups, made once and encoded often.
+
 use std::collections::HashMap;
 
 use super::context::check_buffer_size;
@@ -6,8 +8,9 @@ use super::{Access, Context, Dispatch, GpuError, Lifetime, Recording, Tensor, Te
 /// Where a tensor lies: a buffer from some byte on.
 type Place = (wgpu::Buffer, u64);
 
-/// Buffers that the caller supplies for the external tensors of a recording, by label. What a tensor that the recording
-/// writes lies in must hold no other tensor: dispatches are put in order by tensors.
+/// Buffers that the caller supplies for the external tensors of a recording, by label. What a
+/// tensor that the recording writes lies in must hold no other tensor: dispatches are put in order
+/// by tensors.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceTensors {
     places: HashMap<String, Place>,

@@ -1,16 +1,20 @@
+//! The cooperative matrices that an adapter offers.
+
 use serde::{Deserialize, Serialize};
 
 use super::Precision;
 
-/// Cooperative matrices, which the invocations of a subgroup hold together and multiply at once, for
-/// the products of staged kernels ([`Staging::matrices`](super::Staging)). Sums are 32-bit numbers.
+/// Cooperative matrices, which the invocations of a subgroup hold together and multiply at once,
+/// for the products of staged kernels ([`Staging::matrices`](super::Staging)). Sums have 32 bits.
 ///
 /// wgpu calls them experimental: a device has them only where whoever makes it agrees, in `unsafe`
-/// code, that wgpu's side of them may still have undefined behaviour. This crate does not agree for its
-/// callers; an application that does hands over its own device.
+/// code, that wgpu's side of them may still have undefined behaviour. This crate does not agree for
+/// its callers; an application that does hands over its own device.
 ///
 /// ```no_run
-/// # async fn open(adapter: wgpu::Adapter) -> Result<l2rw::gpu::Context, wgpu::RequestDeviceError> {
+/// # async fn open(
+/// #     adapter: wgpu::Adapter,
+/// # ) -> Result<l2rw::gpu::Context, wgpu::RequestDeviceError> {
 /// use l2rw::gpu::{Context, Matrices, ShaderChecks};
 ///
 /// let matrices = Matrices::of(&adapter);
@@ -50,8 +54,8 @@ impl Matrices {
     /// The same of memory of a workgroup, in bytes.
     pub const WORKGROUP_MEMORY: u32 = 32 << 10;
 
-    /// Those of an adapter, if it has any that suit: 8 × 8 with 32-bit factors, 8 × 8 or 16 × 16 with
-    /// 16-bit ones, and subgroups of one size that is known beforehand.
+    /// Those of an adapter, if it has any that suit: 8 × 8 with 32-bit factors, 8 × 8 or 16 × 16
+    /// with 16-bit ones, and subgroups of one size that is known beforehand.
     pub fn of(adapter: &wgpu::Adapter) -> Option<Self> {
         let memory = adapter.limits().max_compute_workgroup_storage_size;
         if !adapter.features().contains(Self::FEATURES) || memory < Self::WORKGROUP_MEMORY {
@@ -83,8 +87,8 @@ impl Matrices {
         Self::new(subgroup_size, full, [16, 8].into_iter().find(has_half))
     }
 
-    /// Matrices that subgroups of so many invocations hold, 8 × 8 with 32-bit factors if `full`, with
-    /// 16-bit factors of the side `half`, 8 or 16. `None` where no workgroup of 256 can divide
+    /// Matrices that subgroups of so many invocations hold, 8 × 8 with 32-bit factors if `full`,
+    /// with 16-bit factors of the side `half`, 8 or 16. `None` where no workgroup of 256 can divide
     /// 64 × 64 results among its subgroups, or there are none.
     pub fn new(subgroup_size: u32, full: bool, half: Option<u32>) -> Option<Self> {
         let matrices = Self { subgroup_size, full, half };

@@ -19,8 +19,8 @@ impl MemoryPlan {
     }
 }
 
-/// First and last group of dispatches that touch each tensor. Within a group memory does not change hands, or the
-/// group would fall apart.
+/// First and last group of dispatches that touch each tensor. Within a group memory does not change
+/// hands, or the group would fall apart.
 fn lives(recording: &Recording) -> Vec<Option<(usize, usize)>> {
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; recording.tensors.len()];
     let groups = recording.groups();

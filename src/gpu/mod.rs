@@ -1,5 +1,9 @@
-//! Everything that touches wgpu: device, recordings of dispatches as plain data, memory
-//! planning, pipelines, read-back. Knows nothing of neural networks.
+//! Devices and what runs on them: recordings of dispatches as plain data, memory planning,
+//! pipelines, read-back. Knows nothing of neural networks.
+//!
+//! Only here are pipelines and bind groups made. [`train`](crate::train) and
+//! [`layer_weights`](crate::layer_weights), whose callers bring buffers and encoders of wgpu, use
+//! these; all other modules know recordings only.
 
 mod context;
 mod error;

@@ -1,20 +1,21 @@
-//! Order of dispatches. A device waits wherever a dispatch needs what an earlier one left; those that need nothing of
-//! each other run together, if they are neighbours.
+//! Order of dispatches. A device waits wherever a dispatch needs what an earlier one left; those
+//! that need nothing of each other run together, if they are neighbours.
 
 use std::ops::Range;
 
 use super::{Binding, Dispatch, Recording, TensorId};
 
-/// Dispatches that may come together: enough to fill the gaps of each other, few enough that what they write does
-/// not swell the memory of a run.
+/// Dispatches that may come together: enough to fill the gaps of each other, few enough that what
+/// they write does not swell the memory of a run.
 const MAX_GROUP: usize = 8;
 
 /// How far ahead of its turn a dispatch may be fetched.
 const WINDOW: usize = 64;
 
 impl Recording {
-    /// The number of the group of each dispatch, counted from 0: a new group begins where a dispatch touches what one
-    /// of the group has written, or writes what one of the group touches. The device waits between groups.
+    /// The number of the group of each dispatch, counted from 0: a new group begins where a
+    /// dispatch touches what one of the group has written, or writes what one of the group touches.
+    /// The device waits between groups.
     pub fn groups(&self) -> Vec<usize> {
         let mut groups = Vec::with_capacity(self.dispatches.len());
         let mut first = 0;
@@ -46,8 +47,9 @@ impl Recording {
         self.dispatches = order.into_iter().filter_map(|at| dispatches[at].take()).collect();
     }
 
-    /// The order of execution of the dispatches of `range`, group by group. A group takes from the longest chain of
-    /// those that need each other first, then the earliest that nothing unfinished holds up.
+    /// The order of execution of the dispatches of `range`, group by group. A group takes from the
+    /// longest chain of those that need each other first, then the earliest that nothing unfinished
+    /// holds up.
     fn order(&self, range: Range<usize>) -> Vec<usize> {
         let start = range.start;
         let needed = self.needed(range.clone());
@@ -100,7 +102,8 @@ impl Recording {
     }
 }
 
-/// For each dispatch from `start` on, how many have to run one after the other until nothing needs it any more.
+/// For each dispatch from `start` on, how many have to run one after the other until nothing needs
+/// it any more.
 fn chains(start: usize, needed: &[Vec<usize>]) -> Vec<usize> {
     let mut chains = vec![1; needed.len()];
     for at in (0..needed.len()).rev() {
@@ -165,7 +168,10 @@ mod tests {
     proptest! {
         #[test]
         fn no_dispatch_overtakes_one_that_it_depends_on_or_a_fence(
-            steps in prop::collection::vec((0..TENSORS, 0..TENSORS, prop::bool::weighted(0.1)), 0..200),
+            steps in prop::collection::vec(
+                (0..TENSORS, 0..TENSORS, prop::bool::weighted(0.1)),
+                0..200,
+            ),
         ) {
             let (recording, fences) = recorded(&steps);
             let places = places(&recording);

@@ -27,9 +27,9 @@ impl Recorder {
         self.tuning = tuning;
     }
 
-    /// Whether kernels to come may round their factors to [`Staging::precision`](super::Staging): where
-    /// only the optimizer's step depends on what they compute, and no similarity. At first they may
-    /// not.
+    /// Whether kernels to come may round their factors to [`Staging::precision`](super::Staging):
+    /// where only the optimizer's step depends on what they compute, and no similarity. At first
+    /// they may not.
     pub fn allow_rounding(&mut self, allowed: bool) {
         self.rounding = allowed;
     }
@@ -45,9 +45,9 @@ impl Recorder {
         self.stage = stage;
     }
 
-    /// Keeps the dispatches recorded so far in front of those to come, whatever their order among themselves becomes.
-    /// Returns the number of the former: the index at which a caller can put work of its own in between
-    /// ([`Executable::encode_range`](super::Executable::encode_range)).
+    /// Keeps the dispatches recorded so far in front of those to come, whatever their order among
+    /// themselves becomes. Returns the number of the former: the index at which a caller can put
+    /// work of its own in between ([`Executable::encode_range`](super::Executable::encode_range)).
     pub fn fence(&mut self) -> usize {
         let count = self.recording.dispatches.len();
         if self.fences.last() != Some(&count) {

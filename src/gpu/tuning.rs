@@ -1,3 +1,5 @@
+//! How kernels are written where adapters differ: what suits which, and what was measured.
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -17,8 +19,8 @@ pub struct Tuning {
     /// Four floats are read and written as two 64-bit integers, which the device must offer
     /// (`SHADER_INT64`).
     pub wide_loads: bool,
-    /// The 8 invocations of a subgroup load the weights of a convolution, and both factors of a weight
-    /// gradient, for each other. The device must offer subgroups (`SUBGROUP`) of always 8
+    /// The 8 invocations of a subgroup load the weights of a convolution, and both factors of a
+    /// weight gradient, for each other. The device must offer subgroups (`SUBGROUP`) of always 8
     /// invocations.
     pub shared_loads: bool,
     /// An invocation of a convolution computes two blocks of channels instead of one where their
@@ -28,8 +30,8 @@ pub struct Tuning {
     pub split_invocations: usize,
     /// Positions of an image that one invocation of a reduction takes.
     pub chunk: usize,
-    /// The invocations of a workgroup, through its memory, rather than each for itself reduce a chunk of positions,
-    /// and combine the parts of all chunks.
+    /// The invocations of a workgroup, through its memory, rather than each for itself reduce a
+    /// chunk of positions, and combine the parts of all chunks.
     pub trees: bool,
     /// Which convolutions and matrix products stage their factors through workgroup memory, if any.
     /// It takes 256 invocations and 16 KiB of memory a workgroup, WebGPU's default limits.
@@ -47,19 +49,19 @@ pub struct Staging {
     pub product: usize,
     /// Workgroups compute 128 instead of 64 columns where the columns fill them.
     pub wide_tiles: bool,
-    /// Workgroups that keep the adapter busy: long sums are split over as many, and tiles are small where large
-    /// ones would be fewer than half as many.
+    /// Workgroups that keep the adapter busy: long sums are split over as many, and tiles are small
+    /// where large ones would be fewer than half as many.
     pub workgroups: usize,
-    /// The adapter's matrices, which multiply what is staged; nothing else sets them than the caller
-    /// ([`Matrices::of`]). `None`: every invocation multiplies by itself.
+    /// The adapter's matrices, which multiply what is staged; nothing else sets them than the
+    /// caller ([`Matrices::of`]). `None`: every invocation multiplies by itself.
     pub matrices: Option<Matrices>,
     /// What factors are rounded to where that touches no similarity; never chosen by itself.
     #[serde(default)]
     pub precision: Precision,
 }
 
-/// How factors of staged products are kept in workgroup memory. Sums, and all that lies in storage, are
-/// 32-bit numbers.
+/// How factors of staged products are kept in workgroup memory. Sums, and all that lies in storage,
+/// are 32-bit numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Precision {
     /// As they are.
@@ -67,9 +69,9 @@ pub enum Precision {
     F32,
     /// Rounded to 11 binary digits, in half the memory, in the backward pass whose results only the
     /// optimizer sees: of the training batch's weighted loss. Its input and weight gradients of
-    /// staged convolutions are rounded; forward passes, tangents, G and inner products never are. The
-    /// device must offer `SHADER_F16`. Infinite where an output gradient exceeds 15.9 or another
-    /// factor 65,504; relative precision is lost below 1.5e-8 and 6.1e-5.
+    /// staged convolutions are rounded; forward passes, tangents, G and inner products never are.
+    /// The device must offer `SHADER_F16`. Infinite where an output gradient exceeds 15.9 or
+    /// another factor 65,504; relative precision is lost below 1.5e-8 and 6.1e-5.
     F16,
 }
 
@@ -163,8 +165,8 @@ impl Tuning {
     /// The tuning that was measured on the context's adapter and [kept](Self::keep) in a folder.
     ///
     /// # Errors
-    /// [`GpuError::TuningFile`] when the file cannot be read or is not one, was measured with another
-    /// driver, or asks for what the device does not offer.
+    /// [`GpuError::TuningFile`] when the file cannot be read or is not one, was measured with
+    /// another driver, or asks for what the device does not offer.
     pub fn find(folder: &Path, context: &Context) -> Result<Option<Self>, GpuError> {
         let path = folder.join(file_name(context));
         let fail = |reason: String| GpuError::TuningFile { path: path.clone(), reason };

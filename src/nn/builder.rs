@@ -1,3 +1,5 @@
+//! Puts a network together layer by layer.
+
 use thiserror::Error;
 
 use super::storage::{self, Channels};
@@ -72,7 +74,7 @@ impl NetworkBuilder {
     }
 
     /// Convolution with a square kernel, `[n, h, w, c]` → `[n, h', w', filters]`.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "a layer's name, its input and five properties")]
     pub fn conv(
         &mut self,
         name: &str,

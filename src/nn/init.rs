@@ -1,3 +1,5 @@
+//! What parameters are before the first step.
+
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use rand_pcg::Pcg64;

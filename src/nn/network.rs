@@ -1,3 +1,5 @@
+//! A network as data: its layers, their shapes, and where each parameter lies.
+
 use std::fmt;
 
 use super::Init;
@@ -240,7 +242,12 @@ impl Network {
     /// Whether the output for one example depends on the others of its batch, as with BatchNorm's
     /// batch statistics. Decides which of the two routes to the weights is exact.
     pub fn mixes_examples(&self) -> bool {
-        let mixes = |layer: &Layer| matches!(&layer.kind, LayerKind::Norm { options, .. } if options.kind == NormKind::Batch);
+        let mixes = |layer: &Layer| {
+            matches!(
+                &layer.kind,
+                LayerKind::Norm { options, .. } if options.kind == NormKind::Batch
+            )
+        };
         self.layers.iter().any(mixes)
     }
 

@@ -74,8 +74,8 @@ impl StateDictTensor {
 impl Network {
     /// The tensors of this network's PyTorch twin, in the order of the layers.
     ///
-    /// Convolutions are `[out, in, kernel_h, kernel_w]`; linear layers `[out, in]`, where inputs that
-    /// were flattened from an image are in PyTorch's order, channels first.
+    /// Convolutions are `[out, in, kernel_h, kernel_w]`; linear layers `[out, in]`, where inputs
+    /// that were flattened from an image are in PyTorch's order, channels first.
     pub(crate) fn state_dict(&self) -> Vec<StateDictTensor> {
         let mut tensors = Vec::new();
         for layer in &self.layers {
@@ -167,8 +167,8 @@ mod tests {
     fn weights_are_transposed_there_and_back() {
         let network = network();
         let tensors = network.state_dict();
-        // The convolution's 3 channels are stored as 4: the flat vector holds its own positions, and
-        // the zeros between them stay zeros.
+        // The convolution's 3 channels are stored as 4: the flat vector holds its own positions,
+        // and the zeros between them stay zeros.
         let parameter = &network.parameters[0];
         let mut flat = vec![0; network.parameters_len];
         for index in 0..parameter.count() {

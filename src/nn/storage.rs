@@ -1,9 +1,9 @@
 //! Where a network's tensors lie in its flat vectors.
 //!
 //! Kernels load channels by fours. Channels whose number is no multiple of four are therefore
-//! stored with zeros behind them wherever these stay zeros: in front of a convolution, whose weights
-//! for them are zeros, and through whatever treats each channel for itself. Weights of zero from and
-//! to channels of zero have gradients of zero, so that training leaves them as they are.
+//! stored with zeros behind them wherever these stay zeros: in front of a convolution, whose
+//! weights for them are zeros, and through whatever treats each channel for itself. Weights of zero
+//! from and to channels of zero have gradients of zero, so that training leaves them as they are.
 
 use super::{Layer, LayerKind, Network, Parameter, ParameterId, Shape};
 use crate::ops::{NormKind, Window};

@@ -1,3 +1,5 @@
+//! Steps of AdamW over the flat parameter vector.
+
 use super::parts::{GRID, STEP, wgsl};
 use super::per_element;
 use super::sgd::State;

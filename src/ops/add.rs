@@ -1,3 +1,5 @@
+//! Sums of two tensors, and zeros.
+
 use super::parts::{GRID, Lanes, wgsl};
 use super::per_element;
 use crate::gpu::{Kernel, Recorder, Shader, TensorId};

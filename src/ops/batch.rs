@@ -1,3 +1,5 @@
+//! Batches from a data set on the device: drawn, cropped, flipped and normalised.
+
 use super::parts::{GRID, RNG, STEP, wgsl};
 use super::per_element;
 use crate::gpu::{Access, Binding, ElementType, Kernel, Recorder, Shader, TensorId};

@@ -1,3 +1,5 @@
+//! A bias for every channel, with its gradient and its similarity.
+
 use super::parts::{Lanes, wgsl};
 use super::{Rows, View, per_element, reduce};
 use crate::gpu::{Access, Recorder, TensorId};

@@ -1,3 +1,5 @@
+//! Dropout whose mask is the same in all passes of a step.
+
 use super::parts::{GRID, RNG, STEP, wgsl};
 use super::per_element;
 use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};

@@ -1,3 +1,5 @@
+//! From the similarities of a batch to the weights of its examples.
+
 use super::parts::{GRID, wgsl};
 use super::per_element;
 use crate::gpu::{Kernel, Recorder, Shader, TensorId};

@@ -1,3 +1,5 @@
+//! Similarities in Gram form: from inputs and output gradients, without G.
+
 use super::parts::{GRID, wgsl};
 use super::{View, Window, matmul, per_element, reduce};
 use crate::gpu::{Kernel, Recorder, Shader, TensorId};

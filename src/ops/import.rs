@@ -1,3 +1,5 @@
+//! Batches from buffers that the caller fills.
+
 use super::parts::{GRID, STEP, wgsl};
 use super::per_element;
 use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};

@@ -1,10 +1,10 @@
 //! Two families of kernels: an invocation computes a register tile straight from storage, or, for
-//! large sizes ([`Staging::product`](crate::gpu::Staging)), a workgroup of 256 invocations computes 128 rows by 64
-//! columns (or more), whose factors it loads once into its memory, 16 terms at a time. That reads
-//! storage a fifth as often: 10 multiplications a float instead of 2.
+//! large sizes ([`Staging::product`](crate::gpu::Staging)), a workgroup of 256 invocations computes
+//! 128 rows by 64 columns (or more), whose factors it loads once into its memory, 16 terms at a
+//! time. That reads storage a fifth as often: 10 multiplications a float instead of 2.
 //!
-//! Where subgroups share what convolutions load ([`Tuning::shared_loads`]), products are the passes of
-//! a linear layer, whose kernels do.
+//! Where subgroups share what convolutions load ([`Tuning::shared_loads`]), products are the passes
+//! of a linear layer, whose kernels do.
 
 use super::parts::{GRID, Lanes, wgsl};
 use super::staged::{self, Rounding, STEP, Tiles};

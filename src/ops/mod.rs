@@ -1,7 +1,29 @@
-//! The host half of every kernel: typed shapes in, dispatches recorded. Nothing here submits.
+//! For people who write and test shaders, and may change between minor versions: the host half of
+//! every kernel. Typed shapes in, dispatches recorded; nothing here submits.
 //!
-//! `ops/<kernel>.rs` belongs to `shaders/<kernel>.wgsl` and has its CPU twin, for comparison by
-//! eye and by test, in `reference/<kernel>.rs`.
+//! An op is four files: its host half in `src/ops`, its kernels in `shaders`, its CPU twin in
+//! [`reference`](mod@crate::reference), for comparison by eye and by test, and the test.
+//!
+//! op | `shaders/<…>.wgsl` | `src/reference/<…>.rs` | `tests/kernels/<…>.rs`
+//! ---|---|---|---
+//! adamw | adamw | adamw | adamw
+//! add | add, zeros | add | elementwise
+//! batch | batch | batch | batch
+//! bias | bias | bias | elementwise
+//! conv | conv/direct, conv/staged | conv | conv
+//! dropout | dropout | dropout | elementwise
+//! example_weights | example_weights | example_weights | example_weights
+//! gram | gram | gram | conv
+//! import | import | import | import
+//! matmul | matmul/direct, matmul/staged | matmul | matmul
+//! norm | norm/apply, norm/chunks, norm/combine | norm | norm
+//! pool | pool/pool | pool | pool
+//! reduce | reduce/dots, reduce/sums | reduce | reduce
+//! relu | relu | relu | elementwise
+//! sample | sample | sample | sample
+//! sgd | sgd | sgd | sgd
+//! shortcut | shortcut | shortcut | elementwise
+//! softmax_cross_entropy | softmax_cross_entropy | softmax_cross_entropy | loss
 
 pub mod adamw;
 pub mod add;

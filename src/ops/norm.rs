@@ -1,3 +1,6 @@
+//! Batch and group normalisation with an affine map and a ReLU behind: outputs, tangents, gradients
+//! and similarities.
+
 use super::parts::{self, GRID, Lanes, wgsl};
 use super::{Rows, View, WORKGROUP, per_element, reduce};
 use crate::gpu::{Access, Kernel, Part, Recorder, Shader, TensorId, Tuning, fold_workgroups};
@@ -203,8 +206,8 @@ pub fn statistics(
     moments(rec, norm, "moments_of_chunks", (x, None), running)
 }
 
-/// [`statistics`], and behind them, of the same shape, the means of x̂·ẋ and ẋ over all that shares a statistic:
-/// what [`dual`] needs of an input with a tangent `dx`.
+/// [`statistics`], and behind them, of the same shape, the means of x̂·ẋ and ẋ over all that shares
+/// a statistic: what [`dual`] needs of an input with a tangent `dx`.
 pub fn dual_statistics(
     rec: &mut Recorder,
     norm: &Norm,
@@ -274,7 +277,7 @@ pub fn forward(
     y
 }
 
-/// [`forward`] and its [`tangent`] at once, for `moments` from [`dual_statistics`]: output and tangent.
+/// Output and tangent at once ([`forward`], [`tangent`]), for `moments` from [`dual_statistics`].
 pub fn dual(
     rec: &mut Recorder,
     norm: &Norm,
@@ -384,7 +387,7 @@ pub fn gradient_sums(
 }
 
 /// Gradient of the input, through the statistics, plus `addend` if given.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "an op takes its shape and its tensors one by one")]
 pub fn backward(
     rec: &mut Recorder,
     sums: &GradientSums,
@@ -411,8 +414,9 @@ pub fn backward(
     dx
 }
 
-/// Gradient of the parameters `affine` into `out`, weighted by example if `weights` are given. BatchNorm's unweighted one
-/// is a by-product of what [`backward`] needs: recorded first, it saves that a step.
+/// Gradient of the parameters `affine` into `out`, weighted by example if `weights` are given.
+/// BatchNorm's unweighted one is a by-product of what [`backward`] needs: recorded first, it saves
+/// that a step.
 pub fn parameter_gradient(
     rec: &mut Recorder,
     sums: &mut GradientSums,

@@ -1,3 +1,5 @@
+//! Maxima and averages over windows, with their tangents and gradients.
+
 use super::parts::{GRID, Lanes, wgsl};
 use super::{Window, per_element};
 use crate::gpu::{Binding, ElementType, Kernel, Part, Recorder, Shader, TensorId, Tuning};
@@ -10,7 +12,7 @@ fn taps_part(lanes: Lanes) -> Part {
     }
 }
 
-/// Channels that an invocation takes, and that share a word of winners: 4 where their taps fit into bytes.
+/// Channels of an invocation, which share a word of winners: 4 where their taps fit into bytes.
 pub fn lanes(w: &Window) -> usize {
     let fits = w.kernel_h * w.kernel_w <= 256;
     if fits && w.in_channels.is_multiple_of(4) { 4 } else { 1 }
@@ -50,8 +52,8 @@ fn taps(w: &Window, outputs: usize) -> u64 {
     (outputs * w.kernel_h * w.kernel_w) as u64
 }
 
-/// Maximum over each window of `x` `[n, h, w, c]`, and the window's tap where it was found: a word for each
-/// output or, of four channels, in the bytes of a word ([`lanes`]).
+/// Maximum over each window of `x` `[n, h, w, c]`, and the window's tap where it was found: a word
+/// for each output or, of four channels, in the bytes of a word ([`lanes`]).
 pub fn max_forward(rec: &mut Recorder, w: &Window, n: usize, x: TensorId) -> (TensorId, TensorId) {
     let len = n * w.output_len();
     let y = rec.transient("max pool", len);

@@ -1,3 +1,5 @@
+//! Sums and inner products over the rows of a matrix, in an order that never changes.
+
 use super::parts::{GRID, Lanes, wgsl};
 use super::{View, per_element};
 use crate::gpu::{Kernel, Recorder, Shader, TensorId};

@@ -1,3 +1,5 @@
+//! The rectifier, and the mask that its tangents and gradients pass.
+
 use super::parts::{Lanes, wgsl};
 use super::per_element;
 use crate::gpu::{Binding, Recorder, TensorId};

@@ -1,3 +1,5 @@
+//! Training examples drawn by a rule other than one visit each a pass, and mixtures of two.
+
 use super::batch::{DeviceDataset, DrawnExamples};
 use super::parts::{GRID, RNG, STEP, wgsl};
 use super::per_element;

@@ -1,3 +1,5 @@
+//! Steps of stochastic gradient descent over the flat parameter vector, real and virtual ones.
+
 use super::parts::{GRID, STEP, wgsl};
 use super::per_element;
 use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
@@ -54,7 +56,8 @@ pub fn decay_clean_gradient(
     rec.dispatch(kernel, bindings, per_element(len), 3 * len as u64);
 }
 
-/// `stepped` ← θ − η·g: the plain step, without momentum or decay, that meta-learning looks ahead by.
+/// `stepped` ← θ − η·g: the plain step, without momentum or decay, by which meta-learning looks
+/// ahead.
 pub fn virtual_step(
     rec: &mut Recorder,
     step: TensorId,

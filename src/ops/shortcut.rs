@@ -1,3 +1,5 @@
+//! Residual sums whose shortcut has no parameters.
+
 use super::parts::{Lanes, wgsl};
 use super::per_element;
 use crate::gpu::{Kernel, Recorder, TensorId, Tuning};
@@ -79,7 +81,7 @@ pub fn forward(
     y
 }
 
-/// [`forward`] of values and of their tangents at once: `main` and `x` are pairs of both, and so is the result.
+/// [`forward`] of values and tangents at once: `main`, `x` and the result are pairs of both.
 pub fn dual(
     rec: &mut Recorder,
     s: &Shortcut,

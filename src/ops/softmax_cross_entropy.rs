@@ -1,3 +1,5 @@
+//! Softmax cross-entropy of scores against labels, with its gradient and its tangent.
+
 use super::parts::{GRID, wgsl};
 use super::{View, per_element};
 use crate::gpu::{ElementType, Kernel, Recorder, Shader, TensorId};
@@ -32,8 +34,8 @@ impl Losses {
     }
 }
 
-/// Losses of `scores` `[n, classes]` against `labels` `[n]`. The loss of a label outside the classes
-/// is NaN.
+/// Losses of `scores` `[n, classes]` against `labels` `[n]`. The loss of a label outside the
+/// classes is NaN.
 pub fn forward(rec: &mut Recorder, classes: usize, scores: TensorId, labels: TensorId) -> Losses {
     let n = rec.len(scores) / classes;
     let Losses { residual, losses, predictions } = Losses::transient(rec, n, classes);

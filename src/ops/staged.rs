@@ -130,7 +130,7 @@ impl Tiles {
         fold_workgroups(self.count() * slices)
     }
 
-    /// Sets what `common/staged/tiles.wgsl` needs.
+    /// Sets what `shaders/common/staged/tiles.wgsl` needs.
     pub fn constants(&self, kernel: Kernel, slices: usize) -> Kernel {
         kernel
             .header("TALL", self.tall as u32)

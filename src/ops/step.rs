@@ -1,6 +1,9 @@
+//! The few numbers that the host writes before each step.
+
 use bytemuck::{Pod, Zeroable};
 
-/// What changes from step to step: the one thing the host writes. Mirrors `shaders/step.wgsl`.
+/// What changes from step to step: the one thing the host writes. Mirrors
+/// `shaders/common/step.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 pub struct Step {

@@ -1,3 +1,5 @@
+//! Which pixels an output of a convolution or a pooling layer sees.
+
 /// A window that slides over an image: geometry of a convolution or pooling layer.
 ///
 /// A linear layer is the window that covers a 1×1 image of `in_channels` features.

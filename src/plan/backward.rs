@@ -70,8 +70,8 @@ impl Flow {
 }
 
 impl Pass<'_> {
-    /// Backward pass from the gradient of the class scores. `visit` gets the results of every
-    /// layer with parameters, from the last to the first, as soon as they are recorded; gradients of
+    /// Backward pass from the gradient of the class scores. `visit` gets the results of every layer
+    /// with parameters, from the last to the first, as soon as they are recorded; gradients of
     /// parameters that it records may spare the pass a step.
     pub fn backward(
         &self,

@@ -1,3 +1,5 @@
+//! The plan that scores a data set.
+
 use super::externals::{dataset_tensors, running_tensor, step_tensor};
 use super::forward::{Pass, Statistics};
 use super::{BatchOutputs, DatasetShape, PlanError};

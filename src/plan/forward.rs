@@ -256,8 +256,8 @@ impl Pass<'_> {
         Some(dz)
     }
 
-    /// The layer whose output convolution `index` adds to its own: the other side of a shortcut right behind it that
-    /// changes nothing, where nothing else sees the convolution's own output.
+    /// The layer whose output convolution `index` adds to its own: the other side of a shortcut
+    /// right behind it that changes nothing, where nothing else sees the convolution's own output.
     fn absorbed(&self, index: usize) -> Option<usize> {
         let layers = &self.network.layers;
         let LayerKind::Conv { .. } = layers[index].kind else { return None };

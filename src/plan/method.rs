@@ -72,7 +72,8 @@ pub trait Method: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// The whole iteration up to the gradient of the weighted loss, in [`IterationBuilder::gradient`].
+    /// The whole iteration up to the gradient of the weighted loss, in
+    /// [`IterationBuilder::gradient`].
     ///
     /// # Errors
     /// When it cannot be recorded.

@@ -129,7 +129,8 @@ impl fmt::Display for Plan {
         let memory = crate::gpu::memory::plan(&self.recording);
         writeln!(
             f,
-            "{} dispatches, {} barriers, {:.3} GFLOP, {:.1} MB, of which {:.1} MB of activations in {} buffers",
+            "{} dispatches, {} barriers, {:.3} GFLOP, {:.1} MB, of which {:.1} MB of activations \
+             in {} buffers",
             self.recording.dispatches.len(),
             self.recording.barriers(),
             self.recording.flops() as f64 * 1e-9,

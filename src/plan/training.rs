@@ -1,3 +1,5 @@
+//! The plan of one training iteration.
+
 use super::{DatasetFacts, Input, IterationBuilder, Plan, PlanError, TrainingOptions};
 use crate::nn::{Network, Shape};
 

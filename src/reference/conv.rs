@@ -1,14 +1,14 @@
 //! Convolution (cross-correlation, as every deep-learning library has it) and the inner products of
 //! its per-example weight gradients.
 //!
-//! Everything here is one trilinear form, `Σ dy · x · w` over the products of [`Window::taps`], with
-//! one or two of the three left open: the output, the input gradient, the weight gradient, or a
-//! number per example.
+//! Everything here is one trilinear form, `Σ dy · x · w` over the products of [`Window::taps`],
+//! with one or two of the three left open: the output, the input gradient, the weight gradient, or
+//! a number per example.
 
 use super::{check_len, example_weight};
 use crate::ops::Window;
 
-/// Calls `product(y, x, w)` with the element indices of every multiplication that example `i` takes part in.
+/// Calls `product(y, x, w)` with the element indices of every multiplication of example `i`.
 fn for_each_product(win: &Window, i: usize, mut product: impl FnMut(usize, usize, usize)) {
     for o in 0..win.out_positions() {
         for (tap, p) in win.taps(o) {

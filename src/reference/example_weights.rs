@@ -1,7 +1,7 @@
 //! From similarities to example weights.
 
-/// `w̃_i = max(u_i, 0)`, then `w_i = w̃_i / Σ_k w̃_k`, or all 0 where that sum is 0 (Ren et al. 2018,
-/// algorithm 1). `u` is `[n]`; returns `[n]`.
+/// `w̃_i = max(u_i, 0)`, then `w_i = w̃_i / Σ_k w̃_k`, or all 0 where that sum is 0 (Ren et al.
+/// 2018, algorithm 1). `u` is `[n]`; returns `[n]`.
 ///
 /// An infinite or NaN `u_i` counts as 0, so one diverged example cannot take the others' weights
 /// with it, and the weights are always finite.

@@ -10,7 +10,7 @@ use crate::ops::Window;
 ///
 /// `x`, `dy` are batches of `n` and `clean_x`, `clean_dy` of `m`; `clean_dy` already carries the
 /// clean loss's 1/m. Returns `[n]`.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "a twin takes its shape and its slices one by one")]
 pub fn similarity(
     win: &Window,
     n: usize,

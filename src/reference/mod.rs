@@ -1,4 +1,5 @@
-//! The CPU twins of the GPU kernels, in plain `f64` loops.
+//! For people who write and test shaders, and may change between minor versions: the CPU twins of
+//! the GPU kernels, in plain `f64` loops.
 //!
 //! Each file is named after the shader it mirrors and is written to be compared with it by eye: the
 //! same functions, the same index arithmetic, no cleverness. They are what the kernels are tested

@@ -1,9 +1,9 @@
 //! Batch normalisation (Ioffe and Szegedy, 2015) and group normalisation (Wu and He, 2018), with an
 //! affine map and a ReLU behind them.
 //!
-//! The normalised value is `x̂ = (x − mean) · rstd`, and its Jacobian over one normalisation set of N
-//! elements, `rstd · (I − 11ᵀ/N − x̂x̂ᵀ/N)`, is symmetric. So the tangent and the backward pass are
-//! the same expression: both subtract the [`projections`] on `1` and on `x̂`.
+//! The normalised value is `x̂ = (x − mean) · rstd`, and its Jacobian over one normalisation set of
+//! N elements, `rstd · (I − 11ᵀ/N − x̂x̂ᵀ/N)`, is symmetric. So the tangent and the backward pass
+//! are the same expression: both subtract the [`projections`] on `1` and on `x̂`.
 //!
 //! # Panics
 //!
@@ -111,7 +111,8 @@ impl Affine<'_> {
     }
 }
 
-/// `(mean, variance)` of every normalisation set, the variance divided by the set's length (biased).
+/// `(mean, variance)` of every normalisation set, the variance biased (divided by the
+/// set's length).
 ///
 /// `x` is `[n, positions, channels]`. Returns `[sets]`.
 pub fn moments(shape: &NormShape, x: &[f64]) -> Vec<(f64, f64)> {
@@ -287,9 +288,9 @@ pub fn parameter_gradient(
 
 /// `u_i = ⟨∂f_i/∂(scale, shift), (g_scale, g_shift)⟩` from row i of `dy`.
 ///
-/// `x`, `dy` are `[n, positions, channels]`; `g_scale`, `g_shift` are `[channels]`, and `g_scale` is
-/// zero where `None`. Returns `[n]`. With [`NormKind::Batch`] it is an approximation: row i of `dy`
-/// is the gradient of the summed loss, in which examples are mixed, and not of `f_i`.
+/// `x`, `dy` are `[n, positions, channels]`; `g_scale`, `g_shift` are `[channels]`, and `g_scale`
+/// is zero where `None`. Returns `[n]`. With [`NormKind::Batch`] it is an approximation: row i of
+/// `dy` is the gradient of the summed loss, in which examples are mixed, and not of `f_i`.
 pub fn similarity(
     shape: &NormShape,
     x: &[f64],
@@ -321,7 +322,7 @@ pub fn similarity(
 /// Batch normalisation with running statistics, as in evaluation: nothing mixes examples.
 ///
 /// `x` is `[n, positions, channels]`; `mean`, `variance` are `[channels]`.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "a twin takes its shape and its slices one by one")]
 pub fn forward_running(
     n: usize,
     positions: usize,
@@ -346,7 +347,8 @@ pub fn forward_running(
 ///
 /// `running_mean`, `running_variance` are `[channels]`; `batch` holds the batch's [`moments`]
 /// `[channels]` over `count` elements a channel. `unbiased` stores the variance times
-/// `count / (count − 1)`, as PyTorch (and TensorFlow's fused kernel) does; a count below 2 leaves it as it is.
+/// `count / (count − 1)`, as PyTorch (and TensorFlow's fused kernel) does; a count below 2 leaves
+/// it as it is.
 pub fn update_running(
     running_mean: &mut [f64],
     running_variance: &mut [f64],

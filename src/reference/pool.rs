@@ -17,8 +17,8 @@ fn check_channels(win: &Window) {
     );
 }
 
-/// Max pooling. `x` is the input batch; returns the output batch and, in its shape, the kernel pixel
-/// (`ky · kernel_w + kx`) that won.
+/// Max pooling. `x` is the input batch; returns the output batch and, in its shape, the kernel
+/// pixel (`ky · kernel_w + kx`) that won.
 ///
 /// The first maximum wins and padding never does. A window without a pixel of the image gives 0 and
 /// [`NO_TAP`].
@@ -81,8 +81,8 @@ pub fn max_backward(win: &Window, n: usize, argmax: &[u32], dy: &[f64]) -> Vec<f
     dx
 }
 
-/// Average pooling of the input batch `x`, its own tangent. Padding does not count; a window without
-/// a pixel of the image gives 0.
+/// Average pooling of the input batch `x`, its own tangent. Padding does not count; a window
+/// without a pixel of the image gives 0.
 pub fn average_forward(win: &Window, n: usize, x: &[f64]) -> Vec<f64> {
     check_channels(win);
     check_len("x", x, n * win.input_len());

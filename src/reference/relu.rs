@@ -7,8 +7,8 @@ pub fn forward(x: &[f64]) -> Vec<f64> {
     x.iter().map(|&x| x.max(0.0)).collect()
 }
 
-/// `d` where the ReLU's output (or its input) `y` is positive, 0 elsewhere: both the tangent and the
-/// backward pass. `y` and `d` have the same shape.
+/// `d` where the ReLU's output (or its input) `y` is positive, 0 elsewhere: both the tangent and
+/// the backward pass. `y` and `d` have the same shape.
 pub fn apply_mask(y: &[f64], d: &[f64]) -> Vec<f64> {
     check_len("d", d, y.len());
     let mut out = vec![0.0; d.len()];

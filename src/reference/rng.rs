@@ -1,4 +1,4 @@
-//! The host twin of `shaders/rng.wgsl`: the same names, the same bits.
+//! The host twin of `shaders/common/rng.wgsl`: the same names, the same bits.
 //!
 //! An epoch visits the examples in the order of a pseudo-random permutation that is computed, not
 //! stored: a balanced Feistel network (Luby and Rackoff, 1988) on the smallest domain of an even

@@ -5,7 +5,7 @@ use super::check_len;
 use crate::ops::Window;
 use crate::ops::shortcut::Shortcut;
 
-/// The pooling of a shortcut: windows side by side, those at the lower and right edge cut off by it.
+/// The pooling of a shortcut: windows side by side, cut off at the lower and the right edge.
 #[track_caller]
 fn window(s: &Shortcut) -> Window {
     assert!(
@@ -18,8 +18,8 @@ fn window(s: &Shortcut) -> Window {
     Window { pad_top: 0, pad_left: 0, ..same }
 }
 
-/// Calls `pair(y, x, share)` with the element indices of every output and input of the shortcut that
-/// meet, and the factor between them.
+/// Calls `pair(y, x, share)` with the element indices of every output and input of the shortcut
+/// that meet, and the factor between them.
 #[track_caller]
 fn for_each_pair(s: &Shortcut, n: usize, mut pair: impl FnMut(usize, usize, f64)) {
     let win = window(s);
@@ -36,8 +36,8 @@ fn for_each_pair(s: &Shortcut, n: usize, mut pair: impl FnMut(usize, usize, f64)
     }
 }
 
-/// `main + shortcut(x)`, its own tangent: `main` is an output batch, `x` the input batch. Returns an
-/// output batch.
+/// `main + shortcut(x)`, its own tangent: `main` is an output batch, `x` the input batch. Returns
+/// an output batch.
 ///
 /// # Panics
 ///

@@ -1,7 +1,7 @@
 //! Softmax, cross-entropy, and the tangent route's last inner product.
 //!
-//! `logits` are `[n, classes]`, `labels` `[n]`. A label outside the classes matches none of them: its
-//! loss is NaN.
+//! `logits` are `[n, classes]`, `labels` `[n]`. A label outside the classes matches none of them:
+//! its loss is NaN.
 
 use super::check_len;
 
@@ -80,8 +80,8 @@ pub fn gradient(n: usize, classes: usize, residual: &[f64], weights: &[f64]) -> 
     gradient
 }
 
-/// `u_i = ⟨residual_i, dlogits_i⟩`: the directional derivative of every `f_i` where `dlogits` is the
-/// logits' tangent along G. Both are `[n, classes]`. Returns `[n]`.
+/// `u_i = ⟨residual_i, dlogits_i⟩`: the directional derivative of every `f_i` where `dlogits` is
+/// the logits' tangent along G. Both are `[n, classes]`. Returns `[n]`.
 pub fn tangent(n: usize, classes: usize, residual: &[f64], dlogits: &[f64]) -> Vec<f64> {
     check_len("residual", residual, n * classes);
     check_len("dlogits", dlogits, n * classes);

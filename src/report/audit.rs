@@ -14,9 +14,9 @@ pub fn scores(labels: &[u32], probabilities: &[Vec<f64>]) -> Vec<f64> {
 /// confidently classified examples.
 ///
 /// The confident joint of confident learning (Northcutt et al., JAIR 2021, section 3.1): an example
-/// counts for class j where p(j) reaches what it is on average for examples with the label j, and for
-/// the most probable of such classes; the rate of a label is the share of its counted examples that
-/// count for other classes. What the model often takes for each other comes out too high.
+/// counts for class j where p(j) reaches what it is on average for examples with the label j, and
+/// for the most probable of such classes; the rate of a label is the share of its counted examples
+/// that count for other classes. What the model often takes for each other comes out too high.
 ///
 /// `labels` is `[n]`, `probabilities` `[n][classes]`.
 pub fn noise_rates(labels: &[u32], probabilities: &[Vec<f64>]) -> Vec<f64> {
@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn examples_count_for_the_class_that_they_are_confidently_taken_for() {
-        // Labels 0: eight sure of 0, two of them sure of 1 instead, one undecided. Labels 1: all sure.
+        // Labels 0: eight sure of 0, two of them sure of 1 instead, one undecided. Labels 1: all
+        // sure of 1.
         let sure = |class: usize| if class == 0 { vec![0.9, 0.1] } else { vec![0.1, 0.9] };
         let mut rows: Vec<Vec<f64>> = (0..8).map(|i| sure(usize::from(i < 2))).collect();
         rows.push(vec![0.5, 0.5]);

@@ -14,8 +14,8 @@ use super::ReportError;
 ///
 /// # Errors
 ///
-/// [`ReportError::CreateDir`] if the directory cannot be made (a file of that name is in the way, say),
-/// [`ReportError::NotWritable`] if a file cannot be created in it.
+/// [`ReportError::CreateDir`] if the directory cannot be made (a file of that name is in the way,
+/// say), [`ReportError::NotWritable`] if a file cannot be created in it.
 pub fn prepare_out_dir(path: &Path) -> Result<(), ReportError> {
     fs::create_dir_all(path)
         .map_err(|source| ReportError::CreateDir { path: path.to_owned(), source })?;

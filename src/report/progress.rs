@@ -165,7 +165,7 @@ impl StepProgress {
         Self { reporter, total, started: Instant::now(), last_step: 0, last_line: String::new() }
     }
 
-    /// Reports that `step` steps are done. Cheap enough for every step; most calls only move the bar.
+    /// Reports that `step` steps are done. Cheap enough for every step: most only move the bar.
     pub fn update(&mut self, step: u64, view: &StepView) {
         self.last_step = step;
         if self.reporter.due() || step >= self.total {
@@ -195,7 +195,7 @@ impl StepProgress {
     }
 }
 
-/// Progress of a download, on standard error: a bar on a terminal, else a line about every ten seconds.
+/// Progress of a download, on standard error: a bar on a terminal, else a line every ten seconds.
 pub struct DownloadProgress {
     reporter: Reporter,
     total: Option<u64>,

@@ -1,7 +1,7 @@
 //! The figures of the paper, to stand beside measured ones.
 //!
-//! Ren, Zeng, Yang and Urtasun, *Learning to Reweight Examples for Robust Deep Learning* (ICML 2018),
-//! Tables 1 and 2: test accuracy with 40 % of the training labels flipped. Shu et al.,
+//! Ren, Zeng, Yang and Urtasun, *Learning to Reweight Examples for Robust Deep Learning* (ICML
+//! 2018), Tables 1 and 2: test accuracy with 40 % of the training labels flipped. Shu et al.,
 //! *Meta-Weight-Net* (NeurIPS 2019), Table 1: test accuracy on long tails.
 
 /// How the training labels were corrupted, and with it which of the paper's tables applies.
@@ -11,7 +11,8 @@ pub enum Setting {
     UniformFlip,
     /// Table 2: labels flipped to one background class, ResNet-32, 10 clean images a class.
     BackgroundFlip,
-    /// Meta-Weight-Net's Table 1: class sizes fall exponentially, ResNet-32, 10 clean images a class.
+    /// Meta-Weight-Net's Table 1: class sizes fall exponentially, ResNet-32, 10 clean
+    /// images a class.
     LongTail {
         /// Size of the largest class over that of the smallest.
         factor: u32,
@@ -138,8 +139,8 @@ fn long_tail(factor: u32, dataset: PublishedDataset, key: &str) -> Option<Publis
 
 /// The paper's test accuracy for a method, or `None` if its table has no such row.
 ///
-/// `method` is compared without regard to case and punctuation: "S-Model+Conf+ES", "s_model_conf_es" and
-/// "smodelconfes" are one method. The paper's own method is "l2rw" or "ours".
+/// `method` is compared without regard to case and punctuation: "S-Model+Conf+ES",
+/// "s_model_conf_es" and "smodelconfes" are one method. The paper's own method is "l2rw" or "ours".
 pub fn published(setting: Setting, dataset: PublishedDataset, method: &str) -> Option<Published> {
     let key: String = method
         .chars()

@@ -108,8 +108,8 @@ pub fn to_json(results: &Results) -> Result<String, serde_json::Error> {
     String::from_utf8(bytes).map_err(|error| serde_json::Error::io(io::Error::other(error)))
 }
 
-/// Writes `results` to [`FILE_NAME`] in the directory `dir`, replacing an older file in one step, and
-/// returns the file's path.
+/// Writes `results` to [`FILE_NAME`] in the directory `dir`, replacing an older file in one step,
+/// and returns the file's path.
 ///
 /// # Errors
 ///

@@ -8,7 +8,7 @@ use super::ReportError;
 /// `scores` and `positive` are parallel, one entry an example. To ask how well low weights find
 /// corrupted labels, pass the negated mean weights and whether each label is corrupted.
 ///
-/// `None` where it is undefined: one of the two groups is empty, the lengths differ, or a score is NaN.
+/// `None` where it is undefined: one of the groups is empty, lengths differ, or a score is NaN.
 pub fn auroc(scores: &[f64], positive: &[bool]) -> Option<f64> {
     let order = descending(scores, positive)?;
     let positives = positive.iter().filter(|&&p| p).count();
@@ -31,8 +31,8 @@ pub fn auroc(scores: &[f64], positive: &[bool]) -> Option<f64> {
 /// Average precision: precision at each distinct score, weighted by the recall gained there; 1 is a
 /// perfect ranking, the share of positives is chance. Equal scores count as one threshold.
 ///
-/// `scores` and `positive` are parallel, one entry an example. `None` where it is undefined: no example
-/// is positive, the lengths differ, or a score is NaN.
+/// `scores` and `positive` are parallel, one entry an example. `None` where it is undefined: no
+/// example is positive, the lengths differ, or a score is NaN.
 pub fn average_precision(scores: &[f64], positive: &[bool]) -> Option<f64> {
     let order = descending(scores, positive)?;
     let positives = positive.iter().filter(|&&p| p).count();

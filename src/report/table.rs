@@ -9,9 +9,9 @@ type Column = (&'static str, bool);
 /// A text table of the methods of a run: accuracy beside the published one, speed, and how well the
 /// weights find corrupted examples.
 ///
-/// `setting` chooses the published table; without one (another data set, say) that column is left out.
-/// What does not apply or was not measured shows as "–"; where the weights are known and no label is
-/// wrong, what is about wrong labels is left out. Ends in a newline.
+/// `setting` chooses the published table; without one (another data set, say) that column is left
+/// out. What does not apply or was not measured shows as "–"; where the weights are known and no
+/// label is wrong, what is about wrong labels is left out. Ends in a newline.
 pub fn render(results: &Results, setting: Option<(Setting, PublishedDataset)>) -> String {
     let mut columns: Vec<Column> = vec![("method", false), ("test accuracy", true)];
     if setting.is_some() {

@@ -1,3 +1,5 @@
+//! A data set of the caller's on its way to the device.
+
 use super::TrainError;
 use crate::gpu::{Context, DeviceTensors};
 use crate::nn::Shape;

@@ -1,3 +1,5 @@
+//! Scores a labelled set with a model, as often as wanted.
+
 use super::iteration::required;
 use super::trainer::RING;
 use super::{ImageSet, Model, TrainError};

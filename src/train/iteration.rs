@@ -1,3 +1,5 @@
+//! Training inside an application's own command encoder, on batches in its own buffers.
+
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
@@ -60,8 +62,10 @@ pub struct Outputs<'a> {
 /// use l2rw::train::{BatchBuffers, Images};
 ///
 /// let train = BatchBuffers { images: Images::Floats(images.slice(..)), labels: labels.slice(..) };
-/// let clean =
-///     BatchBuffers { images: Images::Floats(clean_images.slice(..)), labels: clean_labels.slice(..) };
+/// let clean = BatchBuffers {
+///     images: Images::Floats(clean_images.slice(..)),
+///     labels: clean_labels.slice(..),
+/// };
 /// let mut encoder = context.device.create_command_encoder(&Default::default());
 /// // … the application's passes that fill the batches …
 /// iteration.encode(&mut encoder, train, Some(clean))?;
@@ -243,8 +247,8 @@ impl Iteration {
     ///
     /// # Errors
     /// [`TrainError::Dataset`] where a batch is missing or too short, or an offset is not a
-    /// multiple of 4, [`TrainError::Gpu`] where a buffer lacks the usage `STORAGE`. Nothing has been
-    /// recorded then.
+    /// multiple of 4, [`TrainError::Gpu`] where a buffer lacks the usage `STORAGE`. Nothing has
+    /// been recorded then.
     pub fn encode(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,

@@ -1,3 +1,5 @@
+//! Averages over a run: what each example weighed, and what the model believed of it.
+
 /// What each training example weighed over a run.
 ///
 /// Weights are kept in units of the uniform weight 1/n, so that 1 is what plain training gives.

@@ -1,3 +1,5 @@
+//! A network on a device, with everything that it has learned.
+
 use std::path::Path;
 
 use super::{Evaluation, ImageSet, TrainError};

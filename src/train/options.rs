@@ -1,3 +1,5 @@
+//! Options of a training run.
+
 use super::{Schedule, TrainError};
 use crate::ops::Optimizer;
 use crate::weighting::{L2rw, Weighting};

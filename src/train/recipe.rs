@@ -1,3 +1,5 @@
+//! Names like `s-model-conf+es+ft`: a weighting method and the schedules around it.
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -14,8 +14,8 @@ use crate::ops::Optimizer;
 pub enum Contents {
     /// Parameters and running statistics: what PyTorch calls a state dict.
     Parameters,
-    /// The same, the optimizer's and the weighting method's state and the number of steps: enough to go on as if training had
-    /// never stopped.
+    /// The same, the optimizer's and the weighting method's state and the number of steps: enough
+    /// to go on as if training had never stopped.
     Checkpoint,
 }
 
@@ -92,8 +92,9 @@ impl Model {
     /// [`Model::to_safetensors`] writes it or `safetensors.torch.save_file(module.state_dict(), …)`
     /// does. The next submission sees them; nothing is read back, so it never blocks.
     ///
-    /// [`Contents::Parameters`] leaves the optimizer's state, the weighting method's and the number of
-    /// steps as they are and skips them in a checkpoint. PyTorch's `num_batches_tracked` is skipped as well.
+    /// [`Contents::Parameters`] leaves the optimizer's state, the weighting method's and the number
+    /// of steps as they are and skips them in a checkpoint. PyTorch's `num_batches_tracked` is
+    /// skipped as well.
     ///
     /// # Errors
     /// [`TrainError::Safetensors`] when a tensor is missing, has another type or shape, or has no

@@ -1,3 +1,5 @@
+//! The learning rate over a run.
+
 /// A learning rate that is multiplied by a factor at given steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {

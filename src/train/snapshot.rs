@@ -1,3 +1,5 @@
+//! Keeps what a network has learned, for early stopping and for a second training run.
+
 use super::{Model, TrainError, Trainer};
 
 /// What a network has learned at some step: parameters, the optimizer's state, running statistics;
@@ -55,8 +57,8 @@ impl Model {
     }
 }
 
-/// Early stopping: the snapshot at which the network was best on the clean set, by accuracy and then
-/// by mean loss. The test set has no say.
+/// Early stopping: the snapshot at which the network was best on the clean set, by accuracy and
+/// then by mean loss. The test set has no say.
 #[derive(Clone, Debug, Default)]
 pub struct EarlyStopping {
     best: Option<Best>,
@@ -76,8 +78,9 @@ impl EarlyStopping {
         Self::default()
     }
 
-    /// Looks at the clean set's predictions and losses, from [`Evaluation::run`](super::Evaluation::run),
-    /// and keeps a snapshot if they are the best so far. Returns whether they are.
+    /// Looks at the clean set's predictions and losses, from
+    /// [`Evaluation::run`](super::Evaluation::run), and keeps a snapshot if they are the best so
+    /// far. Returns whether they are.
     ///
     /// # Errors
     /// When the device is lost.

@@ -1,4 +1,4 @@
-//! Training steps, one after the other.
+//! Whole training steps on data from the host, one submission each.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -222,8 +222,8 @@ impl Trainer {
     }
 
     /// Device memory of everything that lasts in bytes: what the plan foretells
-    /// ([`Iteration::memory_bytes`]), the staging buffers of reports, and those for batches from the
-    /// host.
+    /// ([`Iteration::memory_bytes`]), the staging buffers of reports, and those for batches from
+    /// the host.
     pub fn memory_bytes(&self) -> u64 {
         let staging = RING as u64 * self.readback.bytes();
         let batches = match &self.source {

@@ -1,9 +1,10 @@
 //! Ways to weight training examples, one file each: learned from the clean set, from the losses,
 //! from the labels, by changing the target, by choosing what is drawn.
 //!
-//! A [`Method`] records its part of an iteration into an [`IterationBuilder`](crate::plan::IterationBuilder):
-//! everything it does runs on the device within the step's one submission. [`by_name`] makes any of
-//! the crate's, and `examples/custom_weighting.rs` is one from outside.
+//! A [`Method`] records its part of an iteration into an
+//! [`IterationBuilder`](crate::plan::IterationBuilder): everything it does runs on the device
+//! within the step's one submission. [`by_name`] makes any of the crate's, and
+//! `examples/custom_weighting.rs` is one from outside.
 
 mod methods;
 mod per_example;

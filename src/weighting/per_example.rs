@@ -1,3 +1,6 @@
+//! The kernel behind [`weight_shader!`](crate::weight_shader): weights that follow from what is
+//! known of each example.
+
 use crate::gpu::{Access, Binding, Kernel, Shader, TensorId};
 use crate::ops::per_element;
 use crate::plan::{IterationBuilder, PlanError, ScoredBatch};
@@ -5,11 +8,11 @@ use crate::plan::{IterationBuilder, PlanError, ScoredBatch};
 /// A shader for [`PerExample`] from the WGSL text of `fn weight(i: u32) -> f32`; with `observing`,
 /// also of `fn observe(i: u32)`.
 ///
-/// The functions may read `losses`, `labels`, `predictions`, `indices` (places in the training
-/// set; with batches from the caller there are none, and a method that names them is refused) at
-/// any place below `EXAMPLES`; `table`, the constants of the method; `CLASSES`; `step`, see
-/// `shaders/common/step.wgsl`; and `state`, which `observe` may write. `observe` runs for each i below `max(EXAMPLES, arrayLength(&state))`, at the same time,
-/// before any `weight`.
+/// The functions may read `losses`, `labels`, `predictions`, `indices` (places in the training set;
+/// with batches from the caller there are none, and a method that names them is refused) at any
+/// place below `EXAMPLES`; `table`, the constants of the method; `CLASSES`; `step`, see
+/// `shaders/common/step.wgsl`; and `state`, which `observe` may write. `observe` runs for each i
+/// below `max(EXAMPLES, arrayLength(&state))`, at the same time, before any `weight`.
 #[macro_export]
 macro_rules! weight_shader {
     ($name:expr, $weight:expr) => {
@@ -87,8 +90,8 @@ impl PerExample {
         self
     }
 
-    /// What the functions see as `state`; see [`IterationBuilder::state`]. The shader must be an observing
-    /// one.
+    /// What the functions see as `state`; see [`IterationBuilder::state`]. The shader must be an
+    /// observing one.
     pub fn state(mut self, state: TensorId) -> Self {
         self.state = Some(state);
         self

@@ -43,9 +43,9 @@ impl Tolerance {
 
     /// [`Tolerance::sums`] of `len` products whose factors were rounded to f16 before.
     ///
-    /// Rounding a number that is uniform in [−1, 1) to 11 binary digits changes it by 2⁻¹¹ / √21 (root
-    /// mean square), which changes a product of two by 0.18 · 2⁻¹¹ and a sum of K of those by √K times
-    /// that. The bound is about ten standard deviations of it.
+    /// Rounding a number that is uniform in [−1, 1) to 11 binary digits changes it by 2⁻¹¹ / √21
+    /// (root mean square), which changes a product of two by 0.18 · 2⁻¹¹ and a sum of K of those by
+    /// √K times that. The bound is about ten standard deviations of it.
     pub fn rounded_sums(len: usize, magnitude: f64) -> Self {
         let exact = Self::sums(&[len], magnitude);
         let rounding = 2.0 * (len as f64).sqrt() * magnitude * (-11.0_f64).exp2();
@@ -120,8 +120,8 @@ impl Expected {
     }
 }
 
-/// Records and runs every case in both tunings, one of them with checks and the other one without, in turn, and
-/// reports all that fail.
+/// Records and runs every case in both tunings, one of them with checks and the other one without,
+/// in turn, and reports all that fail.
 #[track_caller]
 pub fn assert_table<Case: Debug>(
     cases: &[Case],

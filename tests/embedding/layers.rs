@@ -70,7 +70,7 @@ impl Traced {
         Self { executable, similarities: plan.similarities.unwrap(), weights: plan.weights }
     }
 
-    /// The buffer at a binding of the `nth` dispatch of any of these kernels for a layer in a stage.
+    /// The buffer at a binding of the `nth` dispatch of these kernels in a stage of a layer.
     fn bound(
         &self,
         stage: &str,

@@ -1,3 +1,5 @@
+//! AdamW equals its twin.
+
 use l2rw::ops::adamw::{self, Options};
 use l2rw::ops::{Step, sgd};
 use l2rw::reference;

@@ -1,3 +1,5 @@
+//! Batches from a data set on the device equal those of the twins.
+
 use l2rw::data::sampling::{pcg_hash, permuted_index};
 use l2rw::gpu::{ShaderChecks, TensorId};
 use l2rw::ops::Step;

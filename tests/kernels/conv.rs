@@ -1,3 +1,5 @@
+//! Convolutions of every scheme, and what is derived from them, equal the twins.
+
 use l2rw::gpu::{Matrices, Precision, ShaderChecks, Staging, Tuning};
 use l2rw::ops::{View, Window, conv, gram};
 use l2rw::reference;
@@ -200,7 +202,7 @@ fn per_example_gradients_and_both_forms_of_similarity_equal_the_twins() {
     });
 }
 
-/// Everything staged that can be, in tiles of 64 or up to 128 rows and columns, with few and many splits.
+/// What can be staged is, in tiles of 64 or up to 128 rows and columns, few or many splits.
 fn staged(matrices: Option<Matrices>, precision: Precision) -> [Tuning; 3] {
     let tuning = |wide_tiles, workgroups, composed_dual| Tuning {
         staging: Some(Staging {
@@ -306,7 +308,8 @@ fn convolutions_whose_loads_a_subgroup_shares_equal_the_twins() {
         (3, Window::same(3, 5, 16, 16, 3, 2)),
         (11, Window::same(2, 2, 16, 16, 5, 1)),
         (2, Window::padded(6, 5, 16, 16, 1, 3, 1)),
-        // Rows of 4, 8 and 2 tiles, which hand on pixels, on one side only as well; and of a narrow one.
+        // Rows of 4, 8 and 2 tiles, which hand on pixels, on one side only as well; and of a narrow
+        // one.
         (3, Window::same(3, 28, 8, 8, 5, 1)),
         (2, Window::same(2, 64, 4, 8, 3, 1)),
         (3, Window { pad_left: 0, ..Window::same(3, 16, 8, 8, 3, 1) }),

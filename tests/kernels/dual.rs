@@ -1,3 +1,5 @@
+//! Dual numbers through kernels of all kinds equal the difference quotient of plain ones.
+
 use l2rw::gpu::{Recorder, ShaderChecks, TensorId};
 use l2rw::ops::norm::{self, Norm};
 use l2rw::ops::{NormKind, View, Window, conv, pool};

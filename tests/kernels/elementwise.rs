@@ -1,3 +1,5 @@
+//! Kernels that take tensors element by element equal their twins.
+
 use l2rw::data::sampling::pcg_hash;
 use l2rw::gpu::{ShaderChecks, TensorId};
 use l2rw::ops::shortcut::Shortcut;

@@ -1,3 +1,5 @@
+//! Weights from similarities equal those of the twin.
+
 use l2rw::ops::example_weights;
 use l2rw::reference;
 

@@ -1,3 +1,5 @@
+//! Batches from the caller's buffers equal those of the twin, wherever they begin.
+
 use l2rw::gpu::{ElementType, TensorId};
 use l2rw::ops::Step;
 use l2rw::ops::import::{self, ImportOffset};

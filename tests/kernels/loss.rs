@@ -1,3 +1,5 @@
+//! Softmax cross-entropy and its derivatives equal the twins.
+
 use l2rw::gpu::ShaderChecks;
 use l2rw::ops::{View, softmax_cross_entropy as loss};
 use l2rw::reference::softmax_cross_entropy as twin;

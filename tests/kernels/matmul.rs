@@ -1,3 +1,5 @@
+//! Matrix products of every scheme equal the twins.
+
 use l2rw::gpu::{Precision, Staging, Tuning};
 use l2rw::ops::matmul;
 use l2rw::reference::matmul as twin;
@@ -43,7 +45,7 @@ fn products_as_passes_of_a_layer_equal_the_twins() {
 
 #[test]
 fn products_staged_through_workgroup_memory_equal_the_twins() {
-    // One and two tiles of 64 or 128 rows, part of them outside; steps of 16 terms with a remainder.
+    // One and two tiles of 64 or 128 rows, part of them outside; 16 terms a step, with a rest.
     let sizes = [(65, 36, 68), (40, 20, 132), (196, 16, 4), (12, 40, 8)];
     let cases = sizes.map(|(m, k, n)| Case { m, k, n });
     for matrices in matrices() {

@@ -1,3 +1,5 @@
+//! Normalisations and their derivatives equal the twins.
+
 use l2rw::gpu::TensorId;
 use l2rw::ops::norm::{self, Norm, Running};
 use l2rw::ops::{NormKind, View};
@@ -167,7 +169,8 @@ fn statistics_survive_a_mean_that_dwarfs_the_deviation() {
     });
 }
 
-/// Statistics of a dual number as the kernels store them: behind those of the values the means of x̂·ẋ and ẋ.
+/// Statistics of a dual number as the kernels store them: behind those of the values the means of
+/// x̂·ẋ and ẋ.
 fn stored_dual(data: &Data) -> Vec<f64> {
     let means = twin::projections(&data.shape, &data.x, &data.statistics, &data.dx);
     let means =

@@ -1,3 +1,5 @@
+//! Pooling and its derivatives equal the twins.
+
 use l2rw::ops::{Window, pool};
 use l2rw::reference;
 

@@ -1,3 +1,5 @@
+//! Sums and inner products over rows equal the twins, at any length.
+
 use l2rw::ops::{Rows, View, reduce};
 use l2rw::reference::reduce as twin;
 

@@ -1,3 +1,5 @@
+//! Examples drawn by a rule, and mixtures of them, equal those of the twin.
+
 use l2rw::gpu::ElementType;
 use l2rw::ops::batch::DeviceDataset;
 use l2rw::ops::sample::{self, Rule};

@@ -1,3 +1,5 @@
+//! Steps of stochastic gradient descent equal the twin's.
+
 use l2rw::ops::{Step, sgd};
 use l2rw::reference;
 use l2rw::reference::sgd::Sgd;

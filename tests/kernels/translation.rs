@@ -1,5 +1,6 @@
-//! Every kernel in the languages of every graphics API, without a GPU: WGSL is parsed, its constants
-//! filled in, validated and written as SPIR-V, MSL, HLSL and GLSL by the translator that wgpu uses.
+//! Every kernel in the languages of every graphics API, without a GPU: WGSL is parsed, its
+//! constants filled in, validated and written as SPIR-V, MSL, HLSL and GLSL by the translator that
+//! wgpu uses.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

@@ -233,7 +233,7 @@ fn a_layer_of_a_residual_network_costs_a_pass_four_barriers() {
     let recording = plan(&network, l2rw(None), 100, 100).recording;
     let (dispatches, barriers) = (recording.dispatches.len(), recording.barriers());
     println!("ResNet-32 on a GPU: {dispatches} dispatches, {barriers} barriers");
-    // Clean and dual forward pass, both backward passes; and little besides for shortcuts, loss and weights.
+    // Clean and dual forward pass, both backward passes; little for shortcuts, loss and weights.
     let (layers, blocks) = (31, 15);
     assert!(barriers < 4 * 4 * layers + 3 * blocks, "{barriers}");
 }

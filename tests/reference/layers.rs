@@ -20,7 +20,7 @@ fn pooling_windows() -> Vec<Window> {
     ]
 }
 
-/// A forward pass that is linear is its own tangent, so the adjoint identity is all there is to ask.
+/// A linear forward pass is its own tangent, so the adjoint identity is all there is to ask.
 fn assert_adjoint(
     what: &str,
     (x_len, y_len): (usize, usize),

@@ -1,5 +1,5 @@
-//! A whole network made of twins: convolution, normalisation with ReLU, global average, linear layer,
-//! cross-entropy. Both routes to u against finite differences of what the paper defines.
+//! A whole network made of twins: convolution, normalisation with ReLU, global average, linear
+//! layer, cross-entropy. Both routes to u against finite differences of what the paper defines.
 
 use crate::common::differences::{
     assert_derivative, assert_equal, central_difference, dot, moved, numerical_gradient,
@@ -89,7 +89,8 @@ impl<'a> Pass<'a> {
         loss::losses(self.batch.n, CLASSES, &self.logits, &self.batch.labels)
     }
 
-    /// The gradients of `Σ weights_i f_i` at the logits, behind the ReLU and behind the convolution.
+    /// The gradients of `Σ weights_i f_i` at the logits, behind the ReLU and behind the
+    /// convolution.
     fn output_gradients(&self, weights: &[f64]) -> [Vec<f64>; 3] {
         let (n, positions) = (self.batch.n, self.shape.positions);
         let residual = loss::residual(n, CLASSES, &self.logits, &self.batch.labels);

@@ -46,7 +46,8 @@ fn example() -> Results {
     }
 }
 
-const JSON: &str = r#"{
+const JSON: &str = concat!(
+    r#"{
   "adapter": "Some GPU",
   "driver": "1.2",
   "backend": "Vulkan",
@@ -66,10 +67,12 @@ const JSON: &str = r#"{
         [0, 4]
       ],
       "curve": [
-        {"step": 10, "train_loss": 2.5, "train_accuracy": 0.25, "clean_accuracy": null, "test_accuracy": 0.5, "corrupted_weight_share": null}
+        {"step": 10, "train_loss": 2.5, "train_accuracy": 0.25, "clean_accuracy": null, "#,
+    r#""test_accuracy": 0.5, "corrupted_weight_share": null}
       ]
     },
-"#;
+"#
+);
 
 #[test]
 fn json_has_stable_keys_full_floats_null_for_nan_and_a_line_a_row() {
@@ -139,10 +142,14 @@ fn an_output_directory_in_the_place_of_a_file_is_an_error_that_names_it() {
 }
 
 const TABLE: &str = "\
-method    test accuracy       published  s/step  weight on corrupted (share)  noise AUROC  zero-weight steps
-────────  ─────────────  ──────────────  ──────  ───────────────────────────  ───────────  ─────────────────
-baseline        30.00 %  59.54 ± 2.16 %  0.0123                            –            –                  –
-l2rw*           30.00 %  86.73 ± 0.48 %  0.0123             9.12 % (36.34 %)        0.812                 12
+method    test accuracy       published  s/step  weight on corrupted (share)  \
+          noise AUROC  zero-weight steps
+────────  ─────────────  ──────────────  ──────  ───────────────────────────  \
+          ───────────  ─────────────────
+baseline        30.00 %  59.54 ± 2.16 %  0.0123                            –            \
+          –                  –
+l2rw*           30.00 %  86.73 ± 0.48 %  0.0123             9.12 % (36.34 %)        \
+          0.812                 12
 
 * l2rw was interrupted after 600 steps.
 Weight on corrupted: share of all example weight; in brackets what uniform weights would give.

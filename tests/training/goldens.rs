@@ -1,4 +1,5 @@
-//! One whole iteration of L2RW and of Meta-Weight-Net on the GPU against double-backward PyTorch in float64.
+//! One whole iteration of L2RW and of Meta-Weight-Net on the GPU against double-backward PyTorch in
+//! float64.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 const EXAMPLES: usize = 5;
 
-/// An entry of `goldens/pytorch_zoo.json`.
+/// An entry of `tests/goldens/pytorch_zoo.json`.
 #[derive(Deserialize)]
 struct Golden {
     channels: usize,
@@ -31,7 +31,7 @@ fn goldens() -> BTreeMap<String, Golden> {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// `fill` of `goldens/pytorch_zoo.py`.
+/// `fill` of `tests/goldens/pytorch_zoo.py`.
 fn fill(number: usize, name: &str, shape: &[usize]) -> Vec<f32> {
     let len = shape.iter().product::<usize>();
     let fan_in: usize = shape[1..].iter().product();
@@ -110,7 +110,7 @@ fn state_dicts_of_pytorch_give_pytorchs_logits() {
     }
 }
 
-/// Also leaves the files and the crate's logits for `pytorch_zoo.py --import`.
+/// Also leaves the files and the crate's logits for `tests/goldens/pytorch_zoo.py --import`.
 #[test]
 fn files_of_the_crate_are_the_state_dicts_of_pytorch() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pytorch");

@@ -162,7 +162,7 @@ fn channels_of_zeros_are_stored_where_they_stay_zeros() {
     let (pixels, labels) = images(60);
     let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
     let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: true };
-    // What never has a gradient stays in place even where nothing keeps AdamW from dividing by zero.
+    // What never has a gradient stays in place even where no ε keeps AdamW from dividing by zero.
     let adamw = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 0.0 };
     for (optimizer, route) in
         [(sgd, Route::Tangent), (Optimizer::ADAMW, Route::PerLayer), (adamw, Route::Tangent)]

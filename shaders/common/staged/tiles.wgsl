@@ -1,9 +1,9 @@
-// Matrix products staged through workgroup memory: 16 × 16 invocations compute a tile of 64·TALL rows
-// by 64·WIDE columns, each of them 4·TALL by 4·WIDE, and take 16 terms of its sums at a time. What
-// lies in storage along the terms is transposed on the way, four by four.
+// Matrix products staged through workgroup memory: 16 × 16 invocations compute a tile of 64·TALL
+// rows by 64·WIDE columns, each of them 4·TALL by 4·WIDE, and take 16 terms of its sums at a time.
+// What lies in storage along the terms is transposed on the way, four by four.
 //
-// How the tile is summed up, and how workgroup memory is laid out for it, is in staged_registers.wgsl
-// and staged_matrices.wgsl, in what form factors are staged in factors_f32.wgsl and factors_f16.wgsl.
+// How the tile is summed up, and how workgroup memory is laid out for it, is in
+// shaders/common/staged/sums; in what form factors are staged, in shaders/common/staged/factors.
 
 // Tiles of rows and of columns, and slices: products that share the tiling.
 override ROW_TILES: i32;
@@ -32,8 +32,8 @@ fn place(workgroup: Workgroup) -> Place {
     return Place(i / COLUMN_TILES % ROW_TILES, i % COLUMN_TILES, slice);
 }
 
-// Which terms 4·term .. of which quad of its factor an invocation stages; the last ones have nothing
-// to do where TALL + WIDE < 4.
+// Which terms 4·term .. of which quad of its factor an invocation stages; the last ones have
+// nothing to do where TALL + WIDE < 4.
 struct Part { is_left: bool, is_right: bool, term: i32, quad: i32 }
 
 // Neighbouring invocations load what lies side by side in storage: whether that is terms.

@@ -1,6 +1,7 @@
 // Convolutions as matrix products that are staged through workgroup memory: what those in
-// conv_staged_forward.wgsl and conv_staged_transposed.wgsl share. Rows are pixels, columns output
-// (transposed: input) channels, terms the other channels of all taps. Channels come in quads.
+// shaders/conv/staged/forward.wgsl and shaders/conv/staged/transposed.wgsl share. Rows are pixels,
+// columns output (transposed: input) channels, terms the other channels of all taps. Channels come
+// in quads.
 
 // Beyond any image.
 const OUTSIDE: i32 = -(1 << 28);
@@ -12,8 +13,8 @@ const OUTSIDE: i32 = -(1 << 28);
 // invocation loads.
 struct Pixels { rows: vec4<i32>, columns: vec4<i32>, at: vec4<i32> }
 
-// The image that taps read, the first tap, taps from one to the next, how many there are in a column
-// and a row of the kernel, and which way the next ones look.
+// The image that taps read, the first tap, taps from one to the next, how many there are in a
+// column and a row of the kernel, and which way the next ones look.
 struct Taps {
     height: i32,
     width: i32,

@@ -1,18 +1,19 @@
-// Convolution of IMAGES images [HEIGHT, WIDTH, IN] with weights [KERNEL_H, KERNEL_W, IN, OUT]: forward,
-// reduced against an output gradient, and transposed.
+// Convolution of IMAGES images [HEIGHT, WIDTH, IN] with weights [KERNEL_H, KERNEL_W, IN, OUT]:
+// forward, reduced against an output gradient, and transposed.
 //
-// One invocation computes a tile: TILE neighbouring pixels of one row, for COLUMNS blocks of channels.
-// The inputs that its pixels see are loaded once a kernel row and serve all taps of that row.
-// Channels come in blocks of 4 or 1: In, Out, Block and the functions on them are in block_*.wgsl.
-// The weights `w` and their tangent `v` are declared in weights_*.wgsl.
+// One invocation computes a tile: TILE neighbouring pixels of one row, for COLUMNS blocks of
+// channels. The inputs that its pixels see are loaded once a kernel row and serve all taps of that
+// row. Channels come in blocks of 4 or 1: In, Out, Block and the functions on them are in
+// shaders/conv/direct/block. The weights `w` and their tangent `v` are declared in
+// shaders/conv/direct/weights.
 
 // Whether the similarity is wanted for every pixel rather than for every tile.
 override PER_PIXEL: bool = false;
 // Whether something is added to the output.
 override HAS_ADDEND: bool = false;
 
-// From the header: TILE, COLUMNS (1 or 2), SPAN (pixels that a tile sees), FIRST (offset of the first output that a
-// tile of the transposed convolution sees, plus FIRST_BIAS).
+// From the header: TILE, COLUMNS (1 or 2), SPAN (pixels that a tile sees), FIRST (offset of the
+// first output that a tile of the transposed convolution sees, plus FIRST_BIAS).
 const FIRST_OFFSET: i32 = i32(FIRST) - i32(FIRST_BIAS);
 
 // Where the tile of an invocation lies; beyond the last one `exists` is false.
@@ -154,7 +155,7 @@ fn dot_with_gradient(p: Place, tile: ptr<function, array<Out, TILE>>) -> f32 {
 }
 
 // dots = ⟨gradient, conv(x, w)⟩ over the channels of the blocks and the pixels of the tile (or of
-// each pixel and block): with w = G the similarity in gradient form, summed over an example afterwards.
+// each pixel and block): for w = G the similarity in gradient form, before the sum over an example.
 @compute @workgroup_size(WORKGROUP)
 fn similarity(workgroup: Workgroup, me: Invocation) {
     let i = begin(workgroup, me);
@@ -218,7 +219,8 @@ fn store_input_gradient(p: Place, tile: ptr<function, array<In, TILE>>) {
     }
 }
 
-// input_gradient[y, x, in] = Σ dy[(y + PAD_TOP − ky) / STRIDE, (x + PAD_LEFT − kx) / STRIDE, out] · w[ky, kx, in, out]
+// input_gradient[y, x, in] =
+//     Σ dy[(y + PAD_TOP − ky) / STRIDE, (x + PAD_LEFT − kx) / STRIDE, out] · w[ky, kx, in, out]
 @compute @workgroup_size(WORKGROUP)
 fn transposed(workgroup: Workgroup, me: Invocation) {
     let i = begin(workgroup, me);

@@ -1,4 +1,4 @@
-// Staged convolutions: forward, reduced against an output gradient, and together with their tangents.
+// Staged convolutions: forward, reduced against an output gradient, and with their tangents.
 
 // Whether something is added to the output.
 override HAS_ADDEND: bool = false;
@@ -164,8 +164,8 @@ fn store_dual(pixel: i32, block: i32, value: Quad, tangent: Quad) {
     }
 }
 
-// dual_z = conv(x, w), dz = conv(dx, w) + conv(x, v) for TALL = WIDE = 2: tiles of 64 × 64 numbers and
-// their tangents.
+// dual_z = conv(x, w), dz = conv(dx, w) + conv(x, v) for TALL = WIDE = 2: tiles of 64 × 64 numbers
+// and their tangents.
 @compute @workgroup_size(WORKGROUP)
 fn dual(workgroup: Workgroup, me: Invocation) {
     let at = place(workgroup);

@@ -2,8 +2,8 @@
 
 @group(0) @binding(2) var<storage, read_write> input_gradient: array<Quad>;
 
-// Input pixels STRIDE apart in both directions, from (y, x) on: those that the same taps reach, which
-// lie STRIDE apart as well. Height and width are those of the largest phase.
+// Input pixels STRIDE apart in both directions, from (y, x) on: those that the same taps reach,
+// which lie STRIDE apart as well. Height and width are those of the largest phase.
 struct Phase { y: i32, x: i32, height: i32, width: i32 }
 
 fn phase(slice: i32) -> Phase {
@@ -15,7 +15,17 @@ fn transposed_taps(f: Phase) -> Taps {
     let kx = (f.x + PAD_LEFT) % S;
     let rows = (i32(KERNEL_H) - ky + S - 1) / S;
     let columns = (i32(KERNEL_W) - kx + S - 1) / S;
-    return Taps(OUT_HEIGHT, OUT_WIDTH, OUT_BLOCKS, ky, kx, S, select(0, rows, columns > 0), columns, -1);
+    return Taps(
+        OUT_HEIGHT,
+        OUT_WIDTH,
+        OUT_BLOCKS,
+        ky,
+        kx,
+        S,
+        select(0, rows, columns > 0),
+        columns,
+        -1,
+    );
 }
 
 fn input_pixels(first: i32, p: Part, f: Phase) -> Pixels {
@@ -55,7 +65,8 @@ fn store_input_gradients(f: Phase, pixel: i32, block: i32, square: Square) {
     store_input_gradient(f, pixel + 3, block, square[3]);
 }
 
-// input_gradient[y, x, in] = Σ dy[(y + PAD_TOP − ky) / STRIDE, (x + PAD_LEFT − kx) / STRIDE, out] · w[ky, kx, in, out]
+// input_gradient[y, x, in] =
+//     Σ dy[(y + PAD_TOP − ky) / STRIDE, (x + PAD_LEFT − kx) / STRIDE, out] · w[ky, kx, in, out]
 // for dy in the place of x, a slice for each phase
 @compute @workgroup_size(WORKGROUP)
 fn transposed(workgroup: Workgroup, me: Invocation) {
@@ -92,6 +103,8 @@ fn transposed(workgroup: Workgroup, me: Invocation) {
     if WIDE > 1u {
         let more = square_column(at, me, 1);
         store_input_gradients(f, pixel, more, tile[TALL * (WIDE - 1u)]);
-        if TALL > 1u { store_input_gradients(f, square_row(at, me, 1), more, tile[TALL * WIDE - 1u]); }
+        if TALL > 1u {
+            store_input_gradients(f, square_row(at, me, 1), more, tile[TALL * WIDE - 1u]);
+        }
     }
 }

@@ -1,6 +1,6 @@
-// Gradient of convolution weights as a matrix product that is staged through workgroup memory, in sums
-// over splits of the output pixels, which are added up afterwards. Rows are the input channels of
-// all taps, columns output channels, terms pixels; slices are splits. Channels come in quads.
+// Gradient of convolution weights as a matrix product that is staged through workgroup memory, in
+// sums over splits of the output pixels, which are added up afterwards. Rows are the input channels
+// of all taps, columns output channels, terms pixels; slices are splits. Channels come in quads.
 
 // Output pixels of a split, a multiple of 16.
 override PIXELS: i32;
@@ -35,8 +35,8 @@ fn next_pixels(first: i32, end: i32) -> i32 {
     return next;
 }
 
-// What an invocation loads of the inputs: offset of its tap from where a pixel sees the first one, and
-// its quad of channels.
+// What an invocation loads of the inputs: offset of its tap from where a pixel sees the first one,
+// and its quad of channels.
 struct Tap { row: i32, column: i32, block: i32, exists: bool }
 
 fn tap(quad: i32) -> Tap {

@@ -1,5 +1,6 @@
-// What both steps of a normalisation over blocks of channels share: where statistics and affine parameters lie. Statistics
-// are stored for every channel, [1 or n, 2, CHANNELS], groups or not, so that BatchNorm and GroupNorm are treated alike.
+// What both steps of a normalisation over blocks of channels share: where statistics and affine
+// parameters lie. Statistics are stored for every channel, [1 or n, 2, CHANNELS], groups or not, so
+// that BatchNorm and GroupNorm are treated alike.
 
 override RELU: bool = false;
 

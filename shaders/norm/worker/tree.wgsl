@@ -1,4 +1,5 @@
-// SLICES invocations of a workgroup, a power of two, reduce a block of channels of a chunk; neighbours have neighbouring blocks.
+// SLICES invocations of a workgroup, a power of two, reduce a block of channels of a chunk;
+// neighbours have neighbouring blocks.
 
 // From the header: SLICES
 const BLOCKS_A_GROUP: u32 = WORKGROUP / SLICES;

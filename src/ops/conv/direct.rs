@@ -1,5 +1,5 @@
-//! Kernels of which an invocation computes a register tile of pixels by one or two blocks of channels,
-//! straight from storage.
+//! Kernels of which an invocation computes a register tile of pixels by one or two blocks of
+//! channels, straight from storage.
 
 use super::borders::Tiling;
 use super::{View, Window};

@@ -1,11 +1,12 @@
-//! Two families of kernels. Where channels are few, an invocation computes a register tile of pixels
-//! by one or two blocks of channels straight from storage: every weight it loads serves 8 pixels.
-//! Where they are many ([`Staging::channels`](crate::gpu::Staging)), that is bound by the second-level
-//! cache, and a workgroup of 256 invocations computes 64 or 128 pixels by 64 channels (or more) as a matrix
-//! product instead, whose factors it loads once into its memory, 16 terms at a time.
+//! Two families of kernels. Where channels are few, an invocation computes a register tile of
+//! pixels by one or two blocks of channels straight from storage: every weight it loads serves 8
+//! pixels. Where they are many ([`Staging::channels`](crate::gpu::Staging)), that is bound by the
+//! second-level cache, and a workgroup of 256 invocations computes 64 or 128 pixels by 64 channels
+//! (or more) as a matrix product instead, whose factors it loads once into its memory, 16 terms at
+//! a time.
 //!
-//! On software adapters, where loads cost most, the invocations of a subgroup load for each other what they
-//! share ([`Tuning::shared_loads`]).
+//! On software adapters, where loads cost most, the invocations of a subgroup load for each other
+//! what they share ([`Tuning::shared_loads`]).
 
 mod borders;
 mod direct;
@@ -26,8 +27,8 @@ use crate::gpu::{Recorder, TensorId, Tuning};
 /// convolutions are faster.
 const WIDEST_DUAL_KERNEL: usize = 3;
 
-/// `conv(x, weights)`: `x` `[n, h, w, in]`, `weights` `[kernel_h, kernel_w, in, out]`; plus `addend`, of the output's
-/// shape, if given.
+/// `conv(x, weights)`: `x` `[n, h, w, in]`, `weights` `[kernel_h, kernel_w, in, out]`; plus
+/// `addend`, of the output's shape, if given.
 pub fn forward(
     rec: &mut Recorder,
     w: &Window,
@@ -57,8 +58,8 @@ pub fn forward(
     z
 }
 
-/// The tangent alone of a convolution of `x` and its tangent, if it has one: `conv(x, weights_tangent) +
-/// conv(dx, weights)`, plus `addend` if given.
+/// The tangent alone of a convolution of `x` and its tangent, if it has one:
+/// `conv(x, weights_tangent) + conv(dx, weights)`, plus `addend` if given.
 pub fn tangent(
     rec: &mut Recorder,
     w: &Window,
@@ -167,7 +168,7 @@ pub fn input_gradient(
 
 /// ⟨∂f_i/∂weights, G⟩ for each example in gradient form, ⟨dy_i, conv(x_i, G)⟩, into `out` `[n]`.
 /// No per-example gradient is stored.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "an op takes its shape and its tensors one by one")]
 pub fn similarity(
     rec: &mut Recorder,
     w: &Window,
@@ -201,7 +202,7 @@ pub fn similarity(
 }
 
 /// Gradient of the weights, weighted by example if `weights` are given, into `out`.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "an op takes its shape and its tensors one by one")]
 pub fn weight_gradient(
     rec: &mut Recorder,
     w: &Window,

@@ -35,8 +35,9 @@ impl Blocks {
         if fits && self.output.is_multiple_of(2) { 2 } else { 1 }
     }
 
-    /// Blocks of input channels of the weight gradients whose loads a subgroup shares, the rest of it being
-    /// blocks of output channels, or pairs of them; `None` where no shape of subgroup divides them.
+    /// Blocks of input channels of the weight gradients whose loads a subgroup shares, the rest of
+    /// it being blocks of output channels, or pairs of them; `None` where no shape of subgroup
+    /// divides them.
     fn shared_inputs(&self, window: &Window, tuning: Tuning) -> Option<usize> {
         let columns = self.columns(window);
         let divides = |inputs: &usize| {

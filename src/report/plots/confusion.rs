@@ -19,17 +19,17 @@ const COLUMNS: usize = 3;
 const MAX_NAME: i32 = 110;
 const BAR: i32 = 92;
 
-/// Draws confusion matrices side by side, three a row: each row of a matrix is one true class and adds up
-/// to 100 %.
+/// Draws confusion matrices side by side, three a row: each row of a matrix is one true class and
+/// adds up to 100 %.
 ///
-/// `matrices` holds a title and a matrix (true class × predicted class, counts) each; `class_names` one name
-/// a class (missing ones are numbered). Up to twelve classes show their numbers. A class without
-/// examples stays grey.
+/// `matrices` holds a title and a matrix (true class × predicted class, counts) each; `class_names`
+/// one name a class (missing ones are numbered). Up to twelve classes show their numbers. A class
+/// without examples stays grey.
 ///
 /// # Errors
 ///
-/// [`ReportError::Input`] if a matrix is not square, [`ReportError::Write`] if the picture cannot be put at
-/// `path`.
+/// [`ReportError::Input`] if a matrix is not square, [`ReportError::Write`] if the picture cannot
+/// be put at `path`.
 pub fn confusion(
     path: &Path,
     matrices: &[(&str, &[Vec<u32>])],
@@ -188,7 +188,8 @@ impl Layout {
     }
 }
 
-/// White to dark blue, even steps of lightness: the order survives any colour vision and a grey printer.
+/// White to dark blue, even steps of lightness: the order survives any colour vision and grey
+/// printing.
 fn shade(share: f64) -> RGBColor {
     const STOPS: [(f64, f64, f64); 4] =
         [(255.0, 255.0, 255.0), (158.0, 202.0, 225.0), (49.0, 130.0, 189.0), (8.0, 48.0, 107.0)];

@@ -21,7 +21,7 @@ const MIN_HEIGHT: i32 = 560;
 /// A smoothed curve has at most this many points: more than the panel has columns to show.
 const MAX_POINTS: usize = 200;
 
-/// Dash and gap in pixels; methods beyond the palette's size repeat its colours with the next pattern.
+/// Dash and gap in pixels; beyond the palette's size its colours come again with the next one.
 const DASHES: [Option<(f64, f64)>; 6] = [
     None,
     Some((9.0, 5.0)),
@@ -31,8 +31,8 @@ const DASHES: [Option<(f64, f64)>; 6] = [
     Some((24.0, 12.0)),
 ];
 
-/// Draws accuracy against training steps, a line a method: the test set on the left; on the right the
-/// training batches by the labels *as given* and, for up to seven methods, the clean set.
+/// Draws accuracy against training steps, a line a method: the test set on the left; on the right
+/// the training batches by the labels *as given* and, for up to seven methods, the clean set.
 ///
 /// A method that memorises wrong labels climbs on the right while it falls on the left. Batch
 /// accuracies are averaged over neighbouring steps; points that are NaN are left out.
@@ -48,7 +48,8 @@ pub fn curves(path: &Path, methods: &[MethodResult]) -> Result<(), ReportError> 
         heading(
             root,
             "Accuracy during training",
-            "A method that memorises wrong labels, if there are any, climbs on the right and falls on the left.",
+            "A method that memorises wrong labels, if there are any, climbs on the right and falls \
+             on the left.",
         )?;
         let (_, body) = root.split_vertically(px(HEADING));
         let (panels, legend) = body.split_horizontally(px(WIDTH - LEGEND_WIDTH));

@@ -18,7 +18,7 @@ static FONTS: LazyLock<Vec<FontRef<'static>>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Height in pixels from the base line to the top of capitals at a font size of `size` pixels an em.
+/// Height in pixels from the base line to the top of capitals, at `size` pixels an em.
 pub fn cap_height(size: f64) -> f64 {
     size * CAP_HEIGHT
 }
@@ -45,8 +45,8 @@ pub fn fit(text: &str, size: f64, room: f64) -> String {
     String::new()
 }
 
-/// Calls `pixel(x, y, coverage)` for every pixel that `text` touches; (0, 0) is the start of the base
-/// line, y points down, coverage is 0 to 1.
+/// Calls `pixel(x, y, coverage)` for every pixel that `text` touches; (0, 0) is the start of the
+/// base line, y points down, coverage is 0 to 1.
 pub fn rasterize(text: &str, size: f64, mut pixel: impl FnMut(i32, i32, f32)) {
     layout(text, size, |font, glyph, x, _| {
         let glyph = glyph.with_scale_and_position(scale(font, size), point(x, 0.0));

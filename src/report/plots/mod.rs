@@ -1,7 +1,7 @@
 //! PNG plots that need neither a system font nor a display, and survive any input.
 //!
-//! Each function draws one picture and puts it in its place in one step, so that a failure leaves an
-//! older picture as it was. Where there is nothing to draw, the picture says so.
+//! Each function draws one picture and puts it in its place in one step, so that a failure leaves
+//! an older picture as it was. Where there is nothing to draw, the picture says so.
 
 mod confusion;
 mod curves;

@@ -55,14 +55,14 @@ impl Suspect<'_> {
 
 /// Draws the [`MAX_SUSPECTS`] examples of the lowest mean weight, lowest first, ten a row.
 ///
-/// Images are `height` × `width` × `channels` (1: grey, 3: RGB, 4: RGB and an ignored alpha); small ones are
-/// enlarged by repeating pixels (32 → 96). Under each stand the label as given and, where the truth is
-/// known, whether it is wrong; the frame says the same in colour.
+/// Images are `height` × `width` × `channels` (1: grey, 3: RGB, 4: RGB and an ignored alpha); small
+/// ones are enlarged by repeating pixels (32 → 96). Under each stand the label as given and, where
+/// the truth is known, whether it is wrong; the frame says the same in colour.
 ///
 /// # Errors
 ///
-/// [`ReportError::Input`] if an image does not have the stated shape, [`ReportError::Write`] if the picture
-/// cannot be put at `path`.
+/// [`ReportError::Input`] if an image does not have the stated shape, [`ReportError::Write`] if the
+/// picture cannot be put at `path`.
 pub fn suspects(
     path: &Path,
     suspects: &[Suspect<'_>],
@@ -80,7 +80,8 @@ pub fn suspects(
     lowest.truncate(MAX_SUSPECTS);
     let shown = thousands(lowest.len() as u64);
     let title = format!("The {shown} training examples with the lowest mean weight");
-    let key = "Under each: the label as given; what it really shows, if known; its weight ÷ uniform weight.";
+    let key = "Under each: the label as given; what it really shows, if known; \
+               its weight ÷ uniform weight.";
     draw_sheet(path, &lowest, &title, key, Sheet::new(height, width, channels))
 }
 
@@ -101,7 +102,8 @@ pub fn doubtful(
     let first: Vec<&Suspect<'_>> = ranked.iter().take(MAX_SUSPECTS).collect();
     let shown = thousands(first.len() as u64);
     let title = format!("The {shown} most doubtful labels");
-    let key = "Under each: the label as given; what it really shows, if known; how doubtful it is, from 0 to 1.";
+    let key = "Under each: the label as given; what it really shows, if known; \
+               how doubtful it is, from 0 to 1.";
     draw_sheet(path, &first, &title, key, Sheet::new(height, width, channels))
 }
 
@@ -232,7 +234,7 @@ impl Sheet {
         caption(&weight, 2, FADED)
     }
 
-    /// Nearest neighbour, one rectangle a pixel as shown or a pixel of the source, whichever is larger.
+    /// Nearest neighbour: a rectangle for each pixel shown or of the source, whichever are fewer.
     fn draw_image(&self, area: &Area<'_>, image: &[u8], at: (i32, i32)) -> DrawResult {
         let (height, width, _) = self.source;
         let (rows, columns) = (height.min(self.shown.0 as usize), width.min(self.shown.1 as usize));

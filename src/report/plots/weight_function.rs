@@ -25,9 +25,9 @@ pub struct WeightFunction {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Draws weight against loss, a line a function. A curve that falls trusts examples that the network
-/// agrees with, as wrong labels call for; one that rises learns from hard ones, as rare classes do.
-/// Points that are not finite are left out.
+/// Draws weight against loss, a line a function. A curve that falls trusts examples that the
+/// network agrees with, as wrong labels call for; one that rises learns from hard ones, as rare
+/// classes do. Points that are not finite are left out.
 ///
 /// # Errors
 ///

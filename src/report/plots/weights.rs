@@ -19,9 +19,9 @@ const ZERO_PANEL: i32 = 270;
 /// Figure 3 does for clean and flipped labels.
 ///
 /// `title` says what the groups are. Each has a name and one mean weight an example in units of the
-/// uniform weight 1/n, so that 1 is what plain training gives everybody. The share of each group with weight zero stands apart on the left,
-/// because there it would dwarf the histogram of the positive weights. Values that are not finite are
-/// left out and counted in the caption.
+/// uniform weight 1/n, so that 1 is what plain training gives everybody. The share of each group
+/// with weight zero stands apart on the left, because there it would dwarf the histogram of the
+/// positive weights. Values that are not finite are left out and counted in the caption.
 ///
 /// # Errors
 ///
@@ -127,8 +127,8 @@ struct Bins {
 }
 
 impl Bins {
-    /// Wide enough for 99.5 % of the positive weights of both groups, so that one outlier does not squeeze
-    /// the rest into a corner.
+    /// Wide enough for 99.5 % of the positive weights of both groups, so that one outlier does not
+    /// squeeze the rest into a corner.
     fn new(groups: &[Group<'_>; 2]) -> Self {
         let mut all: Vec<f64> = groups.iter().flat_map(|g| g.positive.iter().copied()).collect();
         all.sort_by(f64::total_cmp);

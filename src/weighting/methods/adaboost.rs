@@ -1,13 +1,16 @@
+//! AdaBoost within one run: what a pass gets wrong weighs more in the next one.
+
 use crate::gpu::{Shader, TensorId};
 use crate::plan::{DatasetFacts, IterationBuilder, PlanError, ScoredBatch};
 use crate::reference::example_weights::rectify_and_normalise;
 use crate::reference::step::{MethodTwin, TwinInput};
 use crate::weighting::{Method, PerExample, Variant, Weighting};
 
-/// AdaBoost-like weights by SAMME's rule (Zhu et al. 2009, algorithm 2), a pass over the training set
-/// being a round of one and the same network: with the weighted error e of the pass and α = log((1 −
-/// e) / e) + log(C − 1), the weight of each misclassified example grows by e^α. Weights of a batch are
-/// divided by their sum. A pass without error, or with one no better than chance, changes nothing.
+/// AdaBoost-like weights by SAMME's rule (Zhu et al. 2009, algorithm 2), a pass over the training
+/// set being a round of one and the same network: with the weighted error e of the pass and
+/// α = log((1 − e) / e) + log(C − 1), the weight of each misclassified example grows by e^α.
+/// Weights of a batch are divided by their sum. A pass without error, or with one no better than
+/// chance, changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AdaBoost;
 

@@ -1,11 +1,13 @@
+//! Focal and class-balanced losses, as weightings.
+
 use crate::gpu::{Shader, TensorId};
 use crate::plan::{DatasetFacts, IterationBuilder, PlanError, ScoredBatch};
 use crate::reference::example_weights::rectify_and_normalise;
 use crate::reference::step::{MethodTwin, TwinInput, mean};
 use crate::weighting::{Method, PerExample, Variant, Weighting};
 
-/// Focal loss (Lin et al. 2017, equation 4) of softmax scores, and class-balanced losses (Cui et al.
-/// 2019), alone and together.
+/// Focal loss (Lin et al. 2017, equation 4) of softmax scores, and class-balanced losses (Cui et
+/// al. 2019), alone and together.
 ///
 /// The gradient of −(1 − p)^γ log p by the scores is that of −log p times (1 − p)^γ + γ p (1 −
 /// p)^(γ−1) (−log p), so the focal loss *is* a weighting; with γ = 0 the factor is 1. The balanced

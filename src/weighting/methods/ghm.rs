@@ -1,11 +1,13 @@
+//! Gradient harmonising: an example weighs less where many have a gradient norm like its own.
+
 use crate::gpu::{Shader, TensorId};
 use crate::plan::{DatasetFacts, IterationBuilder, PlanError, ScoredBatch};
 use crate::reference::step::{MethodTwin, TwinInput, mean};
 use crate::weighting::{Method, PerExample, Variant, Weighting};
 
-/// GHM-C, gradient harmonising (Li et al. 2019, with unit regions and a moving
-/// average of their counts): w_i = 1 / (count of i's region · regions in use), a region being a range
-/// of the gradient norm g_i = 1 − p_i of the label. Sums to 1 without the average.
+/// GHM-C, gradient harmonising (Li et al. 2019, with unit regions and a moving average of their
+/// counts): w_i = 1 / (count of i's region · regions in use), a region being a range of the
+/// gradient norm g_i = 1 − p_i of the label. Sums to 1 without the average.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ghm {
     /// Regions of equal length in \[0, 1\]; 30.

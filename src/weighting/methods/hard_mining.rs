@@ -1,3 +1,5 @@
+//! Hard example mining: the minority, and what is hardest of the majority.
+
 use crate::gpu::{Shader, TensorId};
 use crate::plan::{DatasetFacts, IterationBuilder, PlanError, ScoredBatch};
 use crate::reference::example_weights::rectify_and_normalise;
@@ -5,8 +7,8 @@ use crate::reference::step::{MethodTwin, TwinInput};
 use crate::weighting::{Method, PerExample, Variant, Weighting};
 
 /// HARD MINING (Ren et al. 2018, section 4.1; official code): all examples of the minority, and as
-/// many of the majority, those with the largest losses; at least one. Equal weights that sum to 1. The
-/// majority is the most frequent class of the training set, the minority all others.
+/// many of the majority, those with the largest losses; at least one. Equal weights that sum to 1.
+/// The majority is the most frequent class of the training set, the minority all others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HardMining;
 

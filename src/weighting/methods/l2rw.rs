@@ -1,3 +1,5 @@
+//! Learning to reweight, after which the crate is named: weights by what helps on a clean set.
+
 use crate::plan::{DatasetFacts, IterationBuilder, PlanError, Route, WeightedBatch};
 use crate::reference;
 use crate::reference::step::{MethodTwin, TwinInput, TwinOutput};

@@ -1,3 +1,5 @@
+//! Data-driven MentorNet: a small network, trained on another run, says what examples weigh.
+
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
@@ -7,9 +9,9 @@ use crate::plan::{DatasetFacts, IterationBuilder, PlanError, ScoredBatch};
 use crate::reference::step::{MethodTwin, TwinInput, mean};
 use crate::weighting::{Method, PerExample, Variant};
 
-/// Data-driven MentorNet (Jiang et al. 2018, section 3.2): w_i = v_i / n, with v_i in (0, 1) from a small
-/// recurrent network that was trained to tell right labels from wrong ones by an example's loss,
-/// its distance from a moving average of a percentile, and how far training is.
+/// Data-driven MentorNet (Jiang et al. 2018, section 3.2): w_i = v_i / n, with v_i in (0, 1) from a
+/// small recurrent network that was trained to tell right labels from wrong ones by an example's
+/// loss, its distance from a moving average of a percentile, and how far training is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MentorNet {
     /// The trained network.
@@ -22,9 +24,9 @@ pub struct MentorNet {
     pub decay: f64,
 }
 
-/// MentorNet's network: a bidirectional LSTM with one unit over loss and distance; its two states and
-/// an embedding of the progress go through 20 units with tanh into a sigmoid. (The published code's
-/// embedding of the label is constant for data-driven mentors, and is the bias here.)
+/// MentorNet's network: a bidirectional LSTM with one unit over loss and distance; its two states
+/// and an embedding of the progress go through 20 units with tanh into a sigmoid. (The published
+/// code's embedding of the label is constant for data-driven mentors, and is the bias here.)
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mentor {
     parameters: Vec<f64>,
@@ -60,8 +62,8 @@ const HIDDEN: usize = 20;
 /// Numbers that stand for the progress, and different progresses.
 const EMBEDDING: usize = 5;
 const STAGES: usize = 100;
-/// A direction of the LSTM: four gates (input, forget, cell, output) with weights of the input and of
-/// the state, and a bias.
+/// A direction of the LSTM: four gates (input, forget, cell, output) with weights of the input and
+/// of the state, and a bias.
 const LSTM: usize = 12;
 const FEATURES: usize = EMBEDDING + 2;
 const FIRST: usize = 2 * LSTM;
@@ -169,7 +171,7 @@ fn lstm(parameters: &[f64], inputs: [f64; 2]) -> [Moment; 2] {
     })
 }
 
-/// Adds the gradient of one direction's parameters, for a gradient of 1·`dcell` of its last cell state.
+/// Adds the gradient of one direction's parameters, for a gradient `dcell` of its last cell state.
 fn lstm_backward(parameters: &[f64], moments: &[Moment; 2], dcell: f64, gradient: &mut [f64]) {
     let (mut dcell, mut dhidden) = (dcell, 0.0);
     for moment in moments.iter().rev() {
@@ -251,7 +253,7 @@ impl Mentor {
     }
 
     /// v, the features, the hidden layer and the LSTM's two directions.
-    #[allow(clippy::type_complexity)]
+    #[allow(clippy::type_complexity, reason = "what the backward pass needs, in one place")]
     fn forward(
         &self,
         loss: f64,

@@ -1,3 +1,5 @@
+//! MentorNet with a curriculum that is fixed beforehand.
+
 use super::self_paced::{above, average};
 use crate::gpu::{Shader, TensorId};
 use crate::plan::{DatasetFacts, IterationBuilder, PlanError, ScoredBatch};
@@ -5,9 +7,9 @@ use crate::reference::rng::pcg_hash;
 use crate::reference::step::{MethodTwin, TwinInput, mean};
 use crate::weighting::{Method, PerExample, Variant, Weighting};
 
-/// MentorNet with its predefined curriculum (Jiang et al. 2018): w_i = v_i /
-/// n, where v is 1 at first, then 1[f ≤ λ], then 1 − (f − λ) / λ₂ cut to [0, 1]. λ is a moving average of
-/// a percentile of the losses, 0.75 with decay 0.5, and λ₂ = 1. Examples are dropped (v = 0) at random, half of
+/// MentorNet with its predefined curriculum (Jiang et al. 2018): w_i = v_i / n, where v is 1 at
+/// first, then 1[f ≤ λ], then 1 − (f − λ) / λ₂ cut to [0, 1]. λ is a moving average of a percentile
+/// of the losses, 0.75 with decay 0.5, and λ₂ = 1. Examples are dropped (v = 0) at random, half of
 /// them at first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MentorNetPd {

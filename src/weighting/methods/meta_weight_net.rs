@@ -1,3 +1,5 @@
+//! Meta-Weight-Net: weights by a function of the loss that is learned on a clean set.
+
 use crate::gpu::{Access, Kernel, Shader, TensorId};
 use crate::ops::parts::{GRID, STEP, wgsl};
 use crate::ops::per_element;
@@ -6,13 +8,13 @@ use crate::reference::step::{MethodTwin, TwinInput, TwinOutput, mean};
 use crate::reference::{example_weights::rectify_and_normalise, rng};
 use crate::weighting::{Method, Variant, Weighting};
 
-/// Meta-Weight-Net (Shu et al. 2019, equations 3 to 5): the weight is a function V(f_i; Θ) of the loss,
-/// an MLP with one hidden layer and a sigmoid, learned on the clean set.
+/// Meta-Weight-Net (Shu et al. 2019, equations 3 to 5): the weight is a function V(f_i; Θ) of the
+/// loss, an MLP with one hidden layer and a sigmoid, learned on the clean set.
 ///
 /// A step: weights from Θ and the virtual step θ̂ = θ − η ∇ Σ w_i f_i (equation 3; no momentum, no
-/// decay); then Θ against the gradient of the clean loss at θ̂ (equation 4), which is −η Σ_i ⟨∇f_i(θ),
-/// G(θ̂)⟩ ∂w_i/∂Θ, the same inner products as L2RW's and as exact; then θ with the weights of the new
-/// Θ (equation 5). V sees the loss as a constant.
+/// decay); then Θ against the gradient of the clean loss at θ̂ (equation 4), which is −η Σ_i
+/// ⟨∇f_i(θ), G(θ̂)⟩ ∂w_i/∂Θ, the same inner products as L2RW's and as exact; then θ with the
+/// weights of the new Θ (equation 5). V sees the loss as a constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MetaWeightNet {
     /// Units of the hidden layer; 100.
@@ -73,12 +75,14 @@ pub(super) const VARIANTS: &[Variant] = &[
     },
     Variant {
         name: "mwn-normalised",
-        source: "Meta-Weight-Net, Shu et al. 2019, equations 3 to 5; first code: weights V/ΣV, Nesterov",
+        source: "Meta-Weight-Net, Shu et al. 2019, equations 3 to 5; \
+                 first code: weights V/ΣV, Nesterov",
         make: |setup| Ok(MetaWeightNet { route: setup.route, ..FIRST }.into()),
     },
     Variant {
         name: "mwn-class",
-        source: "Meta-Weight-Net with a V for each class, after Shu et al. 2023 (CMW-Net), with labels as families",
+        source: "Meta-Weight-Net with a V for each class, after Shu et al. 2023 (CMW-Net), \
+                 with labels as families",
         make: |setup| {
             let net = MetaWeightNet { per_class: true, ..MetaWeightNet::default() };
             Ok(Weighting::from(MetaWeightNet { route: setup.route, ..net }))
@@ -90,8 +94,8 @@ static SHADER: Shader =
     Shader::new("meta_weight_net", &[GRID, STEP, wgsl!("weighting/meta_weight_net")]);
 
 impl MetaWeightNet {
-    /// V of the loss with the parameters Θ of one net `[3 · hidden + 1]`, as checkpoints have them in
-    /// `weighting/theta` (several nets one after the other): w1, b1, w2, b2.
+    /// V of the loss with the parameters Θ of one net `[3 · hidden + 1]`, as checkpoints have them
+    /// in `weighting/theta` (several nets one after the other): w1, b1, w2, b2.
     pub fn value(theta: &[f64], loss: f64) -> f64 {
         let hidden = theta.len() / 3;
         let unit =

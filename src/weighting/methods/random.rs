@@ -1,11 +1,13 @@
+//! Random weights, which learned ones have to beat.
+
 use crate::gpu::{Shader, TensorId};
 use crate::plan::{DatasetFacts, IterationBuilder, PlanError, ScoredBatch};
 use crate::reference::step::{MethodTwin, TwinInput};
 use crate::reference::{example_weights::rectify_and_normalise, rng::pcg_hash};
 use crate::weighting::{Method, PerExample, Variant, Weighting};
 
-/// RANDOM (Ren et al. 2018, equation 16): w̃_i = max(z_i, 0), z_i ~ N(0, 1), divided by their sum. All
-/// weights are 0 in the rare batch without a positive z_i.
+/// RANDOM (Ren et al. 2018, equation 16): w̃_i = max(z_i, 0), z_i ~ N(0, 1), divided by their sum.
+/// All weights are 0 in the rare batch without a positive z_i.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Random;
 

@@ -1,3 +1,5 @@
+//! Bootstrapping: the target is the label in part, and in part what the network believes.
+
 use crate::gpu::{Kernel, Shader, TensorId};
 use crate::ops::parts::{GRID, wgsl};
 use crate::ops::per_element;
@@ -7,9 +9,9 @@ use crate::reference::example_weights;
 use crate::reference::step::{MethodTwin, TwinInput, TwinOutput};
 use crate::weighting::{Method, Variant, Weighting};
 
-/// Bootstrapping (Reed et al. 2015): cross-entropy against the target β t + (1 − β)
-/// z, where t is the label as given and z what the network believes: its probabilities (soft) or the
-/// most probable class (hard). Gradients flow through the soft z, as published; weights are 1/n.
+/// Bootstrapping (Reed et al. 2015): cross-entropy against the target β t + (1 − β) z, where t is
+/// the label as given and z what the network believes: its probabilities (soft) or the most
+/// probable class (hard). Gradients flow through the soft z, as published; weights are 1/n.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reed {
     /// β; 0.8 for hard, 0.95 for soft in the paper.

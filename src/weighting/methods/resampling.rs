@@ -1,3 +1,5 @@
+//! Classes balanced by which examples are drawn.
+
 use crate::plan::sampling::members;
 use crate::plan::{DatasetFacts, PlanError};
 use crate::reference::step::{MethodTwin, TwinInput};

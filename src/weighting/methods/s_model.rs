@@ -1,3 +1,5 @@
+//! S-Model: a layer behind the network learns how labels get confused.
+
 use crate::gpu::{Kernel, Shader, TensorId};
 use crate::ops::parts::{GRID, wgsl};
 use crate::ops::per_element;
@@ -7,17 +9,17 @@ use crate::reference::example_weights;
 use crate::reference::step::{Memory, MethodTwin, TwinInput, TwinOutput};
 use crate::weighting::{Method, Variant, Weighting};
 
-/// S-Model (Goldberger and Ben-Reuven 2017, the simple variant): the loss −log Σ_k p_k
-/// T_ky with a transition matrix T from true classes to labels, the row-wise softmax of a matrix that
-/// is learned with the network, by the same optimizer at the same learning rate, without weight decay.
+/// S-Model (Goldberger and Ben-Reuven 2017, the simple variant): the loss −log Σ_k p_k T_ky with a
+/// transition matrix T from true classes to labels, the row-wise softmax of a matrix that is
+/// learned with the network, by the same optimizer at the same learning rate, without weight decay.
 /// Predictions are by p.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SModel {
     /// T starts with 1 − ε on the diagonal and ε / (C − 1) beside it; 0.46 in the published code.
     Diagonal(f64),
     /// "+ Conf": T starts with the rows of a confusion matrix, normalised: counts of training
-    /// examples by predicted class (row) and label as given, `[classes, classes]`, of a network that
-    /// was trained plainly.
+    /// examples by predicted class (row) and label as given, `[classes, classes]`, of a network
+    /// that was trained plainly.
     Confusion(Vec<f64>),
 }
 

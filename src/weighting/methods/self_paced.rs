@@ -1,11 +1,14 @@
+//! Self-paced learning: easy examples first.
+
 use crate::gpu::{Shader, TensorId};
 use crate::plan::{DatasetFacts, IterationBuilder, PlanError, ScoredBatch};
 use crate::reference::example_weights::rectify_and_normalise;
 use crate::reference::step::{MethodTwin, TwinInput};
 use crate::weighting::{Method, PerExample, Variant, Weighting};
 
-/// Self-paced learning: easy examples first. Hard (Kumar et al. 2010): v_i = 1 where
-/// f_i ≤ λ. Linear (Jiang et al. 2014, linear soft weighting): v_i = max(1 − f_i / λ, 0). Divided by their sum.
+/// Self-paced learning: easy examples first. Hard (Kumar et al. 2010): v_i = 1 where f_i ≤ λ.
+/// Linear (Jiang et al. 2014, linear soft weighting): v_i = max(1 − f_i / λ, 0). Divided by the
+/// batch's sum.
 ///
 /// λ is a moving average of a percentile of the batch's losses, as MentorNet's code has it.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,3 +1,5 @@
+//! SMOTE: rare classes get new examples that lie between two old ones.
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::num::NonZero;
@@ -10,9 +12,9 @@ use crate::reference::example_weights;
 use crate::reference::step::{MethodTwin, TwinInput};
 use crate::weighting::{Method, Sampling, Variant, Weighting};
 
-/// SMOTE (Chawla et al. 2002, section 4.2): over-sampling with new examples x + λ (x′ − x), λ uniform in
-/// [0, 1) and x′ a random one of the k nearest examples of the same class, by the Euclidean distance of
-/// pixels. An example alone in its class is repeated.
+/// SMOTE (Chawla et al. 2002, section 4.2): over-sampling with new examples x + λ (x′ − x), λ
+/// uniform in [0, 1) and x′ a random one of the k nearest examples of the same class, by the
+/// Euclidean distance of pixels. An example alone in its class is repeated.
 ///
 /// Neighbours are found on the host, before the first step, in time quadratic in the size of each
 /// class but the largest: for 5,000 images of CIFAR-10 some four seconds of one core, and every
@@ -41,7 +43,8 @@ struct Class<'a> {
     runs: usize,
 }
 
-/// Squared Euclidean distance of bytes or of sums of [`RUN`] bytes, of which 128 squares fit 32 bits.
+/// Squared Euclidean distance of bytes or of sums of [`RUN`] bytes, 128 of whose squares fit 32
+/// bits.
 fn distance<T: Copy + Into<i16>>(a: &[T], b: &[T]) -> u64 {
     // Products of 16-bit differences are what vector units have an instruction for.
     let square = |(a, b): (&T, &T)| {

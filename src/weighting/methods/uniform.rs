@@ -1,3 +1,5 @@
+//! Plain training, the baseline of every comparison.
+
 use crate::plan::DatasetFacts;
 use crate::reference;
 use crate::reference::step::{MethodTwin, TwinInput};

@@ -1,3 +1,4 @@
+// Cooperative matrices of 16 × 16.
 enable wgpu_cooperative_matrix;
 
 const SIDE: u32 = 16u;

@@ -1,3 +1,4 @@
+// Cooperative matrices of 8 × 8.
 enable wgpu_cooperative_matrix;
 
 const SIDE: u32 = 8u;

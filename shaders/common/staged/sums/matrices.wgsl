@@ -26,7 +26,8 @@ var<workgroup> results: array<f32, 4096>;
 fn stage_row(p: Part, i: i32, quad: Quad) {
     if !p.is_left && !p.is_right { return; }
     let term = u32(4 * p.term + i);
-    let at = 4u * u32(p.quad) + select(RIGHT_BASE + term * RIGHT_PITCH, term * LEFT_PITCH, p.is_left);
+    let at = 4u * u32(p.quad)
+        + select(RIGHT_BASE + term * RIGHT_PITCH, term * LEFT_PITCH, p.is_left);
     staged[at] = Element(quad.x);
     staged[at + 1u] = Element(quad.y);
     staged[at + 2u] = Element(quad.z);
@@ -35,7 +36,8 @@ fn stage_row(p: Part, i: i32, quad: Quad) {
 
 // First row of a subgroup's matrices with number `i` in a column.
 fn matrix_row(me: Invocation, i: u32) -> u32 {
-    return 64u * (i / PART_ROWS) + SIDE * (me.subgroup / SUBGROUP_COLUMNS * PART_ROWS + i % PART_ROWS);
+    return 64u * (i / PART_ROWS)
+        + SIDE * (me.subgroup / SUBGROUP_COLUMNS * PART_ROWS + i % PART_ROWS);
 }
 
 fn matrix_column(me: Invocation, i: u32) -> u32 {
@@ -70,7 +72,8 @@ fn multiply(sums: ptr<function, Sums>, me: Invocation) {
 }
 
 // The same for TALL = WIDE = 2, where the first 64 rows and columns are values and the others their
-// tangents: values into the first 64 rows of results, tangents into the others, of the first columns.
+// tangents: values into the first 64 rows of results, tangents into the others; of the first
+// columns only.
 fn multiply_dual(sums: ptr<function, Sums>, me: Invocation) {
     for (var term = 0u; term < u32(STEP); term += SIDE) {
         for (var column = 0u; column < PART_COLUMNS; column++) {
@@ -102,8 +105,8 @@ fn results_quad(at: u32) -> Quad {
     return Quad(results[at], results[at + 1u], results[at + 2u], results[at + 3u]);
 }
 
-// The sums as results: which elements of a matrix an invocation holds is not for it to know, so they go
-// through workgroup memory, 64 × 64 at a time.
+// The sums as results: which elements of a matrix an invocation holds is not for it to know, so
+// they go through workgroup memory, 64 × 64 at a time.
 fn tile_of(sums: ptr<function, Sums>, me: Invocation) -> Tile {
     var tile: Tile;
     let at = 256u * (me.local / 16u) + 4u * (me.local % 16u);

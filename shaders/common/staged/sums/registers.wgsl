@@ -1,4 +1,4 @@
-// Sums of staged products in registers: 16 × 16 invocations, each with its own squares of the results.
+// Sums of staged products in registers: 16 × 16 invocations, each with squares of its own.
 //
 // Workgroup memory holds a quad, four neighbouring rows of the left factor or columns of the right
 // one, for each term.

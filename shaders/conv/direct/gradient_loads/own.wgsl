@@ -2,7 +2,12 @@
 fn part(i: i32) -> Part {
     let outs = OUT_BLOCKS / i32(COLUMNS);
     let row = i / (outs * IN_BLOCKS);
-    return Part(i / outs % IN_BLOCKS, i % outs * i32(COLUMNS), row % i32(KERNEL_H), row / i32(KERNEL_H));
+    return Part(
+        i / outs % IN_BLOCKS,
+        i % outs * i32(COLUMNS),
+        row % i32(KERNEL_H),
+        row / i32(KERNEL_H),
+    );
 }
 
 fn load_deltas(

@@ -1,5 +1,5 @@
-// The 8 invocations of a subgroup compute the gradients from IN_TILES blocks of input to OUT_TILES times COLUMNS blocks of
-// output channels: each loads an eighth of both and hands it to the others.
+// The 8 invocations of a subgroup compute the gradients from IN_TILES blocks of input to OUT_TILES
+// times COLUMNS blocks of output channels: each loads an eighth of both and hands it to the others.
 
 // From the header: IN_TILES (2, 4 or 8), OUT_TILES (8 / IN_TILES; 2 or more unless COLUMNS is 2).
 

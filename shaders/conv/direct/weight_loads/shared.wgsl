@@ -1,14 +1,15 @@
-// The 8 invocations of a subgroup compute the same channels of 8 tiles: each loads an eighth of the weights and hands
-// it to the others, and the pixels beyond its tile come from its neighbours. All of them have to stay until the end.
+// The 8 invocations of a subgroup compute the same channels of 8 tiles: each loads an eighth of the
+// weights and hands it to the others, and the pixels beyond its tile come from its neighbours. All
+// of them have to stay until the end.
 const SHARED: bool = true;
 
 fn all_leave_out(outside: bool) -> bool {
     return subgroupAll(outside);
 }
 
-// The tile of an invocation. Tiles of a subgroup lie in the same rows of several images, so that kernel rows lie outside
-// for all of them at once. Where neighbours hand on pixels, the tiles of a row vary fastest; elsewhere images, so that
-// pixels lie outside for all as well.
+// The tile of an invocation. Tiles of a subgroup lie in the same rows of several images, so that
+// kernel rows lie outside for all of them at once. Where neighbours hand on pixels, the tiles of a
+// row vary fastest; elsewhere images, so that pixels lie outside for all as well.
 fn place(i: i32, blocks: i32, columns: u32, height: i32, width: i32) -> Place {
     let tiles = (width + i32(TILE) - 1) / i32(TILE);
     let groups = blocks / i32(columns);
@@ -25,7 +26,7 @@ fn place(i: i32, blocks: i32, columns: u32, height: i32, width: i32) -> Place {
     return Place(at % IMAGES, row, position % tiles * i32(TILE), block, wanted < count);
 }
 
-// What the invocation `distance` further holds in the place of `own`; zero beyond the image's border.
+// What the invocation `distance` further holds in the place of `own`; zero beyond the border.
 fn of_neighbour(own: vec4<f32>, distance: i32, exists: bool) -> vec4<f32> {
     let source = u32(lane + SUBGROUP + distance) % u32(SUBGROUP);
     let held = subgroupShuffle(own, source);
@@ -36,7 +37,9 @@ fn take_halo(first: i32, width: i32, span: ptr<function, array<In, SPAN>>) {
     if !HALO { return; }
     for (var i = 0; i < i32(SPAN); i++) {
         if i < SAFE_FROM { (*span)[i] = of_neighbour((*span)[i + i32(TILE)], -1, first > 0); }
-        if i >= SAFE_TO { (*span)[i] = of_neighbour((*span)[i - i32(TILE)], 1, first + i32(TILE) < width); }
+        if i >= SAFE_TO {
+            (*span)[i] = of_neighbour((*span)[i - i32(TILE)], 1, first + i32(TILE) < width);
+        }
     }
 }
 
@@ -45,7 +48,9 @@ fn take_out_halo(first: i32, width: i32, span: ptr<function, array<Out, SPAN>>) 
     if !HALO { return; }
     for (var i = 0; i < i32(SPAN); i++) {
         if i < SAFE_FROM { (*span)[i] = of_neighbour((*span)[i + i32(TILE)], -1, first > 0); }
-        if i >= SAFE_TO { (*span)[i] = of_neighbour((*span)[i - i32(TILE)], 1, first + i32(TILE) < width); }
+        if i >= SAFE_TO {
+            (*span)[i] = of_neighbour((*span)[i - i32(TILE)], 1, first + i32(TILE) < width);
+        }
     }
 }
 
