@@ -123,6 +123,7 @@ fn tint_accepts_every_source_that_a_browser_can_get() {
         }
     }
     assert!(refused.is_empty(), "{} refused:\n{}", refused.len(), refused.join("\n"));
+    println!("tint: {} sources, 0 refused", kernels.len());
 }
 
 /// DXC, where `make portability` or the caller has put it.
