@@ -61,7 +61,9 @@ impl ImageSet<'_> {
     pub(super) fn device_shape(&self, context: &Context) -> DatasetShape {
         let limits = context.device.limits();
         let bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        let images_per_piece = (bytes as usize / self.shape.len().max(1)).max(1);
+        // Divided as 64-bit numbers: 4 GiB are none in 32 bits, which browsers count in.
+        let images = bytes / self.shape.len().max(1) as u64;
+        let images_per_piece = usize::try_from(images).unwrap_or(usize::MAX).max(1);
         DatasetShape { len: self.len(), images_per_piece: images_per_piece.min(self.len()) }
     }
 
