@@ -1,7 +1,7 @@
 # `make` lists the targets. ARGS="..." passes further arguments to the example or the bench.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test portability bench tune ensure-rust ensure-driver
+.PHONY: help demo test portability bench tune web web-test ensure-rust ensure-driver
 
 # Where rustup puts cargo, for shells that have not been told yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -21,6 +21,8 @@ help:
 	@echo "             adapter's peaks; also written to target/bench.json; ARGS=\"--help\" lists more"
 	@echo "make tune    measures in two minutes which way to write kernels suits this adapter best, and"
 	@echo "             keeps it in the user's cache, where demo and bench find it"
+	@echo "make web     the page that trains in a browser, as one folder: target/web"
+	@echo "make web-test  drives that page in Chromium, which it installs"
 	@echo
 	@echo "All of them run on a GPU, or on Mesa's software driver, which they install on Linux where"
 	@echo "there is no Vulkan driver (apt, dnf and pacman); L2RW_INSTALL=no prevents that."
@@ -69,3 +71,9 @@ bench: ensure-rust ensure-driver
 
 tune: ensure-rust ensure-driver
 	cargo run --release --example tune -- $(ARGS)
+
+web: ensure-rust
+	sh scripts/build-web.sh
+
+web-test: web ensure-driver
+	sh scripts/test-web.sh

@@ -1,0 +1,101 @@
+// Drives the page in headless Chromium: `node drive.cjs target_folder`. Screenshots lie in
+// target/web-test afterwards.
+const assert = require("node:assert");
+const fs = require("node:fs");
+const http = require("node:http");
+const os = require("node:os");
+const path = require("node:path");
+const { chromium } = require("playwright-core");
+
+const target = process.argv[2];
+const pages = path.join(target, "web"), shots = path.join(target, "web-test");
+const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css",
+  ".wasm": "application/wasm" };
+const FLAGS = ["--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader",
+  "--enable-features=Vulkan", "--disable-quic", "--no-first-run",
+  "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const LONGEST = Number(process.env.L2RW_WEB_STEPS ?? 400);
+
+function serve() {
+  const server = http.createServer((request, response) => {
+    const name = request.url === "/" ? "index.html" : path.basename(request.url);
+    const file = path.join(pages, name);
+    if (!fs.existsSync(file)) { response.writeHead(404).end(); return; }
+    response.writeHead(200, { "content-type": TYPES[path.extname(file)] ?? "text/plain" });
+    response.end(fs.readFileSync(file));
+  });
+  return new Promise((done) => server.listen(0, "127.0.0.1", () => done(server)));
+}
+
+function compare(browser, native) {
+  for (const key of ["similarities", "weights"]) {
+    assert.equal(browser[key].length, native[key].length);
+    const scale = Math.max(...native[key].map(Math.abs));
+    const off = Math.max(...native[key].map((v, i) => Math.abs(v - browser[key][i]))) / scale;
+    console.log(`${key}: ${off.toExponential(1)} of the largest apart`);
+    assert.ok(off < 1e-4, `${key} differ`);
+  }
+  assert.ok(browser.staged[0] > 0, "no staged kernel ran in the browser");
+}
+
+async function main() {
+  fs.mkdirSync(shots, { recursive: true });
+  const server = await serve();
+  const profile = fs.mkdtempSync(path.join(os.tmpdir(), "l2rw-web-"));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS,
+    viewport: { width: 1200, height: 900 }, headless: true,
+  });
+  const problems = [];
+  try {
+    const page = await context.newPage();
+    page.on("console", (m) => { if (m.type() === "error") problems.push(m.text()); });
+    page.on("pageerror", (error) => problems.push(String(error)));
+    await page.goto(`http://127.0.0.1:${server.address().port}/`);
+    await page.waitForFunction(() => window.l2rw || !document.getElementById("unsupported").hidden);
+    assert.ok(await page.locator("#unsupported").isHidden(), await page.textContent("#unsupported"));
+
+    const native = JSON.parse(fs.readFileSync(path.join(target, "web-fixture.json")));
+    const browser = JSON.parse(await page.evaluate(() => window.l2rw.fixture()));
+    console.log(`browser: ${browser.adapter}, staged ${browser.staged.join(" of ")};`,
+      `native: ${native.adapter}, staged ${native.staged.join(" of ")}`);
+    compare(browser, native);
+
+    const last = () => page.evaluate(() => window.l2rw.history().at(-1) ?? null);
+    await page.click("#start");
+    await page.waitForFunction(() => window.l2rw.history().length > 1, null, { timeout: 120e3 });
+    await page.click("#pause");
+    await page.waitForTimeout(3000);
+    const paused = await last();
+    await page.waitForTimeout(2000);
+    assert.equal((await last()).step, paused.step, "pause does not stop");
+    await page.click("#start");
+    let now = paused;
+    while (now.step < LONGEST && !(now.step >= 150 && now.l2rw > now.plain + 0.03)) {
+      await page.waitForTimeout(1000);
+      now = await last();
+    }
+    await page.click("#pause");
+    await page.waitForFunction(() => !document.getElementById("start").disabled);
+    console.log(`step ${now.step}: baseline ${now.plain}, L2RW ${now.l2rw}, ${now.seconds} s a step`);
+    await page.screenshot({ path: path.join(shots, "desktop.png"), fullPage: true });
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.waitForTimeout(500);
+    await page.screenshot({ path: path.join(shots, "phone.png"), fullPage: true });
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= 390, `the page is ${width} pixels wide on a phone`);
+    assert.ok(now.l2rw > now.plain, "L2RW does not pass the baseline");
+    const [csv] = await Promise.all([page.waitForEvent("download"), page.click("#csv")]);
+    assert.ok(fs.readFileSync(await csv.path(), "utf8").split("\n").length > 100);
+    await page.click("#reset");
+    await page.waitForFunction(() => window.l2rw.history().length === 0);
+    assert.deepEqual(problems, [], "errors on the console");
+    console.log("web-test: passed");
+  } finally {
+    await context.close();
+    server.close();
+    fs.rmSync(profile, { recursive: true, force: true });
+  }
+}
+
+main().catch((error) => { console.error(error); process.exit(1); });

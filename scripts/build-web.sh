@@ -1,0 +1,23 @@
+#!/bin/sh
+# Builds the page of examples/web into one folder, target/web (or $1).
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
+out=${1:-$target/web}
+export CARGO_TARGET_DIR="$target"
+
+sh "$root/scripts/ensure-wasm.sh"
+(cd "$root/examples/web" && cargo build --release --lib --locked --target wasm32-unknown-unknown)
+(cd "$root/examples/web/bindgen" && cargo build --release --locked)
+mkdir -p "$out"
+"$target/release/l2rw_web_bindgen" "$target/wasm32-unknown-unknown/release/l2rw_web.wasm" "$out"
+module=$out/l2rw_web_bg.wasm
+# Binaryen makes it smaller where it is installed.
+if command -v wasm-opt >/dev/null 2>&1 && wasm-opt -Os --all-features "$module" -o "$module.small"; then
+    mv "$module.small" "$module"
+else
+    rm -f "$module.small"
+fi
+cp "$root"/examples/web/page/* "$out"
+echo "$out: $(wc -c <"$module") bytes of WebAssembly, $(gzip -9 <"$module" | wc -c) with gzip"
