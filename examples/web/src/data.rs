@@ -52,13 +52,13 @@ impl Pictures {
         Ok(Self { train: all.subset(&train)?, test: all.subset(&test)? })
     }
 
-    /// Sets trusted examples aside and makes `noise` of the other labels wrong.
+    /// Sets trusted examples aside and gives `noise` of the others the label of the first class.
     pub(crate) fn split(&self, per_class: usize, noise: f64, seed: u64) -> Result<Sets, Failure> {
         let (all, classes) = (&self.train, self.train.classes());
         let split = data::stratified_clean_split(&all.labels, classes, per_class, seed)?;
         let clean = all.subset(&split.clean)?;
         let mut train = all.subset(&split.train)?;
-        let corruption = Corruption::UniformFlip { share: noise };
+        let corruption = Corruption::BackgroundFlip { share: noise, background: 0 };
         let wrong = data::corruption::apply(&mut train.labels, classes, &corruption, seed)?;
         Ok(Sets { train, clean, test: self.test.clone(), wrong, places: split.train })
     }

@@ -15,7 +15,7 @@ fn main() -> Result<(), l2rw_web::Failure> {
         Some("train") => {
             eprintln!("{}", context.describe());
             let pictures = Pictures::drawn(1);
-            let session = Session::new(&context, &pictures, 10, 0.5, 1);
+            let session = Session::new(&context, &pictures, 10, 0.6, 1);
             let mut session = pollster::block_on(session)?;
             for _ in 0..12 {
                 let started = std::time::Instant::now();
