@@ -203,7 +203,7 @@ if (!navigator.gpu) {
   showUnsupported("This browser offers no WebGPU.");
 } else {
   try {
-    await init();
+    await init({ module_or_path: new URL("l2rw_web_bg.wasm", import.meta.url) });
     gpu = await open();
     album = Album.drawn(1);
     say("Ready.");

@@ -8,7 +8,8 @@ fn main() {
         std::process::exit(2);
     };
     let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
-    bindgen.input_path(input).typescript(false);
+    bindgen.input_path(input).typescript(false).omit_default_module_path(false);
+    bindgen.remove_name_section(true).remove_producers_section(true);
     let written = bindgen.web(true).and_then(|bindgen| bindgen.generate(folder));
     if let Err(error) = written {
         eprintln!("{input}: {error:#}");
