@@ -1,5 +1,6 @@
 //! One file a method: options, names, WGSL function, [`Method`](super::Method), twin, hand-made
-//! cases. A new one takes two lines here.
+//! cases. A new one takes four lines here: `mod`, `pub use`, an entry in `VARIANTS` (and one more
+//! in its length) and an entry in `cases`.
 
 mod adaboost;
 mod focal;
