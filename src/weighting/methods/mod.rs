@@ -1,5 +1,5 @@
 //! One file a method: options, names, WGSL function, [`Method`](super::Method), twin, hand-made
-//! cases. A new one takes two lines here.
+//! cases. A new one takes four lines here.
 
 mod adaboost;
 mod focal;
