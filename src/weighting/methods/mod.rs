@@ -1,5 +1,6 @@
 //! One file a method: options, names, WGSL function, [`Method`](super::Method), twin, hand-made
-//! cases. A new one takes four lines here: `mod`, `pub use`, an entry in `VARIANTS`, one in `cases`.
+//! cases. A new one takes four lines here: `mod`, `pub use`, an entry in `VARIANTS` and one in
+//! `cases`.
 
 mod adaboost;
 mod focal;
