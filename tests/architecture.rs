@@ -6,6 +6,7 @@ mod architecture {
     mod files;
     mod imports;
     mod methods;
+    mod ops;
     mod shaders;
     mod source;
 }

@@ -5,19 +5,24 @@ mod common;
 
 mod kernels {
     mod adamw;
+    mod add;
     mod batch;
+    mod bias;
     mod conv;
+    mod dropout;
     mod dual;
-    mod elementwise;
     mod example_weights;
+    mod gram;
     mod import;
-    mod loss;
     mod matmul;
     mod norm;
     mod pool;
     mod reduce;
+    mod relu;
     mod rng;
     mod sample;
     mod sgd;
+    mod shortcut;
+    mod softmax_cross_entropy;
     mod translation;
 }
