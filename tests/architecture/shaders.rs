@@ -15,19 +15,28 @@ const TOGETHER: &[(&str, &[&str])] = &[(
     ],
 )];
 
-/// Folders of answers as `src/` names them, `wgsl!("folder", "answer")`: the files of each, with
-/// the place where it is named.
-fn axes() -> BTreeMap<String, BTreeMap<String, String>> {
-    let mut axes: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+/// Every use of `wgsl!` in `src/`: its place, and one string for a file, two for an answer.
+fn named_in_src() -> Vec<(String, Vec<String>)> {
+    let mut named = Vec::new();
     for file in files_below("src", &["rs"]) {
         let code = file.code();
         for (start, call) in code.match_indices("wgsl!(") {
             let arguments = bracketed(&code[start + call.len() - 1..]);
-            let arguments: Vec<&str> = strings(arguments).collect();
-            if let [axis, answer] = arguments[..] {
-                let axis = axes.entry(format!("shaders/{axis}")).or_default();
-                axis.insert(format!("{answer}.wgsl"), file.at(start));
-            }
+            named.push((file.at(start), strings(arguments).map(str::to_owned).collect()));
+        }
+    }
+    named
+}
+
+/// Folders of answers as `src/` names them, `wgsl!("folder", "answer")`: the files of each, with
+/// the place where it is named.
+fn axes() -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut axes: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for (place, arguments) in named_in_src() {
+        if let [axis, answer] = &arguments[..] {
+            axes.entry(format!("shaders/{axis}"))
+                .or_default()
+                .insert(format!("{answer}.wgsl"), place);
         }
     }
     assert!(axes.len() > 10, "only {} axes are named in src/", axes.len());
@@ -108,15 +117,22 @@ fn are_chosen_together(owners: &[&str], user: &str) -> bool {
 
 #[test]
 fn the_files_of_an_axis_are_those_that_src_names() {
-    let mut offenders = Vec::new();
-    for (axis, answers) in axes() {
-        let files = files_below(&axis, &["wgsl"]);
+    let (axes, mut offenders) = (axes(), Vec::new());
+    for (axis, answers) in &axes {
+        let files = files_below(axis, &["wgsl"]);
         let present: Vec<&str> = files.iter().map(|file| &file.path[axis.len() + 1..]).collect();
         for (answer, place) in answers.iter().filter(|(answer, _)| !present.contains(&&***answer)) {
             offenders.push(format!("{place}: there is no {axis}/{answer}"));
         }
         for answer in present.iter().filter(|&&answer| !answers.contains_key(answer)) {
             offenders.push(format!("{axis}/{answer}:1: nothing in src/ names it"));
+        }
+    }
+    for (place, arguments) in named_in_src() {
+        if let [path] = &arguments[..]
+            && axes.contains_key(folder_of(&format!("shaders/{path}")))
+        {
+            offenders.push(format!("{place}: names {path} of an axis as if it always went in"));
         }
     }
     expect_none(
@@ -189,6 +205,21 @@ fn the_files_of_an_axis_declare_the_same_names_as_far_as_others_use_them() {
          names. Declare the name in every file of the axis, or use it in none outside:",
         &offenders,
     );
+}
+
+#[test]
+fn answers_that_serve_another_axis_are_still_used_by_it() {
+    let mut offenders = Vec::new();
+    for (owner, users) in TOGETHER {
+        let declaring = File::read(owner).code();
+        for user in *users {
+            let using = File::read(user).code();
+            if !declared(&declaring).iter().any(|name| uses(&using, name)) {
+                offenders.push(format!("{user} uses nothing that {owner} declares"));
+            }
+        }
+    }
+    expect_none("Take these out of TOGETHER in tests/architecture/shaders.rs:", &offenders);
 }
 
 #[test]
