@@ -3,8 +3,7 @@
 # network, so they are no part of this: `cargo deny check advisories`.
 set -eu
 
+# scripts/unchecked.sh says where it is not.
 if cargo deny --version >/dev/null 2>&1; then
     cargo deny --offline --all-features check licenses bans sources
-else
-    echo "check-dependencies: cargo-deny is not installed (cargo install cargo-deny): not checked"
 fi

@@ -17,6 +17,7 @@ mod kernels {
     mod matmul;
     mod norm;
     mod pool;
+    mod portability;
     mod reduce;
     mod relu;
     mod rng;

@@ -7,6 +7,7 @@ mod models;
 mod peaks;
 mod profile;
 mod scale;
+mod slices;
 mod stages;
 mod start;
 mod support;
@@ -34,6 +35,8 @@ enum Part {
     Kernels,
     /// Time to the first step, and memory
     Start,
+    /// Steps cut into short submissions
+    Slices,
     /// Seconds per doubling of n, m, width and depth
     Scale,
 }
@@ -43,7 +46,7 @@ enum Part {
 struct Options {
     /// Names of the model zoo, e.g. resnet32, resnet20-gn8, wrn-28-10
     models: Vec<String>,
-    /// Measure these parts only: models, stages, kernels, start or scale
+    /// Measure these parts only: models, stages, kernels, start, slices or scale
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
     only: Vec<Part>,
     /// Measure how seconds grow with n, m, width and depth as well
@@ -137,6 +140,8 @@ struct Results {
     #[serde(skip_serializing_if = "Option::is_none")]
     kernels: Option<Vec<kernels::Row>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    slices: Option<Vec<slices::Slices>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     scale: Option<Vec<scale::Row>>,
 }
 
@@ -167,6 +172,7 @@ fn measure(context: &Context, networks: &[Network], options: &Options) -> Result
         start: None,
         peaks: None,
         kernels: None,
+        slices: None,
         scale: None,
     };
     if options.wants(Part::Models) {
@@ -183,6 +189,9 @@ fn measure(context: &Context, networks: &[Network], options: &Options) -> Result
         let wide = options.wide || !context.is_software();
         results.kernels = Some(kernels::measure(context, &peaks, wide, rounds)?);
         results.peaks = Some(peaks);
+    }
+    if options.wants(Part::Slices) {
+        results.slices = Some(slices::measure(context, networks, rounds)?);
     }
     if options.wants(Part::Scale) {
         results.scale = Some(scale::measure(context, rounds)?);

@@ -30,6 +30,9 @@ pub struct Model {
 /// Seconds since the process began to open the adapter.
 #[derive(Serialize, Deserialize)]
 pub struct FirstStep {
+    /// WGSL texts parsed and kernels compiled.
+    pub modules: usize,
+    pub pipelines: usize,
     /// The context is open.
     pub context_s: f64,
     /// Plan, pipelines, memory and data are ready.
@@ -85,7 +88,9 @@ pub fn child(adapter: Option<&str>, network: &Network) -> Result<()> {
     time_step(&mut trainer)?;
     let first_step_s = start.elapsed().as_secs_f64();
     let peak_resident_bytes = peak_resident_bytes();
-    let first = FirstStep { context_s, ready_s, first_step_s, peak_resident_bytes };
+    let (modules, pipelines) = context.compiled();
+    let first =
+        FirstStep { modules, pipelines, context_s, ready_s, first_step_s, peak_resident_bytes };
     println!("{}", serde_json::to_string(&first)?);
     Ok(())
 }
@@ -104,6 +109,8 @@ fn print(models: &[Model]) {
         vec![
             model.model.clone(),
             cache.to_owned(),
+            first.modules.to_string(),
+            first.pipelines.to_string(),
             format!("{:.2}", first.context_s),
             format!("{:.2}", first.ready_s),
             format!("{:.2}", first.first_step_s),
@@ -115,7 +122,16 @@ fn print(models: &[Model]) {
         rows.push(row((model, "cold", &model.cold)));
         rows.push(row((model, "warm", &model.warm)));
     }
-    let header = ["model", "shader cache", "context s", "ready s", "first step s", "peak RSS MB"];
+    let header = [
+        "model",
+        "shader cache",
+        "modules",
+        "pipelines",
+        "context s",
+        "ready s",
+        "first step s",
+        "peak RSS MB",
+    ];
     print_table(
         "From the start to the end of the first L2RW step (n = m = 100)",
         2,

@@ -15,7 +15,6 @@ const W: i32 = i32(LANES);
 
 // From the header: TILE, WIDE (1 or 2; divides COLUMNS).
 alias Tile = array<Lanes, TILE * WIDE>;
-alias Inputs = array<Lanes, TILE>;
 
 @group(0) @binding(0) var<storage, read> a: array<Stored>;
 @group(0) @binding(1) var<storage, read> b: array<Stored>;
@@ -39,7 +38,7 @@ fn store(p: Place, tile: ptr<function, Tile>) {
     }
 }
 
-fn load_rows(p: Place, k: i32, rows: ptr<function, Inputs>) {
+fn load_rows(p: Place, k: i32, rows: ptr<function, array<Lanes, TILE>>) {
     for (var r = 0; r < i32(TILE); r++) {
         (*rows)[r] = Lanes();
         if EXACT || p.row + r < ROWS {
@@ -49,19 +48,34 @@ fn load_rows(p: Place, k: i32, rows: ptr<function, Inputs>) {
 }
 
 // In functions of their own, since drivers unroll a loop of this size only below a limit.
-fn add_nn(tile: ptr<function, Tile>, rows: ptr<function, Inputs>, wide: i32, block: Block) {
+fn add_nn(
+    tile: ptr<function, Tile>,
+    rows: ptr<function, array<Lanes, TILE>>,
+    wide: i32,
+    block: Block,
+) {
     for (var r = 0; r < i32(TILE); r++) {
         (*tile)[wide * i32(TILE) + r] += block * (*rows)[r];
     }
 }
 
-fn add_nt(tile: ptr<function, Tile>, rows: ptr<function, Inputs>, wide: i32, block: Block) {
+fn add_nt(
+    tile: ptr<function, Tile>,
+    rows: ptr<function, array<Lanes, TILE>>,
+    wide: i32,
+    block: Block,
+) {
     for (var r = 0; r < i32(TILE); r++) {
         (*tile)[wide * i32(TILE) + r] += (*rows)[r] * block;
     }
 }
 
-fn add_tn(tile: ptr<function, Tile>, rows: ptr<function, Inputs>, wide: i32, row: Lanes) {
+fn add_tn(
+    tile: ptr<function, Tile>,
+    rows: ptr<function, array<Lanes, TILE>>,
+    wide: i32,
+    row: Lanes,
+) {
     for (var r = 0; r < i32(TILE); r++) {
         (*tile)[wide * i32(TILE) + r] += lane((*rows)[r / W], r % W) * row;
     }
@@ -76,7 +90,7 @@ fn nn(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) gro
     }
     var tile: Tile;
     for (var k = 0; k < DEPTH; k++) {
-        var rows: Inputs;
+        var rows: array<Lanes, TILE>;
         load_rows(p, k, &rows);
         let at = k * W * COLUMNS + p.column;
         add_nn(&tile, &rows, 0, block_at(at, COLUMNS));
@@ -94,7 +108,7 @@ fn nt(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) gro
     }
     var tile: Tile;
     for (var k = 0; k < DEPTH; k++) {
-        var rows: Inputs;
+        var rows: array<Lanes, TILE>;
         load_rows(p, k, &rows);
         let at = p.column * W * DEPTH + k;
         add_nt(&tile, &rows, 0, block_at(at, DEPTH));
@@ -112,7 +126,7 @@ fn tn(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) gro
     }
     var tile: Tile;
     for (var k = 0; k < DEPTH; k++) {
-        var rows: Inputs;
+        var rows: array<Lanes, TILE>;
         for (var i = 0; i < i32(TILE) / W; i++) {
             if EXACT || p.row + i * W < ROWS {
                 rows[i] = load(a[(k * ROWS + p.row) / W + i]);

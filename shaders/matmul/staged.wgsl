@@ -78,8 +78,8 @@ fn store(row: i32, column: i32, square: Square) {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn product(me: Invocation) {
-    let at = place(me);
+fn product(workgroup: Workgroup, me: Invocation) {
+    let at = place(workgroup);
     if at.slice >= SLICES {
         return;
     }

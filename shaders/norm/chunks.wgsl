@@ -19,8 +19,8 @@ struct Chunk {
     stores: bool,
 }
 
-fn chunk_of(invocation: Invocation) -> Chunk {
-    let w = worker(invocation);
+fn chunk_of(workgroup: Workgroup, local: u32) -> Chunk {
+    let w = worker(workgroup, local);
     let exists = w.block < BLOCKS && w.row < N * CHUNKS;
     let row = select(0u, w.row, exists);
     let block = select(0u, w.block, exists);
@@ -36,8 +36,8 @@ fn chunk_of(invocation: Invocation) -> Chunk {
 // For each chunk: [2, CHANNELS] = mean and sum of squared deviations from it, by Welford's
 // recurrence (1962), which sees every element once.
 @compute @workgroup_size(WORKGROUP)
-fn moments_of_chunks(invocation: Invocation) {
-    let c = chunk_of(invocation);
+fn moments_of_chunks(workgroup: Workgroup, me: Invocation) {
+    let c = chunk_of(workgroup, me.local);
     var seen = 0.0;
     var mean = Lanes();
     var squares = Lanes();
@@ -48,9 +48,9 @@ fn moments_of_chunks(invocation: Invocation) {
         mean += (1.0 / seen) * deviation;
         squares += deviation * (value - mean);
     }
-    let whole = chunk_total(invocation, seen * mean) / f32(c.count);
+    let whole = chunk_total(me.local, seen * mean) / f32(c.count);
     let off = mean - whole;
-    squares = chunk_total(invocation, squares + seen * off * off);
+    squares = chunk_total(me.local, squares + seen * off * off);
     if c.stores {
         chunk_moments[c.parts] = stored(whole);
         chunk_moments[c.parts + BLOCKS] = stored(squares);
@@ -60,8 +60,8 @@ fn moments_of_chunks(invocation: Invocation) {
 // The same in dual numbers, [4, CHANNELS]: then the mean of the tangent, and the sum of the
 // products of the deviations from both means.
 @compute @workgroup_size(WORKGROUP)
-fn dual_moments_of_chunks(invocation: Invocation) {
-    let c = chunk_of(invocation);
+fn dual_moments_of_chunks(workgroup: Workgroup, me: Invocation) {
+    let c = chunk_of(workgroup, me.local);
     var seen = 0.0;
     var mean = Lanes();
     var squares = Lanes();
@@ -79,11 +79,11 @@ fn dual_moments_of_chunks(invocation: Invocation) {
         tangent_mean += share * tangent_deviation;
         products += (value - mean) * tangent_deviation;
     }
-    let whole = chunk_total(invocation, seen * mean) / f32(c.count);
-    let tangent_whole = chunk_total(invocation, seen * tangent_mean) / f32(c.count);
+    let whole = chunk_total(me.local, seen * mean) / f32(c.count);
+    let tangent_whole = chunk_total(me.local, seen * tangent_mean) / f32(c.count);
     let off = mean - whole;
-    squares = chunk_total(invocation, squares + seen * off * off);
-    products = chunk_total(invocation, products + seen * off * (tangent_mean - tangent_whole));
+    squares = chunk_total(me.local, squares + seen * off * off);
+    products = chunk_total(me.local, products + seen * off * (tangent_mean - tangent_whole));
     if c.stores {
         chunk_moments[c.parts] = stored(whole);
         chunk_moments[c.parts + BLOCKS] = stored(squares);
@@ -96,8 +96,8 @@ fn dual_moments_of_chunks(invocation: Invocation) {
 
 // For each chunk: [2, CHANNELS] = Σ x̂·dx and Σ dx.
 @compute @workgroup_size(WORKGROUP)
-fn tangent_sums(invocation: Invocation) {
-    let c = chunk_of(invocation);
+fn tangent_sums(workgroup: Workgroup, me: Invocation) {
+    let c = chunk_of(workgroup, me.local);
     let s = statistic_of(c.example, c.block);
     let mean = load(moments[s]);
     let rstd = load(moments[s + BLOCKS]);
@@ -109,8 +109,8 @@ fn tangent_sums(invocation: Invocation) {
         products += (load(x[at]) - mean) * rstd * value;
         sum += value;
     }
-    products = chunk_total(invocation, products);
-    sum = chunk_total(invocation, sum);
+    products = chunk_total(me.local, products);
+    sum = chunk_total(me.local, sum);
     if c.stores {
         chunk_sums[c.parts] = stored(products);
         chunk_sums[c.parts + BLOCKS] = stored(sum);
@@ -122,8 +122,8 @@ fn tangent_sums(invocation: Invocation) {
 // For each chunk: [2, CHANNELS] = Σ gradient·x̂ and Σ gradient: the chunk's share of the gradients
 // of scale and shift.
 @compute @workgroup_size(WORKGROUP)
-fn backward_sums(invocation: Invocation) {
-    let c = chunk_of(invocation);
+fn backward_sums(workgroup: Workgroup, me: Invocation) {
+    let c = chunk_of(workgroup, me.local);
     let s = statistic_of(c.example, c.block);
     let mean = load(moments[s]);
     let rstd = load(moments[s + BLOCKS]);
@@ -138,8 +138,8 @@ fn backward_sums(invocation: Invocation) {
         products += g * normalised;
         sum += g;
     }
-    products = chunk_total(invocation, products);
-    sum = chunk_total(invocation, sum);
+    products = chunk_total(me.local, products);
+    sum = chunk_total(me.local, sum);
     if c.stores {
         chunk_gradient_sums[c.parts] = stored(products);
         chunk_gradient_sums[c.parts + BLOCKS] = stored(sum);

@@ -1,6 +1,7 @@
 // Second step of the reductions of a normalisation: from the parts of all chunks to statistics, to
-// the means of tangents and gradients, and to the gradients of scale and shift. Combiner and
-// total() are in shaders/norm/combiner.
+// the means of tangents and gradients, and to the gradients of scale and shift. first_part() and
+// total() are in shaders/norm/combiner. Of the invocations that share a statistic, the one that
+// begins with part 0 stores.
 
 override EPSILON: f32 = 0.0;
 // Whether the sums over statistics weigh channels with their scale.
@@ -62,19 +63,19 @@ struct Moments { mean: f32, variance: f32, mean_tangent: f32, covariance: f32, c
 
 // Mean and biased variance of all that shares a statistic (Chan, Golub and LeVeque, 1979, for many
 // parts at once); of dual numbers also the mean of the tangent, and the covariance.
-fn combined(c: Combiner, local: u32) -> Moments {
-    let share = share_of(c.statistic, rows());
+fn combined(statistic: u32, local: u32) -> Moments {
+    let share = share_of(statistic, rows());
     let end = parts_of(share);
     let count = count_of(share);
     var sums = vec2<f32>();
-    for (var part = c.first; part < end; part += PARTS_STEP) {
+    for (var part = first_part(local); part < end; part += PARTS_STEP) {
         let at = part_at(share, part);
         sums.x += positions_of(row_of(share, part)) * parts[at];
         if IS_DUAL { sums.y += positions_of(row_of(share, part)) * parts[at + 2u * CHANNELS]; }
     }
     let means = total(local, sums) / count;
     sums = vec2<f32>();
-    for (var part = c.first; part < end; part += PARTS_STEP) {
+    for (var part = first_part(local); part < end; part += PARTS_STEP) {
         let at = part_at(share, part);
         let deviation = parts[at] - means.x;
         let weighted = positions_of(row_of(share, part)) * deviation;
@@ -103,28 +104,27 @@ fn store_statistics(i: u32, found: Moments) {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn combine_moments(invocation: Invocation) {
-    let c = combiner(invocation);
-    if QUANTITIES * c.statistic >= arrayLength(&statistics) {
+fn combine_moments(workgroup: Workgroup, me: Invocation) {
+    let statistic = combined_statistic(workgroup, me.local);
+    if QUANTITIES * statistic >= arrayLength(&statistics) {
         return;
     }
-    let found = combined(c, invocation.local);
-    if c.stores {
-        store_statistics(c.statistic, found);
+    let found = combined(statistic, me.local);
+    if first_part(me.local) == 0u {
+        store_statistics(statistic, found);
     }
 }
 
 // The same for BatchNorm, and the running statistics move towards the new ones. The running
 // variance is the unbiased one, as in PyTorch.
 @compute @workgroup_size(WORKGROUP)
-fn combine_moments_and_run(invocation: Invocation) {
-    let c = combiner(invocation);
-    let channel = c.statistic;
+fn combine_moments_and_run(workgroup: Workgroup, me: Invocation) {
+    let channel = combined_statistic(workgroup, me.local);
     if channel >= CHANNELS {
         return;
     }
-    let found = combined(c, invocation.local);
-    if c.stores {
+    let found = combined(channel, me.local);
+    if first_part(me.local) == 0u {
         store_statistics(channel, found);
         let unbiased = found.variance * (found.count / max(found.count - 1.0, 1.0));
         running[channel] += MOMENTUM * (found.mean - running[channel]);
@@ -134,10 +134,9 @@ fn combine_moments_and_run(invocation: Invocation) {
 
 // Evaluation: the running statistics, in `parts`, take the place of the batch's.
 @compute @workgroup_size(WORKGROUP)
-fn running_moments(invocation: Invocation) {
-    let c = combiner(invocation);
-    if c.statistic < CHANNELS && c.stores {
-        let channel = c.statistic;
+fn running_moments(workgroup: Workgroup, me: Invocation) {
+    let channel = combined_statistic(workgroup, me.local);
+    if channel < CHANNELS && first_part(me.local) == 0u {
         store_statistics(
             channel,
             Moments(parts[channel], parts[CHANNELS + channel], 0.0, 0.0, 0.0),
@@ -155,11 +154,11 @@ fn store_means(i: u32, means: vec2<f32>) {
 }
 
 // The two sums over all elements that share a statistic.
-fn summed(c: Combiner, local: u32) -> vec2<f32> {
-    let share = share_of(c.statistic, rows());
+fn summed(statistic: u32, local: u32) -> vec2<f32> {
+    let share = share_of(statistic, rows());
     let end = parts_of(share);
     var sums = vec2<f32>();
-    for (var part = c.first; part < end; part += PARTS_STEP) {
+    for (var part = first_part(local); part < end; part += PARTS_STEP) {
         let at = part_at(share, part);
         var factor = 1.0;
         if SCALED && HAS_SCALE {
@@ -172,14 +171,14 @@ fn summed(c: Combiner, local: u32) -> vec2<f32> {
 
 // For every statistic: the means of the two sums.
 @compute @workgroup_size(WORKGROUP)
-fn combine_sums(invocation: Invocation) {
-    let c = combiner(invocation);
-    if 2u * c.statistic >= arrayLength(&combined_means) {
+fn combine_sums(workgroup: Workgroup, me: Invocation) {
+    let statistic = combined_statistic(workgroup, me.local);
+    if 2u * statistic >= arrayLength(&combined_means) {
         return;
     }
-    let sums = summed(c, invocation.local);
-    if c.stores {
-        store_means(c.statistic, sums / count_of(share_of(c.statistic, rows())));
+    let sums = summed(statistic, me.local);
+    if first_part(me.local) == 0u {
+        store_means(statistic, sums / count_of(share_of(statistic, rows())));
     }
 }
 
@@ -188,14 +187,13 @@ fn combine_sums(invocation: Invocation) {
 
 // The same for BatchNorm's gradients, whose sums, not SCALED, are those of scale and shift.
 @compute @workgroup_size(WORKGROUP)
-fn combine_gradients(invocation: Invocation) {
-    let c = combiner(invocation);
-    let channel = c.statistic;
+fn combine_gradients(workgroup: Workgroup, me: Invocation) {
+    let channel = combined_statistic(workgroup, me.local);
     if channel >= CHANNELS {
         return;
     }
-    let sums = summed(c, invocation.local);
-    if !c.stores {
+    let sums = summed(channel, me.local);
+    if first_part(me.local) != 0u {
         return;
     }
     let means = sums / count_of(share_of(channel, rows()));

@@ -1,10 +1,13 @@
 //! A device and its queue, what is known of the adapter, and the pipelines made so far.
 
-use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use super::{Access, Dispatch, GpuError, Kernel, Tuning};
+use super::pace::{Pace, suited_limit};
+use super::pipelines::{Pipeline, Pipelines};
+use super::{Dispatch, GpuError, Recording, Tuning};
 
 /// Whether the runtime checks that naga writes into shaders (index clamps, loop bounds) stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -15,16 +18,6 @@ pub enum ShaderChecks {
     Trusted,
     /// With.
     Checked,
-}
-
-type LayoutKey = Vec<Access>;
-type PipelineKey = (Kernel, LayoutKey);
-
-/// A pipeline with the layout of its one bind group.
-#[derive(Clone, Debug)]
-pub(super) struct Pipeline {
-    pub pipeline: wgpu::ComputePipeline,
-    pub layout: wgpu::BindGroupLayout,
 }
 
 /// A device and queue, the facts about their adapter, and the pipelines made so far.
@@ -40,7 +33,9 @@ pub struct Context {
     pub adapter: wgpu::AdapterInfo,
     checks: ShaderChecks,
     tuning: Tuning,
-    pipelines: Arc<Mutex<HashMap<PipelineKey, Pipeline>>>,
+    limit: Option<Duration>,
+    pace: Pace,
+    pipelines: Arc<Pipelines>,
     submissions: Arc<AtomicU64>,
 }
 
@@ -133,6 +128,8 @@ impl Context {
         let is_software = adapter.device_type == wgpu::DeviceType::Cpu;
         let tuning = Tuning::suited(is_software, &device, &adapter);
         Self {
+            limit: suited_limit(adapter.device_type),
+            pace: Pace::guessed(adapter.device_type),
             device,
             queue,
             adapter,
@@ -148,6 +145,32 @@ impl Context {
     #[must_use]
     pub fn with_tuning(self, tuning: Tuning) -> Self {
         Self { tuning, ..self }
+    }
+
+    /// The same with another limit to the time that one submission is estimated to run, `None` for
+    /// none. A longer step is cut into several submissions, with the same bits.
+    ///
+    /// By default 200 ms on a discrete GPU, none on a software adapter, and 50 ms on all others.
+    /// How fast the device is, trainers learn from their first steps.
+    #[must_use]
+    pub fn with_submission_limit(self, limit: Option<Duration>) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// How long one submission is estimated to run at most.
+    pub fn submission_limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
+    /// Ranges of a recording's dispatches, a submission each, that are estimated to run no longer than
+    /// `limit`: see [`Context::with_submission_limit`].
+    pub fn cut(&self, recording: &Recording, limit: Option<Duration>) -> Vec<Range<usize>> {
+        recording.cut(&self.pace, limit)
+    }
+
+    /// Takes into account how many seconds a recording took.
+    pub(crate) fn learn_pace(&self, recording: &Recording, measured: f64) {
+        self.pace.learn(self.pace.seconds(&recording.dispatches), measured);
     }
 
     /// How kernels are written for this device.
@@ -167,10 +190,10 @@ impl Context {
         format!("{} ({}, {})", a.name, a.backend, driver.trim())
     }
 
-    /// Submits one command buffer.
-    pub fn submit(&self, encoder: wgpu::CommandEncoder) {
+    /// Submits one command buffer; the index is for waiting until it has run.
+    pub fn submit(&self, encoder: wgpu::CommandEncoder) -> wgpu::SubmissionIndex {
         self.submissions.fetch_add(1, Ordering::Relaxed);
-        self.queue.submit([encoder.finish()]);
+        self.queue.submit([encoder.finish()])
     }
 
     /// Command buffers submitted so far by this context and its clones.
@@ -235,122 +258,34 @@ impl Context {
         }
     }
 
+    /// Refuses devices of OpenGL, which an application may bring.
+    pub(super) fn check_backend(&self) -> Result<(), GpuError> {
+        match self.adapter.backend {
+            wgpu::Backend::Gl => Err(GpuError::UnsupportedBackend {
+                adapter: self.adapter.name.clone(),
+                backend: self.adapter.backend,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the pipelines of all dispatches that do not exist yet, on all cores where there are
     /// threads.
     pub(crate) async fn prepare<'a>(
         &self,
         dispatches: impl Iterator<Item = &'a Dispatch>,
     ) -> Result<(), GpuError> {
-        let mut missing: Vec<PipelineKey> = Vec::new();
-        {
-            let made = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut seen = std::collections::HashSet::new();
-            for dispatch in dispatches {
-                let key = pipeline_key(dispatch);
-                if !made.contains_key(&key) && seen.insert(key.clone()) {
-                    missing.push(key);
-                }
-            }
-        }
-        if missing.is_empty() { Ok(()) } else { self.make_all(&missing).await }
-    }
-
-    #[cfg(target_arch = "wasm32")]
-    async fn make_all(&self, keys: &[PipelineKey]) -> Result<(), GpuError> {
-        for key in keys {
-            self.make(key).await?;
-        }
-        Ok(())
-    }
-
-    #[cfg(not(target_arch = "wasm32"))]
-    async fn make_all(&self, keys: &[PipelineKey]) -> Result<(), GpuError> {
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let chunk = keys.len().div_ceil(threads).max(1);
-        // Outside browsers the error scope that a pipeline is made in answers at once.
-        let make = |key| pollster::block_on(self.make(key));
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = keys
-                .chunks(chunk)
-                .map(|keys| scope.spawn(move || keys.iter().try_for_each(make)))
-                .collect();
-            workers.into_iter().try_for_each(|worker| {
-                worker.join().unwrap_or_else(|_| {
-                    Err(GpuError::Pipeline {
-                        kernel: "?".into(),
-                        origin: "files of which no more is known".into(),
-                        reason: "the thread that compiled it panicked".into(),
-                    })
-                })
-            })
-        })
+        self.pipelines.prepare(&self.device, self.checks, dispatches).await
     }
 
     /// The pipeline of a dispatch that was [prepared](Self::prepare).
     pub(super) fn pipeline(&self, dispatch: &Dispatch) -> Result<Pipeline, GpuError> {
-        let key = pipeline_key(dispatch);
-        let made = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        made.get(&key).cloned().ok_or_else(|| GpuError::Pipeline {
-            kernel: key.0.variant(),
-            origin: key.0.origin(),
-            reason: "it was not prepared".into(),
-        })
+        self.pipelines.get(dispatch)
     }
 
-    async fn make(&self, key: &PipelineKey) -> Result<(), GpuError> {
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let pipeline = self.make_unscoped(key);
-        if let Some(error) = scope.pop().await {
-            return Err(GpuError::Pipeline {
-                kernel: key.0.variant(),
-                origin: key.0.origin(),
-                reason: error.to_string(),
-            });
-        }
-        let mut made = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        made.insert(key.clone(), pipeline);
-        Ok(())
-    }
-
-    fn make_unscoped(&self, (kernel, accesses): &PipelineKey) -> Pipeline {
-        let label = kernel.to_string();
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
-        };
-        let module = match self.checks {
-            ShaderChecks::Checked => self.device.create_shader_module(descriptor),
-            // SAFETY: the kernels index within their bindings and their loops end; the tests run
-            // every one of them with the checks on as well and compare with the CPU twin.
-            ShaderChecks::Trusted => unsafe {
-                self.device.create_shader_module_trusted(
-                    descriptor,
-                    wgpu::ShaderRuntimeChecks::unchecked(),
-                )
-            },
-        };
-        let entries: Vec<_> = (0u32..).zip(accesses).map(layout_entry).collect();
-        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(&label),
-            entries: &entries,
-        });
-        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(&label),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(&label),
-            layout: Some(&pipeline_layout),
-            module: &module,
-            entry_point: Some(kernel.entry),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &kernel.constants,
-                zero_initialize_workgroup_memory: self.checks == ShaderChecks::Checked,
-            },
-            cache: None,
-        });
-        Pipeline { pipeline, layout }
+    /// Shader modules and pipelines made so far by this context and its clones.
+    pub fn compiled(&self) -> (usize, usize) {
+        self.pipelines.counts()
     }
 }
 
@@ -388,27 +323,4 @@ async fn named_adapter(instance: &wgpu::Instance, name: &str) -> Result<wgpu::Ad
             names.join(", ")
         ))
     })
-}
-
-fn pipeline_key(dispatch: &Dispatch) -> PipelineKey {
-    let accesses = dispatch.bindings.iter().map(|b| match b.access {
-        // One layout serves both: the API knows no write-only buffers.
-        Access::Write => Access::ReadWrite,
-        other => other,
-    });
-    (dispatch.kernel.clone(), accesses.collect())
-}
-
-fn layout_entry((binding, access): (u32, &Access)) -> wgpu::BindGroupLayoutEntry {
-    let ty = match access {
-        Access::Uniform => wgpu::BufferBindingType::Uniform,
-        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
-        Access::Write | Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
-    };
-    wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-        count: None,
-    }
 }

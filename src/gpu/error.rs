@@ -19,6 +19,17 @@ pub enum GpuError {
          `metal`, `dx12` and `webgpu` (all but the last are on by default)"
     )]
     NoBackend,
+    /// A graphics interface whose compute shaders are too small for the kernels.
+    #[error(
+        "'{adapter}' is reached through {backend}, on which l2rw does not run: take a device of \
+         Vulkan, Metal, DirectX 12 or WebGPU"
+    )]
+    UnsupportedBackend {
+        /// Name of the adapter.
+        adapter: String,
+        /// The graphics interface.
+        backend: wgpu::Backend,
+    },
     /// The adapter refused to make a device.
     #[error("the adapter '{adapter}' refused to create a device: {reason}")]
     NoDevice {

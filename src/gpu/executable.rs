@@ -80,6 +80,7 @@ impl Executable {
         recording: Recording,
         externals: &DeviceTensors,
     ) -> Result<Self, GpuError> {
+        context.check_backend()?;
         let limits = context.device.limits();
         recording.check_limits(&limits)?;
         check_externals(&limits, &recording, externals)?;

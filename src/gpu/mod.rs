@@ -11,6 +11,8 @@ mod executable;
 mod matrices;
 pub mod memory;
 mod order;
+mod pace;
+mod pipelines;
 mod profile;
 mod readback;
 mod recorder;

@@ -22,7 +22,15 @@ pub struct Readback {
     sources: Vec<(wgpu::Buffer, u64)>,
     bytes: u64,
     idle: Vec<wgpu::Buffer>,
-    in_flight: VecDeque<(wgpu::Buffer, Arc<Mutex<Mapping>>)>,
+    in_flight: VecDeque<InFlight>,
+}
+
+/// Copies that were submitted.
+#[derive(Debug)]
+struct InFlight {
+    staging: wgpu::Buffer,
+    mapping: Arc<Mutex<Mapping>>,
+    submission: wgpu::SubmissionIndex,
 }
 
 /// Copies that were encoded but not submitted yet.
@@ -70,7 +78,7 @@ impl Readback {
     }
 
     /// Starts mapping, once the encoder of [`Readback::encode`] was submitted.
-    pub fn submitted(&mut self, Pending(staging): Pending) {
+    pub fn submitted(&mut self, Pending(staging): Pending, submission: wgpu::SubmissionIndex) {
         let mapping = Arc::new(Mutex::new(Mapping::default()));
         let shared = mapping.clone();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {
@@ -80,7 +88,7 @@ impl Readback {
                 waker.wake();
             }
         });
-        self.in_flight.push_back((staging, mapping));
+        self.in_flight.push_back(InFlight { staging, mapping, submission });
     }
 
     /// The oldest run's results if they are there; with `wait`, waits for them.
@@ -89,11 +97,16 @@ impl Readback {
     /// [`GpuError::DeviceLost`] when mapping fails, [`GpuError::CannotWait`] in a browser with
     /// `wait`.
     pub fn take(&mut self, context: &Context, wait: bool) -> Result<Option<Vec<u32>>, GpuError> {
-        let Some((_, mapping)) = self.in_flight.front() else { return Ok(None) };
+        let Some(InFlight { mapping, submission, .. }) = self.in_flight.front() else {
+            return Ok(None);
+        };
         if wait && cfg!(target_arch = "wasm32") {
             return Err(GpuError::CannotWait);
         }
-        let poll = || if wait { wgpu::PollType::wait_indefinitely() } else { wgpu::PollType::Poll };
+        // For this run, and none that was submitted after it.
+        let until =
+            wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: None };
+        let poll = || if wait { until.clone() } else { wgpu::PollType::Poll };
         while outcome(mapping).is_none() {
             context.device.poll(poll()).map_err(|e| lost(&e))?;
             if !wait {
@@ -116,7 +129,7 @@ impl Readback {
     /// # Errors
     /// [`GpuError::DeviceLost`] when mapping fails.
     pub async fn take_async(&mut self, context: &Context) -> Result<Option<Vec<u32>>, GpuError> {
-        let Some((_, mapping)) = self.in_flight.front() else { return Ok(None) };
+        let Some(InFlight { mapping, .. }) = self.in_flight.front() else { return Ok(None) };
         let mapped = std::future::poll_fn(|task| {
             if outcome(mapping).is_none() {
                 let mut mapping = mapping.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,7 +155,7 @@ impl Readback {
     }
 
     fn take_oldest(&mut self, mapped: bool) -> Result<Option<Vec<u32>>, GpuError> {
-        let Some((staging, _)) = self.in_flight.pop_front() else { return Ok(None) };
+        let Some(InFlight { staging, .. }) = self.in_flight.pop_front() else { return Ok(None) };
         if !mapped {
             return Err(lost(&"the staging buffer could not be mapped"));
         }
@@ -190,9 +203,9 @@ fn copy_out(context: &Context, buffer: &wgpu::Buffer, bytes: u64) -> Readback {
     let mut ring = Readback::new(context, vec![(buffer.clone(), bytes)], 1);
     let mut encoder = context.device.create_command_encoder(&Default::default());
     let pending = ring.encode(&mut encoder);
-    context.submit(encoder);
+    let submission = context.submit(encoder);
     if let Some(pending) = pending {
-        ring.submitted(pending);
+        ring.submitted(pending, submission);
     }
     ring
 }

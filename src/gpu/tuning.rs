@@ -137,6 +137,15 @@ impl Tuning {
                 ..Self::SOFTWARE
             };
         }
+        if is_fxc(device.features(), adapter) {
+            log::info!(
+                "{}: kernels that stage products in workgroup memory are left out: DirectX's older \
+                 compiler takes minutes for one. Put dxcompiler.dll (DXC) beside the program, and \
+                 ask a device of its own for subgroups, to have them",
+                adapter.name
+            );
+            return Self { staging: None, ..Self::GPU };
+        }
         Self { staging: Self::GPU.staging.filter(|_| can_stage(device)), ..Self::GPU }
     }
 
@@ -218,6 +227,11 @@ fn can_stage(device: &wgpu::Device) -> bool {
         && limits.max_compute_workgroup_storage_size >= 16 << 10
 }
 
+/// Whether DirectX 12 compiles with FXC, for which wgpu offers no subgroups: those need DXC.
+fn is_fxc(features: wgpu::Features, adapter: &wgpu::AdapterInfo) -> bool {
+    adapter.backend == wgpu::Backend::Dx12 && !features.contains(wgpu::Features::SUBGROUP)
+}
+
 /// One file an adapter.
 fn file_name(context: &Context) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
@@ -244,6 +258,15 @@ mod tests {
 
     fn context() -> Context {
         Context::new(None).expect("an adapter")
+    }
+
+    #[test]
+    fn the_older_compiler_of_directx_is_known_by_what_it_lacks() {
+        let adapter = |backend| wgpu::AdapterInfo { backend, ..context().adapter };
+        let (none, subgroups) = (wgpu::Features::empty(), wgpu::Features::SUBGROUP);
+        assert!(is_fxc(none, &adapter(wgpu::Backend::Dx12)));
+        assert!(!is_fxc(subgroups, &adapter(wgpu::Backend::Dx12)));
+        assert!(!is_fxc(none, &adapter(wgpu::Backend::Vulkan)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Batch and group normalisation with an affine map and a ReLU behind: outputs, tangents, gradients
 //! and similarities.
 
-use super::parts::{GRID, Lanes, wgsl};
+use super::parts::{self, GRID, Lanes, wgsl};
 use super::{Rows, View, WORKGROUP, per_element, reduce};
 use crate::gpu::{Access, Kernel, Part, Recorder, Shader, TensorId, Tuning, fold_workgroups};
 
@@ -131,7 +131,7 @@ impl Norm {
     /// A kernel of a large pass.
     fn pass(&self, entry: &'static str, tuning: Tuning) -> Kernel {
         let lanes = Lanes::of(&[self.channels], tuning);
-        let parts = [GRID, lanes.part(), SHAPE, CHANNELS, wgsl!("norm/apply")];
+        let parts = [GRID, lanes.part(), parts::WORKGROUP, SHAPE, CHANNELS, wgsl!("norm/apply")];
         self.constants(Shader::joined("norm", parts), entry, tuning)
             .header("TILE", TILE as u32)
             .constant("RELU", self.relu)
@@ -140,7 +140,15 @@ impl Norm {
     /// A kernel of the first step of a reduction.
     fn reduction(&self, entry: &'static str, tuning: Tuning) -> Kernel {
         let (lanes, reduction) = (Lanes::of(&[self.channels], tuning), Reduction::of(tuning));
-        let parts = [GRID, lanes.part(), SHAPE, CHANNELS, reduction.worker(), wgsl!("norm/chunks")];
+        let parts = [
+            GRID,
+            lanes.part(),
+            parts::WORKGROUP,
+            SHAPE,
+            CHANNELS,
+            reduction.worker(),
+            wgsl!("norm/chunks"),
+        ];
         let kernel = self.constants(Shader::joined("norm_chunks", parts), entry, tuning);
         let kernel = match reduction {
             Reduction::Tree => kernel.header("SLICES", self.slices(tuning) as u32),
@@ -156,7 +164,7 @@ impl Norm {
             Reduction::Tree => fold_workgroups(self.statistics()),
             Reduction::Serial => per_element(self.statistics()),
         };
-        let parts = [GRID, reduction.combiner(), SHAPE, wgsl!("norm/combine")];
+        let parts = [GRID, reduction.combiner(), parts::WORKGROUP, SHAPE, wgsl!("norm/combine")];
         let kernel = self.constants(Shader::joined("norm_combine", parts), entry, tuning);
         (kernel.constant("EPSILON", self.epsilon), grid)
     }

@@ -31,6 +31,8 @@ pub(crate) use wgsl;
 
 /// The linear index of an invocation, and the size of workgroups.
 pub(crate) const GRID: Part = wgsl!("common/grid");
+/// What all invocations of a workgroup have in common.
+pub(crate) const WORKGROUP: Part = wgsl!("common/workgroup");
 /// Counter-based random numbers.
 pub(crate) const RNG: Part = wgsl!("common/rng");
 /// What changes from step to step.

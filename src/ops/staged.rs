@@ -1,6 +1,6 @@
 //! What the kernels that stage their factors through workgroup memory share.
 
-use super::parts::wgsl;
+use super::parts::{WORKGROUP, wgsl};
 use crate::gpu::{Kernel, Part, Precision, Shader, Staging, fold_workgroups};
 
 /// What the factors of products are rounded to: the axis `common/staged/factors`.
@@ -68,7 +68,7 @@ pub fn kernel(
         Rounding::Allowed => staging.precision,
     };
     let sums = Sums::of(staging, precision);
-    let mut parts = vec![wgsl!("common/staged/tiles"), factors(precision)];
+    let mut parts = vec![WORKGROUP, wgsl!("common/staged/tiles"), factors(precision)];
     parts.extend(sums.parts());
     parts.extend(own);
     let kernel = Kernel::new(Shader::joined(name, parts), entry);

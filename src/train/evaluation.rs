@@ -121,12 +121,23 @@ impl Evaluation {
     fn submit(&mut self, first: usize) {
         let step = Step { train_position: first as u32, ..Step::default() };
         self.context.queue.write_buffer(&self.step, 0, bytemuck::bytes_of(&step));
-        let mut encoder = self.context.device.create_command_encoder(&Default::default());
-        self.executable.encode(&mut encoder.begin_compute_pass(&Default::default()));
+        let encoder = || self.context.device.create_command_encoder(&Default::default());
+        let limit = self.context.submission_limit();
+        let mut last = encoder();
+        for (at, range) in
+            self.context.cut(self.executable.recording(), limit).into_iter().enumerate()
+        {
+            if at > 0 {
+                self.context.submit(std::mem::replace(&mut last, encoder()));
+            }
+            let mut pass = last.begin_compute_pass(&Default::default());
+            self.executable.encode_range(&mut pass, range);
+        }
+        let mut encoder = last;
         let pending = self.readback.encode(&mut encoder);
-        self.context.submit(encoder);
+        let submission = self.context.submit(encoder);
         if let Some(pending) = pending {
-            self.readback.submitted(pending);
+            self.readback.submitted(pending, submission);
         }
     }
 

@@ -1,5 +1,9 @@
 //! Training inside an application's own command encoder, on batches in its own buffers.
 
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
+
 use super::{Model, TrainError, TrainerOptions};
 use crate::gpu::{
     Context, DeviceTensors, ElementType, Executable, GpuError, Recorder, TensorId, Tuning,
@@ -78,6 +82,23 @@ pub struct Iteration {
     executable: Executable,
     results: Results,
     imports: Vec<(Vec<ImportedSlice>, Executable)>,
+}
+
+/// What is left to record of an iteration: [`Iteration::slices`].
+#[derive(Debug)]
+#[must_use = "an iteration of which a part was recorded leaves its model between two steps"]
+pub struct Slices {
+    /// What the step is told; taken by the first slice.
+    step: Option<Step>,
+    import: Option<usize>,
+    ranges: VecDeque<Range<usize>>,
+}
+
+impl Slices {
+    /// Slices that are still to be recorded.
+    pub fn remaining(&self) -> usize {
+        self.ranges.len()
+    }
 }
 
 /// The buffers behind [`Outputs`].
@@ -234,6 +255,18 @@ impl Iteration {
         train: BatchBuffers<'_>,
         clean: Option<BatchBuffers<'_>>,
     ) -> Result<(), TrainError> {
+        let (step, import) = self.prepare(train, clean)?;
+        let mut slices = self.slices_of(step, Some(import), None);
+        while self.encode_slice(encoder, &mut slices) {}
+        Ok(())
+    }
+
+    /// What the next step is told, and the index of the bindings to its batches.
+    pub(super) fn prepare(
+        &mut self,
+        train: BatchBuffers<'_>,
+        clean: Option<BatchBuffers<'_>>,
+    ) -> Result<(Step, usize), TrainError> {
         let mut step = self.model.next_step(&self.options);
         let image = self.model.network.input().len() as u64;
         let mut parts = Vec::new();
@@ -254,45 +287,77 @@ impl Iteration {
                 return Err(TrainError::Dataset { which: "clean", reason });
             }
         }
-        let import = self.import(parts)?;
-        self.encode_step(encoder, step, Some(import));
-        Ok(())
+        Ok((step, self.import(parts)?))
     }
 
-    /// Records an iteration whose batches are drawn from data sets on the device.
-    pub(super) fn encode_drawn(&mut self, encoder: &mut wgpu::CommandEncoder, step: Step) {
-        self.encode_step(encoder, step, None);
+    /// The same in slices, each estimated to run no longer than `limit`, for an application that
+    /// draws or computes something else in between: [`Iteration::encode_slice`] records one after the
+    /// other. Until the last one has been submitted, batches must stay as they are, and nothing else
+    /// may run with this iteration's model.
+    ///
+    /// # Errors
+    /// As [`Iteration::encode`].
+    pub fn slices(
+        &mut self,
+        train: BatchBuffers<'_>,
+        clean: Option<BatchBuffers<'_>>,
+        limit: Duration,
+    ) -> Result<Slices, TrainError> {
+        let (step, import) = self.prepare(train, clean)?;
+        Ok(self.slices_of(step, Some(import), Some(limit)))
     }
 
-    fn encode_step(
+    /// Records the next slice. Returns whether more are to come; where none is left, nothing happens.
+    pub fn encode_slice(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
-        step: Step,
-        import: Option<usize>,
-    ) {
-        use wgpu::util::DeviceExt;
-        if let Some(uniform) = self.model.tensors.get("step") {
-            // A copy in the encoder: a write to the queue would reach all iterations of it.
-            let content = bytemuck::bytes_of(&step);
-            let device = &self.model.context.device;
-            let staging = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                label: Some("l2rw step"),
-                contents: content,
-                usage: wgpu::BufferUsages::COPY_SRC,
-            });
-            encoder.copy_buffer_to_buffer(&staging, 0, uniform, 0, content.len() as u64);
+        slices: &mut Slices,
+    ) -> bool {
+        let Some(range) = slices.ranges.pop_front() else { return false };
+        let mut import = None;
+        if let Some(step) = slices.step.take() {
+            self.write_step(encoder, step);
+            import = slices.import.and_then(|index| self.imports.get(index));
         }
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
             label: Some("l2rw iteration"),
             timestamp_writes: None,
         });
-        if let Some((_, import)) = import.and_then(|index| self.imports.get(index)) {
+        if let Some((_, import)) = import {
             import.encode(&mut pass);
         }
-        self.executable.encode(&mut pass);
+        self.executable.encode_range(&mut pass, range);
         drop(pass);
-        self.model.steps += 1;
-        self.model.moment_steps += 1;
+        if slices.ranges.is_empty() {
+            self.model.steps += 1;
+            self.model.moment_steps += 1;
+        }
+        !slices.ranges.is_empty()
+    }
+
+    /// The slices of a step whose batches are drawn from data sets on the device, or imported.
+    pub(super) fn slices_of(
+        &self,
+        step: Step,
+        import: Option<usize>,
+        limit: Option<Duration>,
+    ) -> Slices {
+        let ranges = self.model.context.cut(&self.plan.recording, limit).into();
+        Slices { step: Some(step), import, ranges }
+    }
+
+    fn write_step(&self, encoder: &mut wgpu::CommandEncoder, step: Step) {
+        use wgpu::util::DeviceExt;
+        let Some(uniform) = self.model.tensors.get("step") else { return };
+        // A copy in the encoder: a write to the queue would reach all iterations of it.
+        let content = bytemuck::bytes_of(&step);
+        let device = &self.model.context.device;
+        let staging = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("l2rw step"),
+            contents: content,
+            usage: wgpu::BufferUsages::COPY_SRC,
+        });
+        encoder.copy_buffer_to_buffer(&staging, 0, uniform, 0, content.len() as u64);
     }
 
     /// The index of the bindings to these parts, made now if they are new.

@@ -1,6 +1,7 @@
 //! Training: whole steps ([`Trainer`]), iterations recorded into the application's own encoder
 //! ([`Iteration`]), and what both train ([`Model`]).
 
+mod clock;
 mod dataset;
 mod evaluation;
 mod iteration;
@@ -11,6 +12,7 @@ mod recipe;
 mod safetensors;
 mod schedule;
 mod snapshot;
+mod step_report;
 mod trainer;
 
 use thiserror::Error;
@@ -20,7 +22,7 @@ use crate::plan::PlanError;
 
 pub use dataset::ImageSet;
 pub use evaluation::{Evaluation, Scores};
-pub use iteration::{BatchBuffers, Images, Iteration, Outputs};
+pub use iteration::{BatchBuffers, Images, Iteration, Outputs, Slices};
 pub use ledger::{Beliefs, WeightLedger};
 pub use model::Model;
 pub use options::TrainerOptions;
@@ -28,7 +30,8 @@ pub use recipe::Recipe;
 pub use safetensors::Contents;
 pub use schedule::Schedule;
 pub use snapshot::{EarlyStopping, Snapshot};
-pub use trainer::{StepReport, Trainer};
+pub use step_report::StepReport;
+pub use trainer::Trainer;
 
 /// What can go wrong while training.
 #[derive(Debug, Error)]

@@ -3,53 +3,17 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
+use super::clock::StepClock;
 use super::iteration::{plan_of, required};
+use super::step_report::{Field, StepReport, report_fields};
 use super::{
     BatchBuffers, ImageSet, Images, Iteration, Model, Snapshot, TrainError, TrainerOptions,
 };
 use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorId};
 use crate::nn::Network;
+use crate::ops::Step;
 use crate::ops::batch::Gather;
 use crate::plan::{DatasetFacts, Input, Plan};
-
-/// What one step did, read back some steps later.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct StepReport {
-    /// The step, counted from 0.
-    pub step: u64,
-    /// Place of each training example in its set, `[n]`; empty where batches were supplied.
-    pub indices: Vec<u32>,
-    /// Its loss before the step.
-    pub losses: Vec<f32>,
-    /// The class with the largest score before the step.
-    pub predictions: Vec<u32>,
-    /// w, `[n]`.
-    pub weights: Vec<f32>,
-    /// u, `[n]`; empty in plain training.
-    pub similarities: Vec<f32>,
-    /// The same for the clean batch, `[m]`; empty in plain training.
-    pub clean_indices: Vec<u32>,
-    /// Losses of the clean examples.
-    pub clean_losses: Vec<f32>,
-    /// Predictions for the clean examples.
-    pub clean_predictions: Vec<u32>,
-}
-
-impl StepReport {
-    /// Mean loss of the training batch.
-    pub fn loss(&self) -> f64 {
-        mean(&self.losses)
-    }
-
-    /// Whether no example helped and the step was decay and momentum only.
-    pub fn is_zero_weight(&self) -> bool {
-        self.weights.iter().all(|w| *w == 0.0)
-    }
-}
-
-fn mean(values: &[f32]) -> f64 {
-    values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len().max(1) as f64
-}
 
 /// Where a series of batches stands before step `steps`: passes over the set in a new order each;
 /// the rest of a pass that fills no batch is left out. Returns the pass and the position in it.
@@ -74,6 +38,7 @@ pub struct Trainer {
     /// Steps whose reports are outstanding.
     reported: VecDeque<u64>,
     source: BatchSource,
+    clock: StepClock,
 }
 
 #[derive(Debug)]
@@ -91,18 +56,6 @@ struct HostBatch {
 
 /// Runs whose results may be outstanding before a step waits for the oldest.
 pub(super) const RING: usize = 4;
-
-#[derive(Clone, Copy, Debug)]
-enum Field {
-    Indices,
-    Losses,
-    Predictions,
-    Weights,
-    Similarities,
-    CleanIndices,
-    CleanLosses,
-    CleanPredictions,
-}
 
 impl Trainer {
     /// Uploads the data and prepares everything: pipelines, memory, bind groups. `clean` holds the
@@ -208,7 +161,14 @@ impl Trainer {
         let readback = Readback::new(iteration.model().context(), sources, RING);
         let len_of = |(field, id): &(Field, TensorId)| (*field, plan.recording.tensor(*id).len);
         let report_fields = fields.iter().map(len_of).collect();
-        Ok(Self { iteration, readback, report_fields, reported: VecDeque::new(), source })
+        Ok(Self {
+            iteration,
+            readback,
+            report_fields,
+            reported: VecDeque::new(),
+            source,
+            clock: StepClock::default(),
+        })
     }
 
     /// The iteration as plain data.
@@ -341,9 +301,7 @@ impl Trainer {
         let steps = self.steps();
         (step.train_epoch, step.train_position) = cursor(steps, options.batch, train_len);
         (step.clean_epoch, step.clean_position) = cursor(steps, options.clean_batch, clean_len);
-        let mut encoder = self.encoder();
-        self.iteration.encode_drawn(&mut encoder, step);
-        self.submit(encoder);
+        self.submit(step, None);
         Ok(())
     }
 
@@ -380,7 +338,6 @@ impl Trainer {
         train: &ImageSet<'_>,
         clean: Option<&ImageSet<'_>>,
     ) -> Result<(), TrainError> {
-        let mut encoder = self.encoder();
         if let BatchSource::Batches { train: train_in, clean: clean_in } = &self.source {
             let context = self.iteration.model().context().clone();
             train_in.write(&context, train);
@@ -388,9 +345,9 @@ impl Trainer {
                 clean_in.write(&context, clean);
                 clean_in.batch()
             });
-            self.iteration.encode(&mut encoder, train_in.batch(), clean)?;
+            let (step, import) = self.iteration.prepare(train_in.batch(), clean)?;
+            self.submit(step, Some(import));
         }
-        self.submit(encoder);
         Ok(())
     }
 
@@ -398,13 +355,20 @@ impl Trainer {
         self.model().context().device.create_command_encoder(&Default::default())
     }
 
-    /// Submits the step that was just encoded.
-    fn submit(&mut self, mut encoder: wgpu::CommandEncoder) {
+    /// Submits a step: at once, or in several submissions where it would run for too long.
+    fn submit(&mut self, step: Step, import: Option<usize>) {
+        let context = self.model().context().clone();
+        let mut slices = self.iteration.slices_of(step, import, context.submission_limit());
+        let mut encoder = self.encoder();
+        while self.iteration.encode_slice(&mut encoder, &mut slices) {
+            context.submit(std::mem::replace(&mut encoder, self.encoder()));
+        }
         let pending = self.readback.encode(&mut encoder);
-        self.model().context().submit(encoder);
+        let submission = context.submit(encoder);
         if let Some(pending) = pending {
-            self.readback.submitted(pending);
+            self.readback.submitted(pending, submission);
             self.reported.push_back(self.steps() - 1);
+            self.clock.submit();
         }
     }
 
@@ -414,8 +378,15 @@ impl Trainer {
     /// # Errors
     /// When the device is lost, and in a browser with `wait`.
     pub fn take_report(&mut self, wait: bool) -> Result<Option<StepReport>, TrainError> {
-        let words = self.readback.take(self.iteration.model().context(), wait)?;
-        Ok(words.map(|words| self.report(&words)))
+        let Some(words) = self.readback.take(self.iteration.model().context(), wait)? else {
+            return Ok(None);
+        };
+        let seconds = self.clock.arrive();
+        // What was there already came at a time that nobody knows.
+        if let Some(seconds) = seconds.filter(|_| wait) {
+            self.model().context().learn_pace(&self.plan().recording, seconds);
+        }
+        Ok(Some(self.report(&words)))
     }
 
     /// The oldest step's report that was not taken yet, awaited; `None` when there is none.
@@ -424,29 +395,13 @@ impl Trainer {
     /// When the device is lost.
     pub async fn take_report_async(&mut self) -> Result<Option<StepReport>, TrainError> {
         let words = self.readback.take_async(self.iteration.model().context()).await?;
+        self.clock.arrive();
         Ok(words.map(|words| self.report(&words)))
     }
 
     fn report(&mut self, words: &[u32]) -> StepReport {
         let step = self.reported.pop_front().unwrap_or_default();
-        let mut report = StepReport { step, ..StepReport::default() };
-        let mut rest = words;
-        for &(field, len) in &self.report_fields {
-            let (words, after) = rest.split_at(len);
-            rest = after;
-            let floats = || words.iter().map(|word| f32::from_bits(*word)).collect();
-            match field {
-                Field::Indices => report.indices = words.to_vec(),
-                Field::Losses => report.losses = floats(),
-                Field::Predictions => report.predictions = words.to_vec(),
-                Field::Weights => report.weights = floats(),
-                Field::Similarities => report.similarities = floats(),
-                Field::CleanIndices => report.clean_indices = words.to_vec(),
-                Field::CleanLosses => report.clean_losses = floats(),
-                Field::CleanPredictions => report.clean_predictions = words.to_vec(),
-            }
-        }
-        report
+        StepReport::of(step, &self.report_fields, words)
     }
 
     /// A copy of what the network has learned so far: [`Model::snapshot`].
@@ -558,23 +513,6 @@ fn check(
         }
     }
     options.check(train.shape.channels)
-}
-
-/// What is read back after each step, in order.
-fn report_fields(plan: &Plan) -> Vec<(Field, TensorId)> {
-    let mut fields = vec![
-        (Field::Losses, plan.train.losses),
-        (Field::Predictions, plan.train.predictions),
-        (Field::Weights, plan.weights),
-    ];
-    fields.extend(plan.train.indices.map(|id| (Field::Indices, id)));
-    fields.extend(plan.similarities.map(|id| (Field::Similarities, id)));
-    if let Some(clean) = &plan.clean {
-        fields.push((Field::CleanLosses, clean.losses));
-        fields.push((Field::CleanPredictions, clean.predictions));
-        fields.extend(clean.indices.map(|id| (Field::CleanIndices, id)));
-    }
-    fields
 }
 
 #[cfg(test)]

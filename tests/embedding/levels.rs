@@ -144,6 +144,37 @@ fn batch((images, labels, before): &Bound, as_floats: bool) -> BatchBuffers<'_> 
 }
 
 #[test]
+fn an_iteration_in_slices_equals_the_whole_one() {
+    let context = context(ShaderChecks::Trusted);
+    let (reports, expected) = steps_of_a_trainer(2);
+    let mut iteration = Iteration::new(context, &network(), &options()).unwrap();
+    for step in 0..2u32 {
+        let bound = |tag, n| {
+            let (images, labels) = host_batch(tag, n);
+            let labels = storage_only(context, bytemuck::cast_slice(&labels));
+            (storage_only(context, &images), labels, 0)
+        };
+        let (train, clean) = (bound(2 * step, N), bound(2 * step + 1, M));
+        let (train, clean) = (batch(&train, false), batch(&clean, false));
+        let limit = std::time::Duration::from_micros(1);
+        let mut slices = iteration.slices(train, Some(clean), limit).unwrap();
+        let count = slices.remaining();
+        assert!(count > 10, "{count} slices");
+        // A frame of the application each.
+        for frame in 1..=count {
+            assert_eq!(iteration.model().steps(), u64::from(step), "not counted before its end");
+            let mut encoder = context.device.create_command_encoder(&Default::default());
+            assert_eq!(iteration.encode_slice(&mut encoder, &mut slices), frame < count);
+            context.queue.submit([encoder.finish()]);
+        }
+        assert_eq!(iteration.model().steps(), u64::from(step) + 1);
+    }
+    let weights = floats(context, iteration.outputs().weights, N);
+    assert_eq!(weights, reports.last().unwrap().weights);
+    assert!(iteration.model().to_safetensors(Contents::Checkpoint).unwrap() == expected);
+}
+
+#[test]
 fn batches_that_do_not_fit_are_refused_by_what_is_wrong_and_no_step_is_taken() {
     let context = context(ShaderChecks::Trusted);
     let mut iteration = Iteration::new(context, &network(), &options()).unwrap();

@@ -2,6 +2,7 @@
 //! constants filled in, validated and written as SPIR-V, MSL, HLSL and GLSL by the translator that
 //! wgpu uses.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -188,7 +189,7 @@ fn staged(wide_tiles: bool, matrices: Option<Matrices>, precision: Precision) ->
     Tuning { staging: Some(staging), ..Tuning::GPU }
 }
 
-fn kernels() -> Vec<Kernel> {
+pub(super) fn kernels() -> Vec<Kernel> {
     let mut recordings: Vec<Recording> = networks().iter().flat_map(plans).collect();
     recordings.push(other_operations());
     let dispatches = recordings.into_iter().flat_map(|recording| recording.dispatches);
@@ -196,7 +197,7 @@ fn kernels() -> Vec<Kernel> {
     dispatches.map(|d| d.kernel).filter(|kernel| seen.insert(kernel.clone())).collect()
 }
 
-fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
+pub(super) fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
     let source = kernel.source();
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SHADER_INT64, is_wide(kernel));
@@ -214,40 +215,51 @@ fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
 }
 
 /// Whether a kernel has 64-bit loads, and so is for devices that offer them.
-fn is_wide(kernel: &Kernel) -> bool {
+pub(super) fn is_wide(kernel: &Kernel) -> bool {
     kernel.shader.parts.iter().any(|part| part.text.contains("u64"))
 }
 
 /// Whether a kernel has 16-bit floats.
-fn is_rounding(kernel: &Kernel) -> bool {
+pub(super) fn is_rounding(kernel: &Kernel) -> bool {
     kernel.shader.parts.iter().any(|part| part.text.contains("enable f16;"))
 }
 
 /// Whether a kernel has cooperative matrices, which only Vulkan and Metal have.
-fn has_matrices(kernel: &Kernel) -> bool {
+pub(super) fn has_matrices(kernel: &Kernel) -> bool {
     kernel.shader.parts.iter().any(|part| part.text.contains("enable wgpu_cooperative_matrix;"))
 }
 
 /// Whether the invocations of a subgroup exchange values, and so is for devices that offer it.
-fn is_shared(kernel: &Kernel) -> bool {
+pub(super) fn is_shared(kernel: &Kernel) -> bool {
     kernel.shader.parts.iter().any(|part| part.text.contains("subgroupShuffle"))
+}
+
+/// A kernel's module with its constants filled in.
+pub(super) fn with_constants<'a>(
+    kernel: &Kernel,
+    module: &'a naga::Module,
+    info: &'a ModuleInfo,
+) -> Result<(Cow<'a, naga::Module>, Cow<'a, ModuleInfo>), String> {
+    let constants: PipelineConstants =
+        kernel.constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+    let entry = (ShaderStage::Compute, kernel.entry);
+    process_overrides(module, info, Some(entry), &constants)
+        .map_err(|error| format!("constants: {error:?}"))
 }
 
 /// What goes wrong in any of the four languages.
 fn failures(kernel: &Kernel, module: &naga::Module, info: &ModuleInfo) -> Vec<String> {
-    let constants: PipelineConstants =
-        kernel.constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
-    let entry = (ShaderStage::Compute, kernel.entry);
-    let (module, info) = match process_overrides(module, info, Some(entry), &constants) {
+    let (module, info) = match with_constants(kernel, module, info) {
         Ok(processed) => processed,
-        Err(error) => return vec![format!("{kernel}: constants: {error:?}")],
+        Err(error) => return vec![format!("{kernel}: {error}")],
     };
     let mut written = vec![
         ("SPIR-V", to_spirv(kernel.entry, &module, &info)),
         ("MSL", to_msl(kernel.entry, &module, &info)),
     ];
     if !has_matrices(kernel) {
-        written.push(("HLSL", to_hlsl(kernel.entry, &module, &info)));
+        let text = to_hlsl(kernel.entry, &module, &info);
+        written.push(("HLSL", text.map(|text| text.len())));
     }
     // That for OpenGL ES has neither 64-bit integers nor 16-bit floats.
     if !has_matrices(kernel) && !is_wide(kernel) && !is_rounding(kernel) {
@@ -278,16 +290,28 @@ fn to_msl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize
     Ok(text.len())
 }
 
-fn to_hlsl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize, String> {
-    let shader_model = hlsl::ShaderModel::V6_2;
-    let (options, mut text) = (hlsl::Options { shader_model, ..Default::default() }, String::new());
+/// As wgpu gives it to DirectX 12 for shaders that it does not check.
+pub(super) fn to_hlsl(
+    entry: &str,
+    module: &naga::Module,
+    info: &ModuleInfo,
+) -> Result<String, String> {
+    let options = hlsl::Options {
+        shader_model: hlsl::ShaderModel::V6_2,
+        special_constants_binding: Some(hlsl::BindTarget { space: 255, ..Default::default() }),
+        zero_initialize_workgroup_memory: false,
+        restrict_indexing: false,
+        force_loop_bounding: false,
+        ..Default::default()
+    };
+    let mut text = String::new();
     let entry_point = Some((ShaderStage::Compute, entry.to_owned()));
     let pipeline = hlsl::PipelineOptions { entry_point };
     let translated = hlsl::Writer::new(&mut text, &options, &pipeline)
         .write(module, info, None)
         .map_err(|error| error.to_string())?;
     all_entry_points(&translated.entry_point_names)?;
-    Ok(text.len())
+    Ok(text)
 }
 
 /// Both writers report what is wrong with one entry point in its place.

@@ -1,12 +1,15 @@
 //! The trainer on the device: submissions, reproducibility, checkpoints, sampling.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use crate::common::device::context;
-use l2rw::gpu::ShaderChecks;
+use l2rw::gpu::{Context, ShaderChecks};
 use l2rw::nn::{Network, Normalisation, Padding, Shape, zoo};
 use l2rw::plan::{Optimizer, Route};
-use l2rw::train::{EarlyStopping, ImageSet, StepReport, TrainError, Trainer, TrainerOptions};
+use l2rw::train::{
+    Contents, EarlyStopping, ImageSet, StepReport, TrainError, Trainer, TrainerOptions,
+};
 use l2rw::weighting::{L2rw, Mentor, MetaWeightNet, Setup, Uniform, Weighting, by_name, variants};
 
 const L2RW: L2rw = L2rw { route: None, decay_in_clean_gradient: false, last_layers: None };
@@ -60,7 +63,7 @@ fn run(trainer: &mut Trainer, steps: usize) -> Vec<StepReport> {
 fn a_step_is_one_submission() {
     // A device of its own: other tests submit to the shared one at the same time.
     let shared = context(ShaderChecks::Trusted);
-    let own = l2rw::gpu::Context::from_device(
+    let own = Context::from_device(
         shared.device.clone(),
         shared.queue.clone(),
         shared.adapter.clone(),
@@ -79,6 +82,37 @@ fn a_step_is_one_submission() {
         assert_eq!(own.submissions() - before, 7, "{name}");
         assert_eq!(reports.len(), 7);
     }
+}
+
+#[test]
+fn a_limit_to_submissions_cuts_steps_and_changes_no_bit() {
+    let network = network();
+    let (pixels, labels) = images(60);
+    let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+    let options = TrainerOptions { batch: 12, clean_batch: 8, ..TrainerOptions::cifar(L2RW) };
+    let run_of = |limit: Option<Duration>| {
+        let shared = context(ShaderChecks::Trusted);
+        let own = Context::from_device(
+            shared.device.clone(),
+            shared.queue.clone(),
+            shared.adapter.clone(),
+            ShaderChecks::Trusted,
+        );
+        let own = own.with_submission_limit(limit);
+        let mut trainer = Trainer::new(&own, &network, set, Some(set), &options).unwrap();
+        let before = own.submissions();
+        let reports = run(&mut trainer, 7);
+        let submissions = own.submissions() - before;
+        let (predictions, losses) = trainer.evaluation(set, 60).unwrap().run().unwrap();
+        let checkpoint = trainer.model().to_safetensors(Contents::Checkpoint).unwrap();
+        ((reports, predictions, losses, checkpoint), submissions)
+    };
+    let (whole, one_each) = run_of(None);
+    // So little that every group of dispatches is a submission.
+    let (cut, many) = run_of(Some(Duration::from_nanos(1)));
+    assert!(whole == cut, "the same reports, scores and checkpoint");
+    assert_eq!(one_each, 7);
+    assert!(many > 7 * 50, "{many} submissions of 7 steps");
 }
 
 #[test]
@@ -301,7 +335,7 @@ fn every_method_takes_one_submission_a_step() {
     let shared = context(ShaderChecks::Trusted);
     let (device, queue) = (shared.device.clone(), shared.queue.clone());
     let checks = ShaderChecks::Trusted;
-    let own = l2rw::gpu::Context::from_device(device, queue, shared.adapter.clone(), checks);
+    let own = Context::from_device(device, queue, shared.adapter.clone(), checks);
     let network = zoo::mlp(Shape::new(8, 8, 3), &[6], 4).unwrap();
     let (pixels, labels) = images(60);
     let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };

@@ -26,8 +26,8 @@ alias Tile = array<Square, TALL * WIDE>;
 struct Place { row: i32, column: i32, slice: i32 }
 
 // The tile of a workgroup: columns vary fastest, so that neighbours share rows.
-fn place(me: Invocation) -> Place {
-    let i = i32(me.workgroup.y * me.groups.x + me.workgroup.x);
+fn place(workgroup: Workgroup) -> Place {
+    let i = i32(index_of(workgroup));
     let slice = i / (ROW_TILES * COLUMN_TILES);
     return Place(i / COLUMN_TILES % ROW_TILES, i % COLUMN_TILES, slice);
 }

@@ -30,10 +30,17 @@ struct Taps {
 // The next terms: a tap, and the first of 16 of its channels, in quads.
 struct Terms { row: i32, column: i32, channel: i32 }
 
+// One return: Microsoft's older compiler takes what has several for possibly uninitialised, and then
+// refuses barriers that depend on it.
 fn after(terms: Terms, taps: Taps) -> Terms {
-    if terms.channel + 4 < taps.blocks { return Terms(terms.row, terms.column, terms.channel + 4); }
-    if terms.column + 1 < taps.columns { return Terms(terms.row, terms.column + 1, 0); }
-    return Terms(terms.row + 1, 0, 0);
+    let tap_ends = terms.channel + 4 >= taps.blocks;
+    let row_ends = tap_ends && terms.column + 1 >= taps.columns;
+    let column = select(terms.column, terms.column + 1, tap_ends);
+    return Terms(
+        select(terms.row, terms.row + 1, row_ends),
+        select(column, 0, row_ends),
+        select(terms.channel + 4, 0, tap_ends),
+    );
 }
 
 // Index of what each pixel sees, −1 where that is nothing.

@@ -7,10 +7,10 @@ override INPUT_TANGENT: bool = true;
 @group(0) @binding(5) var<storage, read_write> dz: array<Out>;
 
 fn add_dual_tap(
-    tile: ptr<function, OutTile>,
-    tangent: ptr<function, OutTile>,
-    span: ptr<function, InSpan>,
-    dspan: ptr<function, InSpan>,
+    tile: ptr<function, array<Out, TILE>>,
+    tangent: ptr<function, array<Out, TILE>>,
+    span: ptr<function, array<In, SPAN>>,
+    dspan: ptr<function, array<In, SPAN>>,
     kx: i32,
     k: i32,
 ) {
@@ -29,22 +29,22 @@ fn add_dual_tap(
 
 // dual_z = conv(x, w), dz = conv(dx, w) + conv(x, v): every input and weight is loaded once.
 @compute @workgroup_size(WORKGROUP)
-fn dual(invocation: Invocation) {
-    let i = begin(invocation);
+fn dual(workgroup: Workgroup, me: Invocation) {
+    let i = begin(workgroup, me);
     let p = place(i, OUT_BLOCKS, 1u, OUT_HEIGHT, OUT_WIDTH);
     if !p.exists {
         return;
     }
-    var tile: OutTile;
-    var tangent: OutTile;
+    var tile: array<Out, TILE>;
+    var tangent: array<Out, TILE>;
     for (var ky = 0; ky < i32(KERNEL_H); ky++) {
         let row = p.row * S + ky - PAD_TOP;
         if row < 0 || row >= HEIGHT {
             continue;
         }
         for (var in = 0; in < IN_BLOCKS; in++) {
-            var span: InSpan;
-            var dspan: InSpan;
+            var span: array<In, SPAN>;
+            var dspan: array<In, SPAN>;
             load_span(p, row, in, &span);
             if INPUT_TANGENT {
                 for (var i = 0; i < i32(SPAN); i++) {

@@ -16,11 +16,6 @@ override HAS_ADDEND: bool = false;
 // first output that a tile of the transposed convolution sees, plus FIRST_BIAS).
 const FIRST_OFFSET: i32 = i32(FIRST) - i32(FIRST_BIAS);
 
-alias OutTile = array<Out, TILE>;
-alias InTile = array<In, TILE>;
-alias InSpan = array<In, SPAN>;
-alias OutSpan = array<Out, SPAN>;
-
 // Where the tile of an invocation lies; beyond the last one `exists` is false.
 struct Place { image: i32, row: i32, first: i32, block: i32, exists: bool }
 
@@ -46,7 +41,7 @@ const MAX_UNROLLED_TAPS: u32 = 5u;
 @group(0) @binding(2) var<storage, read_write> z: array<Out>;
 @group(0) @binding(NEXT_BINDING) var<storage, read> addend: array<StoredOut>;
 
-fn load_span(p: Place, input_row: i32, in: i32, span: ptr<function, InSpan>) {
+fn load_span(p: Place, input_row: i32, in: i32, span: ptr<function, array<In, SPAN>>) {
     let row = (p.image * HEIGHT + input_row) * WIDTH;
     for (var i = 0; i < i32(SPAN); i++) {
         let column = p.first * S + i - PAD_LEFT;
@@ -58,16 +53,21 @@ fn load_span(p: Place, input_row: i32, in: i32, span: ptr<function, InSpan>) {
 }
 
 // Adds what tap `kx` of a kernel row gives to each pixel of the tile.
-fn add_tap(tile: ptr<function, OutTile>, span: ptr<function, InSpan>, kx: i32, block: Block) {
+fn add_tap(
+    tile: ptr<function, array<Out, TILE>>,
+    span: ptr<function, array<In, SPAN>>,
+    kx: i32,
+    block: Block,
+) {
     for (var r = 0; r < i32(TILE); r++) {
         (*tile)[r] += to_out(block, (*span)[r * S + kx]);
     }
 }
 
 fn add_taps(
-    tile: ptr<function, OutTile>,
-    second: ptr<function, OutTile>,
-    span: ptr<function, InSpan>,
+    tile: ptr<function, array<Out, TILE>>,
+    second: ptr<function, array<Out, TILE>>,
+    span: ptr<function, array<In, SPAN>>,
     kx: i32,
     k: i32,
 ) {
@@ -76,7 +76,11 @@ fn add_taps(
     if COLUMNS > 1u { add_tap(second, span, kx, blocks.second); }
 }
 
-fn convolve(p: Place, tile: ptr<function, OutTile>, second: ptr<function, OutTile>) {
+fn convolve(
+    p: Place,
+    tile: ptr<function, array<Out, TILE>>,
+    second: ptr<function, array<Out, TILE>>,
+) {
     for (var ky = 0; ky < i32(KERNEL_H); ky++) {
         let row = p.row * S + ky - PAD_TOP;
         let outside = row < 0 || row >= HEIGHT;
@@ -84,7 +88,7 @@ fn convolve(p: Place, tile: ptr<function, OutTile>, second: ptr<function, OutTil
             continue;
         }
         for (var in = 0; in < IN_BLOCKS; in++) {
-            var span: InSpan;
+            var span: array<In, SPAN>;
             if !SHARED || !outside { load_span(p, row, in, &span); }
             take_halo(p.first, OUT_WIDTH, &span);
             let k = weight_at(ky, in, p.block);
@@ -102,7 +106,7 @@ fn convolve(p: Place, tile: ptr<function, OutTile>, second: ptr<function, OutTil
     }
 }
 
-fn store_outputs(p: Place, tile: ptr<function, OutTile>) {
+fn store_outputs(p: Place, tile: ptr<function, array<Out, TILE>>) {
     if !p.exists {
         return;
     }
@@ -118,14 +122,14 @@ fn store_outputs(p: Place, tile: ptr<function, OutTile>) {
 
 // z = conv(x, w), or addend + conv(x, w)
 @compute @workgroup_size(WORKGROUP)
-fn forward(invocation: Invocation) {
-    let i = begin(invocation);
+fn forward(workgroup: Workgroup, me: Invocation) {
+    let i = begin(workgroup, me);
     let p = place(i, OUT_BLOCKS, COLUMNS, OUT_HEIGHT, OUT_WIDTH);
     if !SHARED && !p.exists {
         return;
     }
-    var tile: OutTile;
-    var second: OutTile;
+    var tile: array<Out, TILE>;
+    var second: array<Out, TILE>;
     convolve(p, &tile, &second);
     store_outputs(p, &tile);
     if COLUMNS > 1u { store_outputs(next_block(p), &second); }
@@ -134,7 +138,7 @@ fn forward(invocation: Invocation) {
 @group(0) @binding(2) var<storage, read> gradient: array<StoredOut>;
 @group(0) @binding(NEXT_BINDING) var<storage, read_write> dots: array<f32>;
 
-fn dot_with_gradient(p: Place, tile: ptr<function, OutTile>) -> f32 {
+fn dot_with_gradient(p: Place, tile: ptr<function, array<Out, TILE>>) -> f32 {
     let pixel = (p.image * OUT_HEIGHT + p.row) * OUT_WIDTH + p.first;
     var sum = 0.0;
     for (var r = 0; r < i32(TILE); r++) {
@@ -153,14 +157,14 @@ fn dot_with_gradient(p: Place, tile: ptr<function, OutTile>) -> f32 {
 // dots = ⟨gradient, conv(x, w)⟩ over the channels of the blocks and the pixels of the tile (or of
 // each pixel and block): for w = G the similarity in gradient form, before the sum over an example.
 @compute @workgroup_size(WORKGROUP)
-fn similarity(invocation: Invocation) {
-    let i = begin(invocation);
+fn similarity(workgroup: Workgroup, me: Invocation) {
+    let i = begin(workgroup, me);
     let p = place(i, OUT_BLOCKS, COLUMNS, OUT_HEIGHT, OUT_WIDTH);
     if !SHARED && !p.exists {
         return;
     }
-    var tile: OutTile;
-    var second: OutTile;
+    var tile: array<Out, TILE>;
+    var second: array<Out, TILE>;
     convolve(p, &tile, &second);
     var sum = dot_with_gradient(p, &tile);
     if COLUMNS > 1u {
@@ -178,8 +182,8 @@ fn similarity(invocation: Invocation) {
 
 // Pixel first + r meets tap kx at the output pixel first / STRIDE + FIRST_OFFSET + t / STRIDE.
 fn add_transposed_tap(
-    tile: ptr<function, InTile>,
-    span: ptr<function, OutSpan>,
+    tile: ptr<function, array<In, TILE>>,
+    span: ptr<function, array<Out, SPAN>>,
     kx: i32,
     block: Block,
 ) {
@@ -192,9 +196,9 @@ fn add_transposed_tap(
 }
 
 fn add_transposed_taps(
-    tile: ptr<function, InTile>,
-    second: ptr<function, InTile>,
-    span: ptr<function, OutSpan>,
+    tile: ptr<function, array<In, TILE>>,
+    second: ptr<function, array<In, TILE>>,
+    span: ptr<function, array<Out, SPAN>>,
     kx: i32,
     k: i32,
 ) {
@@ -203,7 +207,7 @@ fn add_transposed_taps(
     if COLUMNS > 1u { add_transposed_tap(second, span, kx, blocks.second); }
 }
 
-fn store_input_gradient(p: Place, tile: ptr<function, InTile>) {
+fn store_input_gradient(p: Place, tile: ptr<function, array<In, TILE>>) {
     if !p.exists {
         return;
     }
@@ -218,14 +222,14 @@ fn store_input_gradient(p: Place, tile: ptr<function, InTile>) {
 // input_gradient[y, x, in] =
 //     Σ dy[(y + PAD_TOP − ky) / STRIDE, (x + PAD_LEFT − kx) / STRIDE, out] · w[ky, kx, in, out]
 @compute @workgroup_size(WORKGROUP)
-fn transposed(invocation: Invocation) {
-    let i = begin(invocation);
+fn transposed(workgroup: Workgroup, me: Invocation) {
+    let i = begin(workgroup, me);
     let p = place(i, IN_BLOCKS, COLUMNS, HEIGHT, WIDTH);
     if !SHARED && !p.exists {
         return;
     }
-    var tile: InTile;
-    var second: InTile;
+    var tile: array<In, TILE>;
+    var second: array<In, TILE>;
     for (var ky = 0; ky < i32(KERNEL_H); ky++) {
         let t = p.row + PAD_TOP - ky;
         let row = t / S;
@@ -235,7 +239,7 @@ fn transposed(invocation: Invocation) {
         }
         let first = p.first / S + FIRST_OFFSET;
         for (var out = 0; out < OUT_BLOCKS; out++) {
-            var span: OutSpan;
+            var span: array<Out, SPAN>;
             for (var i = 0; i < i32(SPAN); i++) {
                 if (!SHARED || !outside) && is_inside(i, first + i, OUT_WIDTH) {
                     let pixel = (p.image * OUT_HEIGHT + row) * OUT_WIDTH + first + i;

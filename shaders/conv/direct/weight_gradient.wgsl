@@ -27,17 +27,24 @@ struct Part { in: i32, out: i32, ky: i32, split: i32 }
 @group(0) @binding(3) var<storage, read_write> sums: array<Out>;
 
 alias Taps = array<Block, KERNEL_W>;
-alias Inputs = array<In, SPAN>;
-alias Deltas = array<Out, PIXELS>;
 
-fn add_tap(taps: ptr<function, Taps>, a: ptr<function, Inputs>, d: ptr<function, Deltas>, kx: i32) {
+fn add_tap(
+    taps: ptr<function, Taps>,
+    a: ptr<function, array<In, SPAN>>,
+    d: ptr<function, array<Out, PIXELS>>,
+    kx: i32,
+) {
     (*taps)[kx] += outer_products(
         (*d)[0], (*d)[1], (*d)[2], (*d)[3],
         (*a)[kx], (*a)[kx + S], (*a)[kx + 2 * S], (*a)[kx + 3 * S],
     );
 }
 
-fn add_taps(taps: ptr<function, Taps>, a: ptr<function, Inputs>, d: ptr<function, Deltas>) {
+fn add_taps(
+    taps: ptr<function, Taps>,
+    a: ptr<function, array<In, SPAN>>,
+    d: ptr<function, array<Out, PIXELS>>,
+) {
     // Written out, since drivers unroll a loop of this size only below a limit.
     add_tap(taps, a, d, 0);
     if KERNEL_W > 1u { add_tap(taps, a, d, 1); }
@@ -77,8 +84,8 @@ fn input(row: i32, column: i32, block: i32, is_safe: bool) -> In {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn split_sums(invocation: Invocation) {
-    let p = part(begin(invocation));
+fn split_sums(workgroup: Workgroup, me: Invocation) {
+    let p = part(begin(workgroup, me));
     if p.split >= SPLITS {
         return;
     }
@@ -101,10 +108,10 @@ fn split_sums(invocation: Invocation) {
             }
         }
         for (var first = 0; first < width; first += PIXELS) {
-            var d: Deltas;
-            var second_d: Deltas;
+            var d: array<Out, PIXELS>;
+            var second_d: array<Out, PIXELS>;
             load_deltas(p, out_row, first, weight, &d, &second_d);
-            var a: Inputs;
+            var a: array<In, SPAN>;
             load_inputs(p, (image * HEIGHT + row) * WIDTH, first * S - PAD_LEFT, &a);
             add_taps(&taps, &a, &d);
             if COLUMNS == 2u {

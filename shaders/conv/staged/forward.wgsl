@@ -66,8 +66,8 @@ fn store_outputs(pixel: i32, block: i32, square: Square) {
 
 // z = conv(x, w), or addend + conv(x, w)
 @compute @workgroup_size(WORKGROUP)
-fn forward(me: Invocation) {
-    let at = place(me);
+fn forward(workgroup: Workgroup, me: Invocation) {
+    let at = place(workgroup);
     if at.slice >= SLICES {
         return;
     }
@@ -106,8 +106,8 @@ fn store_dots(pixel: i32, block: i32, square: Square) {
 // dots = ⟨gradient, conv(x, w)⟩ over the channels of each pixel and quad: with w = G the similarity
 // in gradient form, summed over an example afterwards.
 @compute @workgroup_size(WORKGROUP)
-fn similarity(me: Invocation) {
-    let at = place(me);
+fn similarity(workgroup: Workgroup, me: Invocation) {
+    let at = place(workgroup);
     if at.slice >= SLICES {
         return;
     }
@@ -167,8 +167,8 @@ fn store_dual(pixel: i32, block: i32, value: Quad, tangent: Quad) {
 // dual_z = conv(x, w), dz = conv(dx, w) + conv(x, v) for TALL = WIDE = 2: tiles of 64 × 64 numbers
 // and their tangents.
 @compute @workgroup_size(WORKGROUP)
-fn dual(me: Invocation) {
-    let at = place(me);
+fn dual(workgroup: Workgroup, me: Invocation) {
+    let at = place(workgroup);
     if at.slice >= SLICES {
         return;
     }

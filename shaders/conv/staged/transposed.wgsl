@@ -69,8 +69,8 @@ fn store_input_gradients(f: Phase, pixel: i32, block: i32, square: Square) {
 //     Σ dy[(y + PAD_TOP − ky) / STRIDE, (x + PAD_LEFT − kx) / STRIDE, out] · w[ky, kx, in, out]
 // for dy in the place of x, a slice for each phase
 @compute @workgroup_size(WORKGROUP)
-fn transposed(me: Invocation) {
-    let at = place(me);
+fn transposed(workgroup: Workgroup, me: Invocation) {
+    let at = place(workgroup);
     if at.slice >= SLICES {
         return;
     }

@@ -104,8 +104,8 @@ fn store(slice: i32, row: i32, block: i32, square: Square) {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn split_sums(me: Invocation) {
-    let at = place(me);
+fn split_sums(workgroup: Workgroup, me: Invocation) {
+    let at = place(workgroup);
     if at.slice >= SLICES {
         return;
     }

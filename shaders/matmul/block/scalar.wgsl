@@ -1,5 +1,5 @@
 // Register blocks of 1 by 1: for any size.
-alias Block = f32;
+alias Block = Lanes;
 
 fn block_at(i: i32, pitch: i32) -> Block {
     return b[i];

@@ -1,10 +1,12 @@
 // One invocation combines all parts that share a statistic.
 const PARTS_STEP: u32 = 1u;
 
-struct Combiner { statistic: u32, first: u32, stores: bool }
+fn combined_statistic(workgroup: Workgroup, local: u32) -> u32 {
+    return index_of(workgroup) * WORKGROUP + local;
+}
 
-fn combiner(of_grid: Invocation) -> Combiner {
-    return Combiner(workgroup_index(of_grid) * WORKGROUP + of_grid.local, 0u, true);
+fn first_part(local: u32) -> u32 {
+    return 0u;
 }
 
 fn total(local: u32, part: vec2<f32>) -> vec2<f32> {

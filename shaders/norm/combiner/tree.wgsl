@@ -1,10 +1,12 @@
 // One workgroup combines all parts that share a statistic.
 const PARTS_STEP: u32 = WORKGROUP;
 
-struct Combiner { statistic: u32, first: u32, stores: bool }
+fn combined_statistic(workgroup: Workgroup, local: u32) -> u32 {
+    return index_of(workgroup);
+}
 
-fn combiner(of_grid: Invocation) -> Combiner {
-    return Combiner(workgroup_index(of_grid), of_grid.local, of_grid.local == 0u);
+fn first_part(local: u32) -> u32 {
+    return local;
 }
 
 var<workgroup> totals: array<vec2<f32>, WORKGROUP>;

@@ -13,11 +13,5 @@ override HAS_SCALE: bool = true;
 override QUANTITIES: u32 = 2u;
 
 struct Invocation {
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
-}
-
-fn workgroup_index(of_grid: Invocation) -> u32 {
-    return of_grid.workgroup.y * of_grid.groups.x + of_grid.workgroup.x;
 }

@@ -3,12 +3,12 @@ const SLICES: u32 = 1u;
 
 struct Worker { row: u32, block: u32, slice: u32 }
 
-fn worker(of_grid: Invocation) -> Worker {
-    let workgroup = workgroup_index(of_grid);
-    let i = workgroup * WORKGROUP + of_grid.local;
+fn worker(of_grid: Workgroup, local: u32) -> Worker {
+    let workgroup = index_of(of_grid);
+    let i = workgroup * WORKGROUP + local;
     return Worker(i / BLOCKS, i % BLOCKS, 0u);
 }
 
-fn chunk_total(of_grid: Invocation, part: Lanes) -> Lanes {
+fn chunk_total(local: u32, part: Lanes) -> Lanes {
     return part;
 }

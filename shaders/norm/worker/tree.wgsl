@@ -6,18 +6,17 @@ const BLOCKS_A_GROUP: u32 = WORKGROUP / SLICES;
 
 struct Worker { row: u32, block: u32, slice: u32 }
 
-fn worker(of_grid: Invocation) -> Worker {
-    let workgroup = workgroup_index(of_grid);
+fn worker(of_grid: Workgroup, local: u32) -> Worker {
+    let workgroup = index_of(of_grid);
     let groups_a_row = (BLOCKS + BLOCKS_A_GROUP - 1u) / BLOCKS_A_GROUP;
-    let block = workgroup % groups_a_row * BLOCKS_A_GROUP + of_grid.local % BLOCKS_A_GROUP;
-    return Worker(workgroup / groups_a_row, block, of_grid.local / BLOCKS_A_GROUP);
+    let block = workgroup % groups_a_row * BLOCKS_A_GROUP + local % BLOCKS_A_GROUP;
+    return Worker(workgroup / groups_a_row, block, local / BLOCKS_A_GROUP);
 }
 
 var<workgroup> slices: array<Lanes, WORKGROUP>;
 
 // Σ over the slices of the invocation's block, in a fixed order.
-fn chunk_total(of_grid: Invocation, part: Lanes) -> Lanes {
-    let local = of_grid.local;
+fn chunk_total(local: u32, part: Lanes) -> Lanes {
     slices[local] = part;
     workgroupBarrier();
     for (var half = SLICES / 2u; half > 0u; half /= 2u) {

@@ -4,7 +4,7 @@
 use super::borders::Tiling;
 use super::{View, Window};
 use crate::gpu::{Access, Binding, Kernel, Part, Recorder, Shader, Tuning};
-use crate::ops::parts::{GRID, Lanes, wgsl};
+use crate::ops::parts::{GRID, Lanes, WORKGROUP, wgsl};
 use crate::ops::per_element;
 
 /// How many channels a register block takes: the axes `conv/direct/block` and `conv/direct/outer`.
@@ -137,6 +137,7 @@ impl Scheme {
     fn shader(self) -> Shader {
         let mut parts = vec![
             GRID,
+            WORKGROUP,
             GEOMETRY,
             BORDERS,
             self.lanes.part(),

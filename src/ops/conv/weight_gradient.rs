@@ -3,7 +3,7 @@
 use super::Window;
 use super::direct::{BORDERS, Block, Blocks, FIXED_SIZES, GEOMETRY, Geometry, Loads, SUBGROUP};
 use crate::gpu::{Kernel, Recorder, Shader, TensorId, Tuning};
-use crate::ops::parts::{GRID, wgsl};
+use crate::ops::parts::{GRID, WORKGROUP, wgsl};
 use crate::ops::per_element;
 
 /// Pixels that an invocation takes at a time; `PIXELS` in the shader.
@@ -14,6 +14,7 @@ const WIDEST_UNROLLED_KERNEL: usize = 5;
 fn shader(block: Block, loads: Loads, tuning: Tuning) -> Shader {
     let parts = [
         GRID,
+        WORKGROUP,
         GEOMETRY,
         BORDERS,
         block.lanes(tuning).part(),

@@ -4,8 +4,6 @@
 // Workgroup memory holds, for each term, all rows of the left factor or columns of the right one.
 
 struct Invocation {
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
     @builtin(subgroup_id) subgroup: u32,
 }

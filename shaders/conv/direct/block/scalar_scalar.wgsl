@@ -1,9 +1,9 @@
 // Register blocks of 1 input by 1 output channel: for channel counts that are no multiples of 4.
-alias In = f32;
-alias Out = f32;
-alias Block = f32;
-alias StoredIn = f32;
-alias StoredOut = f32;
+alias In = Lanes;
+alias Out = Lanes;
+alias Block = Lanes;
+alias StoredIn = Stored;
+alias StoredOut = Stored;
 
 const IN_LANES: i32 = 1;
 

@@ -1,8 +1,8 @@
 // Register blocks of 1 input by 4 output channels.
 alias In = f32;
-alias Out = vec4<f32>;
-alias Block = vec4<f32>;
-alias StoredIn = f32;
+alias Out = Lanes;
+alias Block = Out;
+alias StoredIn = In;
 alias StoredOut = Stored;
 
 const IN_LANES: i32 = 1;

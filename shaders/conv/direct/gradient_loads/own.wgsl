@@ -15,8 +15,8 @@ fn load_deltas(
     out_row: i32,
     first: i32,
     weight: f32,
-    d: ptr<function, Deltas>,
-    second_d: ptr<function, Deltas>,
+    d: ptr<function, array<Out, PIXELS>>,
+    second_d: ptr<function, array<Out, PIXELS>>,
 ) {
     for (var i = 0; i < PIXELS; i++) {
         (*d)[i] = delta(out_row, first + i, p.out, weight);
@@ -24,7 +24,7 @@ fn load_deltas(
     }
 }
 
-fn load_inputs(p: Part, row: i32, first: i32, a: ptr<function, Inputs>) {
+fn load_inputs(p: Part, row: i32, first: i32, a: ptr<function, array<In, SPAN>>) {
     for (var i = 0; i < i32(SPAN); i++) {
         (*a)[i] = input(row, first + i, p.in, i >= SAFE_FROM && i < SAFE_TO);
     }

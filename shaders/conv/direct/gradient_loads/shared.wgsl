@@ -17,8 +17,8 @@ fn load_deltas(
     out_row: i32,
     first: i32,
     weight: f32,
-    d: ptr<function, Deltas>,
-    second_d: ptr<function, Deltas>,
+    d: ptr<function, array<Out, PIXELS>>,
+    second_d: ptr<function, array<Out, PIXELS>>,
 ) {
     let blocks = i32(COLUMNS * OUT_TILES);
     let column = lane / i32(IN_TILES) * i32(COLUMNS);
@@ -36,7 +36,7 @@ fn load_deltas(
     }
 }
 
-fn load_inputs(p: Part, row: i32, first: i32, a: ptr<function, Inputs>) {
+fn load_inputs(p: Part, row: i32, first: i32, a: ptr<function, array<In, SPAN>>) {
     let tiles = i32(IN_TILES);
     let first_block = p.in - lane % tiles;
     var own: array<In, INPUT_LOADS>;

@@ -2,8 +2,6 @@
 const SUBGROUP: i32 = 8;
 
 struct Invocation {
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(subgroup_id) subgroup: u32,
     @builtin(subgroup_invocation_id) lane: u32,
 }
@@ -13,10 +11,9 @@ var<private> subgroup: i32;
 var<private> lane: i32;
 
 // Index of an invocation.
-fn begin(invocation: Invocation) -> i32 {
+fn begin(workgroup: Workgroup, me: Invocation) -> i32 {
     read_sizes();
-    let workgroup = invocation.workgroup.y * invocation.groups.x + invocation.workgroup.x;
-    subgroup = i32(workgroup * WORKGROUP) / SUBGROUP + i32(invocation.subgroup);
-    lane = i32(invocation.lane);
+    subgroup = i32(index_of(workgroup) * WORKGROUP) / SUBGROUP + i32(me.subgroup);
+    lane = i32(me.lane);
     return subgroup * SUBGROUP + lane;
 }

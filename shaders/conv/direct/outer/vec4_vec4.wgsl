@@ -1,6 +1,6 @@
 // Register blocks of 4 input by 4 output channels, added up over pixels.
-alias In = vec4<f32>;
-alias Out = vec4<f32>;
+alias In = Lanes;
+alias Out = Lanes;
 alias Block = mat4x4<f32>;
 alias StoredIn = Stored;
 alias StoredOut = Stored;

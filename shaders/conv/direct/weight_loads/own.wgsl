@@ -17,9 +17,9 @@ fn place(i: i32, blocks: i32, columns: u32, height: i32, width: i32) -> Place {
 }
 
 // Takes the pixels of a span beyond the tile's own from the neighbouring tiles' invocations.
-fn take_halo(first: i32, width: i32, span: ptr<function, InSpan>) {}
+fn take_halo(first: i32, width: i32, span: ptr<function, array<In, SPAN>>) {}
 
-fn take_out_halo(first: i32, width: i32, span: ptr<function, OutSpan>) {}
+fn take_out_halo(first: i32, width: i32, span: ptr<function, array<Out, SPAN>>) {}
 
 fn weight_blocks(k: i32, second: i32) -> Blocks {
     var blocks: Blocks;

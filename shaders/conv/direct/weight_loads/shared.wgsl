@@ -30,10 +30,10 @@ fn place(i: i32, blocks: i32, columns: u32, height: i32, width: i32) -> Place {
 fn of_neighbour(own: vec4<f32>, distance: i32, exists: bool) -> vec4<f32> {
     let source = u32(lane + SUBGROUP + distance) % u32(SUBGROUP);
     let held = subgroupShuffle(own, source);
-    return select(vec4<f32>(), held, exists);
+    return select(Lanes(), held, exists);
 }
 
-fn take_halo(first: i32, width: i32, span: ptr<function, InSpan>) {
+fn take_halo(first: i32, width: i32, span: ptr<function, array<In, SPAN>>) {
     if !HALO { return; }
     for (var i = 0; i < i32(SPAN); i++) {
         if i < SAFE_FROM { (*span)[i] = of_neighbour((*span)[i + i32(TILE)], -1, first > 0); }
@@ -44,7 +44,7 @@ fn take_halo(first: i32, width: i32, span: ptr<function, InSpan>) {
 }
 
 // The same of output gradients; naga takes aliases of one type for two.
-fn take_out_halo(first: i32, width: i32, span: ptr<function, OutSpan>) {
+fn take_out_halo(first: i32, width: i32, span: ptr<function, array<Out, SPAN>>) {
     if !HALO { return; }
     for (var i = 0; i < i32(SPAN); i++) {
         if i < SAFE_FROM { (*span)[i] = of_neighbour((*span)[i + i32(TILE)], -1, first > 0); }

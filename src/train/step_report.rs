@@ -1,0 +1,95 @@
+//! What a step reports, and what is read back for it.
+
+use crate::gpu::TensorId;
+use crate::plan::Plan;
+
+/// What one step did, read back some steps later.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepReport {
+    /// The step, counted from 0.
+    pub step: u64,
+    /// Place of each training example in its set, `[n]`; empty where batches were supplied.
+    pub indices: Vec<u32>,
+    /// Its loss before the step.
+    pub losses: Vec<f32>,
+    /// The class with the largest score before the step.
+    pub predictions: Vec<u32>,
+    /// w, `[n]`.
+    pub weights: Vec<f32>,
+    /// u, `[n]`; empty in plain training.
+    pub similarities: Vec<f32>,
+    /// The same for the clean batch, `[m]`; empty in plain training.
+    pub clean_indices: Vec<u32>,
+    /// Losses of the clean examples.
+    pub clean_losses: Vec<f32>,
+    /// Predictions for the clean examples.
+    pub clean_predictions: Vec<u32>,
+}
+
+impl StepReport {
+    /// Mean loss of the training batch.
+    pub fn loss(&self) -> f64 {
+        mean(&self.losses)
+    }
+
+    /// From the words that were read back, field by field.
+    pub(super) fn of(step: u64, fields: &[(Field, usize)], words: &[u32]) -> Self {
+        let mut report = Self { step, ..Self::default() };
+        let mut rest = words;
+        for &(field, len) in fields {
+            let (words, after) = rest.split_at(len);
+            rest = after;
+            let floats = || words.iter().map(|word| f32::from_bits(*word)).collect();
+            match field {
+                Field::Indices => report.indices = words.to_vec(),
+                Field::Losses => report.losses = floats(),
+                Field::Predictions => report.predictions = words.to_vec(),
+                Field::Weights => report.weights = floats(),
+                Field::Similarities => report.similarities = floats(),
+                Field::CleanIndices => report.clean_indices = words.to_vec(),
+                Field::CleanLosses => report.clean_losses = floats(),
+                Field::CleanPredictions => report.clean_predictions = words.to_vec(),
+            }
+        }
+        report
+    }
+
+    /// Whether no example helped and the step was decay and momentum only.
+    pub fn is_zero_weight(&self) -> bool {
+        self.weights.iter().all(|w| *w == 0.0)
+    }
+}
+
+fn mean(values: &[f32]) -> f64 {
+    values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len().max(1) as f64
+}
+
+/// A part of a report.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Field {
+    Indices,
+    Losses,
+    Predictions,
+    Weights,
+    Similarities,
+    CleanIndices,
+    CleanLosses,
+    CleanPredictions,
+}
+
+/// What is read back after each step, in order.
+pub(super) fn report_fields(plan: &Plan) -> Vec<(Field, TensorId)> {
+    let mut fields = vec![
+        (Field::Losses, plan.train.losses),
+        (Field::Predictions, plan.train.predictions),
+        (Field::Weights, plan.weights),
+    ];
+    fields.extend(plan.train.indices.map(|id| (Field::Indices, id)));
+    fields.extend(plan.similarities.map(|id| (Field::Similarities, id)));
+    if let Some(clean) = &plan.clean {
+        fields.push((Field::CleanLosses, clean.losses));
+        fields.push((Field::CleanPredictions, clean.predictions));
+        fields.extend(clean.indices.map(|id| (Field::CleanIndices, id)));
+    }
+    fields
+}
