@@ -390,3 +390,14 @@ impl Planner {
         ops::norm::similarity(rec, &train, g, out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layer_weights_move_between_threads() {
+        fn assert_send<T: Send>() {}
+        assert_send::<LayerWeights>();
+    }
+}

@@ -53,7 +53,7 @@
 //! - [`gpu`]: devices, recordings, memory, read-back
 //! - [`data`] (feature `data`, on by default; `download` adds a downloader): image sets, label
 //!   noise
-//! - [`report`] (feature `report`): tables, results, pictures, progress
+//! - `report` (feature `report`): tables, results, pictures, progress
 //!
 //! The graphics interfaces that are compiled in are features as well: `vulkan`, `metal` and `dx12`
 //! are on by default, `webgpu` is for browsers.

@@ -5,20 +5,25 @@ mod common;
 
 mod kernels {
     mod adamw;
+    mod add;
     mod batch;
+    mod bias;
     mod conv;
+    mod dropout;
     mod dual;
-    mod elementwise;
     mod example_weights;
+    mod gram;
     mod import;
-    mod loss;
     mod matmul;
     mod norm;
     mod pool;
     mod portability;
     mod reduce;
+    mod relu;
     mod rng;
     mod sample;
     mod sgd;
+    mod shortcut;
+    mod softmax_cross_entropy;
     mod translation;
 }

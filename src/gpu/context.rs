@@ -162,8 +162,8 @@ impl Context {
         self.limit
     }
 
-    /// Ranges of a recording's dispatches, a submission each, that are estimated to run no longer than
-    /// `limit`: see [`Context::with_submission_limit`].
+    /// Ranges of a recording's dispatches, a submission each, that are estimated to run no longer
+    /// than `limit`: see [`Context::with_submission_limit`].
     pub fn cut(&self, recording: &Recording, limit: Option<Duration>) -> Vec<Range<usize>> {
         recording.cut(&self.pace, limit)
     }

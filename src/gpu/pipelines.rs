@@ -1,4 +1,5 @@
-//! The pipelines of a device: each WGSL text is parsed once, each kernel compiled once, on all cores.
+//! The pipelines of a device: each WGSL text is parsed once, each kernel compiled once, on all
+//! cores.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -69,8 +70,8 @@ impl Pipelines {
             };
             match checks {
                 ShaderChecks::Checked => device.create_shader_module(descriptor),
-                // SAFETY: the kernels index within their bindings and their loops end; the tests run
-                // every one of them with the checks on as well and compare with the CPU twin.
+                // SAFETY: the kernels index within their bindings and their loops end; the tests
+                // run every one of them with the checks on as well and compare with the CPU twin.
                 ShaderChecks::Trusted => unsafe {
                     device.create_shader_module_trusted(
                         descriptor,
@@ -179,7 +180,7 @@ async fn for_each<'a, T: Sync, F: Future<Output = Result<(), GpuError>>>(
         Ok(())
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..cores.min(items.len())).map(|_| scope.spawn(&work)).collect();
+        let workers: Vec<_> = (0..cores.min(items.len())).map(|_| scope.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| {
             worker.join().unwrap_or_else(|_| {
                 Err(GpuError::Pipeline {

@@ -14,8 +14,8 @@ use crate::gpu::{Kernel, Part, Recorder, Shader, Staging, TensorId, Tuning};
 /// Sizes of a register block: the axis `matmul/block`.
 fn block(lanes: Lanes) -> Part {
     match lanes {
-        Lanes::Vec4 | Lanes::Wide => wgsl!("matmul/block", "vec4"),
         Lanes::Scalar => wgsl!("matmul/block", "scalar"),
+        _ => wgsl!("matmul/block", "vec4"),
     }
 }
 

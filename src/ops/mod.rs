@@ -7,23 +7,23 @@
 //! op | `shaders/<…>.wgsl` | `src/reference/<…>.rs` | `tests/kernels/<…>.rs`
 //! ---|---|---|---
 //! adamw | adamw | adamw | adamw
-//! add | add, zeros | add | elementwise
+//! add | add, zeros | add | add
 //! batch | batch | batch | batch
-//! bias | bias | bias | elementwise
+//! bias | bias | bias | bias
 //! conv | conv/direct, conv/staged | conv | conv
-//! dropout | dropout | dropout | elementwise
+//! dropout | dropout | dropout | dropout
 //! example_weights | example_weights | example_weights | example_weights
-//! gram | gram | gram | conv
+//! gram | gram | gram | gram
 //! import | import | import | import
 //! matmul | matmul/direct, matmul/staged | matmul | matmul
 //! norm | norm/apply, norm/chunks, norm/combine | norm | norm
 //! pool | pool/pool | pool | pool
 //! reduce | reduce/dots, reduce/sums | reduce | reduce
-//! relu | relu | relu | elementwise
+//! relu | relu | relu | relu
 //! sample | sample | sample | sample
 //! sgd | sgd | sgd | sgd
-//! shortcut | shortcut | shortcut | elementwise
-//! softmax_cross_entropy | softmax_cross_entropy | softmax_cross_entropy | loss
+//! shortcut | shortcut | shortcut | shortcut
+//! softmax_cross_entropy | softmax_cross_entropy | softmax_cross_entropy | softmax_cross_entropy
 
 pub mod adamw;
 pub mod add;

@@ -195,8 +195,8 @@ pub struct Running {
 }
 
 /// Mean and reciprocal standard deviation of every channel of the batch itself: `[2, channels]`,
-/// for GroupNorm `[n, 2, channels]`. With `running`
-/// (BatchNorm only) the running statistics move towards them.
+/// for GroupNorm `[n, 2, channels]`. With `running` (BatchNorm only) the running statistics move
+/// towards them.
 pub fn statistics(
     rec: &mut Recorder,
     norm: &Norm,

@@ -7,8 +7,8 @@ use crate::gpu::{Binding, ElementType, Kernel, Part, Recorder, Shader, TensorId,
 /// How the winners of windows lie in storage: the axis `pool/taps`.
 fn taps_part(lanes: Lanes) -> Part {
     match lanes {
-        Lanes::Vec4 | Lanes::Wide => wgsl!("pool/taps", "packed"),
         Lanes::Scalar => wgsl!("pool/taps", "single"),
+        _ => wgsl!("pool/taps", "packed"),
     }
 }
 

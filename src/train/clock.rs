@@ -1,7 +1,7 @@
 //! How long steps take by the host's clock.
 
-/// Tells how long the device was busy with a step: from its submission, or from the arrival of the one
-/// before, whichever came later.
+/// Tells how long the device was busy with a step: from its submission, or from the arrival of the
+/// one before, whichever came later.
 #[derive(Debug, Default)]
 pub(super) struct StepClock {
     #[cfg(not(target_arch = "wasm32"))]

@@ -291,9 +291,9 @@ impl Iteration {
     }
 
     /// The same in slices, each estimated to run no longer than `limit`, for an application that
-    /// draws or computes something else in between: [`Iteration::encode_slice`] records one after the
-    /// other. Until the last one has been submitted, batches must stay as they are, and nothing else
-    /// may run with this iteration's model.
+    /// draws or computes something else in between: [`Iteration::encode_slice`] records one after
+    /// the other. Until the last one has been submitted, batches must stay as they are, and nothing
+    /// else may run with this iteration's model.
     ///
     /// # Errors
     /// As [`Iteration::encode`].
@@ -307,7 +307,8 @@ impl Iteration {
         Ok(self.slices_of(step, Some(import), Some(limit)))
     }
 
-    /// Records the next slice. Returns whether more are to come; where none is left, nothing happens.
+    /// Records the next slice. Returns whether more are to come; where none is left, nothing
+    /// happens.
     pub fn encode_slice(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,

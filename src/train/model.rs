@@ -219,7 +219,6 @@ mod tests {
         assert_send::<Model>();
         assert_send::<crate::train::Trainer>();
         assert_send::<crate::train::Iteration>();
-        assert_send::<crate::layer_weights::LayerWeights>();
         assert_send::<crate::train::StepReport>();
     }
 }

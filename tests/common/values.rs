@@ -1,5 +1,8 @@
 //! Deterministic pseudo-random values, the same on every machine and in every shader.
 
+/// Lengths around the 64 elements of a workgroup.
+pub const LENGTHS: [usize; 5] = [1, 63, 64, 65, 1_000];
+
 fn pcg_hash(x: u32) -> u32 {
     let state = x.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
     let word = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);

@@ -18,8 +18,8 @@ fn sources() -> Vec<Kernel> {
     kernels().into_iter().filter(|kernel| seen.insert(kernel.source())).collect()
 }
 
-/// Whether browsers can get a kernel: they have neither 64-bit integers nor cooperative matrices, nor
-/// is a subgroup of one size for certain.
+/// Whether browsers can get a kernel: they have neither 64-bit integers nor cooperative matrices,
+/// nor is a subgroup of one size for certain.
 fn is_for_browsers(kernel: &Kernel) -> bool {
     !is_wide(kernel) && !has_matrices(kernel) && !is_shared(kernel)
 }

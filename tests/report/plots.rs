@@ -68,6 +68,13 @@ fn curves_grow_with_the_legend_of_many_methods() {
     assert!(picture.height() > 27 * 26, "{}", picture.height());
 }
 
+/// A unit test in `src/report/plots/curves.rs` finds that 42 lines differ; it cannot know how many
+/// methods there are, because `report` knows nothing of training.
+#[test]
+fn curves_tell_all_methods_and_combinations_apart() {
+    assert!(l2rw::train::Recipe::all().len() <= 42);
+}
+
 #[test]
 fn curves_survive_empty_single_and_nan_histories() {
     let odd = [

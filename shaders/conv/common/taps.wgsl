@@ -30,8 +30,8 @@ struct Taps {
 // The next terms: a tap, and the first of 16 of its channels, in quads.
 struct Terms { row: i32, column: i32, channel: i32 }
 
-// One return: Microsoft's older compiler takes what has several for possibly uninitialised, and then
-// refuses barriers that depend on it.
+// One return: Microsoft's older compiler takes what has several for possibly uninitialised, and
+// then refuses barriers that depend on it.
 fn after(terms: Terms, taps: Taps) -> Terms {
     let tap_ends = terms.channel + 4 >= taps.blocks;
     let row_ends = tap_ends && terms.column + 1 >= taps.columns;

@@ -71,9 +71,9 @@ impl Weights {
 }
 
 /// Who loads what neighbouring invocations need as well, and with it what an invocation is: the
-/// axes `conv/direct/weight_loads`, `conv/direct/gradient_loads` and `conv/direct/invocation`, and for
-/// passes over pixels `conv/sizes`. Gradients of weights can share where [`Blocks::shared_inputs`]
-/// finds a shape of subgroup, passes over pixels wherever [`is_shared`].
+/// axes `conv/direct/weight_loads`, `conv/direct/gradient_loads` and `conv/direct/invocation`, and
+/// for passes over pixels `conv/sizes`. Gradients of weights can share where
+/// [`Blocks::shared_inputs`] finds a shape of subgroup, passes over pixels wherever [`is_shared`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loads {
     /// Each invocation for itself.
