@@ -6,8 +6,10 @@
 pub(super) struct StepClock {
     #[cfg(not(target_arch = "wasm32"))]
     submitted: std::collections::VecDeque<std::time::Instant>,
+    /// When the last results were taken, and whether they had been waited for: others may have been
+    /// there for long.
     #[cfg(not(target_arch = "wasm32"))]
-    arrived: Option<std::time::Instant>,
+    arrived: Option<(std::time::Instant, bool)>,
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -17,12 +19,15 @@ impl StepClock {
         self.submitted.push_back(std::time::Instant::now());
     }
 
-    /// The oldest step's results are there; its seconds.
-    pub fn arrive(&mut self) -> Option<f64> {
+    /// The oldest step's results were taken. Its seconds, if both ends are known.
+    pub fn arrive(&mut self, waited: bool) -> Option<f64> {
         let submitted = self.submitted.pop_front()?;
         let now = std::time::Instant::now();
-        let before = self.arrived.replace(now);
-        Some((now - before.map_or(submitted, |before| before.max(submitted))).as_secs_f64())
+        let begun = match self.arrived.replace((now, waited)) {
+            Some((before, exact)) if before > submitted => exact.then_some(before)?,
+            _ => submitted,
+        };
+        waited.then(|| (now - begun).as_secs_f64())
     }
 }
 
@@ -31,7 +36,25 @@ impl StepClock {
 impl StepClock {
     pub fn submit(&mut self) {}
 
-    pub fn arrive(&mut self) -> Option<f64> {
+    pub fn arrive(&mut self, _waited: bool) -> Option<f64> {
         None
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::StepClock;
+
+    #[test]
+    fn only_steps_of_which_both_ends_are_known_are_timed() {
+        let mut clock = StepClock::default();
+        (0..4).for_each(|_| clock.submit());
+        assert!(clock.arrive(true).is_some(), "from its submission");
+        assert!(clock.arrive(true).is_some(), "from the arrival of the one before");
+        assert!(clock.arrive(false).is_none(), "it may have been there for long");
+        assert!(clock.arrive(true).is_none(), "it began nobody knows when");
+        clock.submit();
+        assert!(clock.arrive(true).is_some(), "the device was idle");
+        assert!(clock.arrive(true).is_none(), "no step is outstanding");
     }
 }

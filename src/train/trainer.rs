@@ -378,13 +378,14 @@ impl Trainer {
     /// # Errors
     /// When the device is lost, and in a browser with `wait`.
     pub fn take_report(&mut self, wait: bool) -> Result<Option<StepReport>, TrainError> {
-        let Some(words) = self.readback.take(self.iteration.model().context(), wait)? else {
-            return Ok(None);
+        let context = self.iteration.model().context();
+        let (words, waited) = match self.readback.take(context, false)? {
+            None if wait => (self.readback.take(context, true)?, true),
+            there => (there, false),
         };
-        let seconds = self.clock.arrive();
-        // What was there already came at a time that nobody knows.
-        if let Some(seconds) = seconds.filter(|_| wait) {
-            self.model().context().learn_pace(&self.plan().recording, seconds);
+        let Some(words) = words else { return Ok(None) };
+        if let Some(seconds) = self.clock.arrive(waited) {
+            context.learn_pace(&self.iteration.plan().recording, seconds);
         }
         Ok(Some(self.report(&words)))
     }
@@ -395,7 +396,7 @@ impl Trainer {
     /// When the device is lost.
     pub async fn take_report_async(&mut self) -> Result<Option<StepReport>, TrainError> {
         let words = self.readback.take_async(self.iteration.model().context()).await?;
-        self.clock.arrive();
+        self.clock.arrive(false);
         Ok(words.map(|words| self.report(&words)))
     }
 

@@ -156,7 +156,8 @@ fn an_iteration_in_slices_equals_the_whole_one() {
         };
         let (train, clean) = (bound(2 * step, N), bound(2 * step + 1, M));
         let (train, clean) = (batch(&train, false), batch(&clean, false));
-        let limit = std::time::Duration::from_micros(1);
+        // So little that every group of dispatches is a slice.
+        let limit = std::time::Duration::from_nanos(1);
         let mut slices = iteration.slices(train, Some(clean), limit).unwrap();
         let count = slices.remaining();
         assert!(count > 10, "{count} slices");
