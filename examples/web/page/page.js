@@ -208,7 +208,7 @@ if (!navigator.gpu) {
     album = Album.drawn(1);
     say("Ready.");
     // For the test.
-    window.l2rw = { fixture: () => fixture(gpu), history: () => history };
+    window.l2rw = { idle: () => busy, fixture: () => fixture(gpu), history: () => history };
   } catch (error) {
     showUnsupported(`WebGPU does not start here (${error.message}).`);
   }

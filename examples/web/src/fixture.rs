@@ -1,6 +1,6 @@
 //! One step on made-up data, the same in the browser and natively.
 
-use l2rw::gpu::Context;
+use l2rw::gpu::{Context, Tuning};
 use l2rw::nn::{Normalisation, Shape, zoo::ResNet};
 use l2rw::train::{ImageSet, Trainer, TrainerOptions};
 use serde::Serialize;
@@ -25,6 +25,8 @@ pub struct Fixture {
 /// # Errors
 /// When the device refuses.
 pub async fn run(context: &Context) -> Result<Fixture, Failure> {
+    // Whatever the adapter: kernels through workgroup memory are what browsers may refuse.
+    let context = &context.clone().with_tuning(Tuning::GPU);
     let (shape, n) = (Shape::new(16, 16, 3), 16);
     let net = ResNet::cifar(8, Normalisation::batch())?.with_widths([64, 128, 256]);
     let network = net.build("resnet8-w64", shape, 10)?;
