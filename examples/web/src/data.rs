@@ -73,9 +73,8 @@ fn shrunk(set: &Dataset) -> Dataset {
         let image = set.image(index).unwrap_or_default();
         for (y, x) in (0..SIDE).flat_map(|y| (0..SIDE).map(move |x| (y, x))) {
             for c in 0..set.channels {
-                let at = |dy, dx| {
-                    u32::from(image[(2 * y + dy) * row + (2 * x + dx) * set.channels + c])
-                };
+                let at =
+                    |dy, dx| u32::from(image[(2 * y + dy) * row + (2 * x + dx) * set.channels + c]);
                 images.push(((at(0, 0) + at(0, 1) + at(1, 0) + at(1, 1) + 2) / 4) as u8);
             }
         }
