@@ -1,10 +1,10 @@
-//! Runs recordings on the one device of a test process.
+//! Runs recordings on the two devices of a test process.
 
 use std::sync::OnceLock;
 
 use l2rw::gpu::{
-    Context, DeviceTensors, ElementType, Executable, Lifetime, Matrices, Recorder, ShaderChecks,
-    TensorId, Tuning, read_back,
+    Context, DeviceTensors, ElementType, Executable, Lifetime, Matrices, Readback, Recorder,
+    ShaderChecks, TensorId, Tuning,
 };
 
 struct Opened {
@@ -12,7 +12,7 @@ struct Opened {
     matrices: Option<Matrices>,
 }
 
-/// The device, opened once: software adapters leak memory with every new one.
+/// The devices, opened once: software adapters leak memory with every new one.
 fn opened() -> &'static Opened {
     static OPENED: OnceLock<Opened> = OnceLock::new();
     OPENED.get_or_init(|| pollster::block_on(open()))
@@ -38,7 +38,9 @@ pub fn limited(required_limits: wgpu::Limits) -> Context {
     })
 }
 
-/// Opens the adapter with its cooperative matrices.
+/// Opens the adapter with its cooperative matrices, once for each way to make shaders: Mesa's
+/// software driver compiles them when they first run, in one thread a device, and the two ways have
+/// no pipeline in common.
 async fn open() -> Opened {
     let adapter = adapter().await;
     let matrices = Matrices::of(&adapter);
@@ -49,14 +51,15 @@ async fn open() -> Opened {
         // SAFETY: what is undefined in wgpu's cooperative matrices these tests are to find out.
         descriptor.experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
     }
-    let (device, queue) = adapter.request_device(&descriptor).await.expect("a device");
-    let contexts = [ShaderChecks::Trusted, ShaderChecks::Checked].map(|checks| {
-        Context::from_device(device.clone(), queue.clone(), adapter.get_info(), checks)
-    });
+    let context = async |checks| {
+        let (device, queue) = adapter.request_device(&descriptor).await.expect("a device");
+        Context::from_device(device, queue, adapter.get_info(), checks)
+    };
+    let contexts = [context(ShaderChecks::Trusted).await, context(ShaderChecks::Checked).await];
     Opened { contexts, matrices }
 }
 
-/// The device's context.
+/// The context of the device for these checks.
 pub fn context(checks: ShaderChecks) -> &'static Context {
     &opened().contexts[usize::from(checks == ShaderChecks::Checked)]
 }
@@ -134,8 +137,8 @@ impl Bench {
         id
     }
 
-    /// Runs the recording with every transient element poisoned and reads tensors back as bits.
-    pub fn run_bits(mut self, checks: ShaderChecks, outputs: &[TensorId]) -> Vec<Vec<u32>> {
+    /// Submits the recording with every transient element poisoned.
+    pub fn submit(mut self, checks: ShaderChecks, outputs: &[TensorId]) -> Submitted {
         for (index, &id) in outputs.iter().enumerate() {
             self.rec.keep(id, &format!("output {index}"));
         }
@@ -149,14 +152,23 @@ impl Bench {
         let executable = Executable::new(context, recording, &externals)
             .unwrap_or_else(|error| panic!("{error}"));
         poison(context, &executable);
+        let source = |(&id, &len): (&TensorId, &usize)| {
+            let buffer = executable.buffer(id).expect("a kept tensor has a buffer");
+            (buffer.clone(), 4 * len as u64)
+        };
+        let sources = outputs.iter().zip(&lens).map(source).collect();
+        let mut copies = Readback::new(context, sources, 1);
         let mut encoder = context.device.create_command_encoder(&Default::default());
         executable.encode(&mut encoder.begin_compute_pass(&Default::default()));
-        context.queue.submit([encoder.finish()]);
-        let read = |(&id, &len): (&TensorId, &usize)| {
-            let buffer = executable.buffer(id).expect("a kept tensor has a buffer");
-            read_back(context, buffer, 4 * len as u64).unwrap_or_else(|error| panic!("{error}"))
-        };
-        outputs.iter().zip(&lens).map(read).collect()
+        let pending = copies.encode(&mut encoder).expect("room for one run");
+        let submission = context.submit(encoder);
+        copies.submitted(pending, submission);
+        Submitted { context, copies, lens }
+    }
+
+    /// Runs the recording and reads tensors back as bits.
+    pub fn run_bits(self, checks: ShaderChecks, outputs: &[TensorId]) -> Vec<Vec<u32>> {
+        self.submit(checks, outputs).read()
     }
 
     /// The same as floats.
@@ -164,6 +176,22 @@ impl Bench {
         let bits = self.run_bits(checks, outputs);
         let float = |bits: u32| f64::from(f32::from_bits(bits));
         bits.into_iter().map(|words| words.into_iter().map(float).collect()).collect()
+    }
+}
+
+/// A recording that the device runs while the test goes on.
+pub struct Submitted {
+    context: &'static Context,
+    copies: Readback,
+    lens: Vec<usize>,
+}
+
+impl Submitted {
+    /// Waits for the outputs, as bits.
+    pub fn read(mut self) -> Vec<Vec<u32>> {
+        let taken = self.copies.take(self.context, true).unwrap_or_else(|error| panic!("{error}"));
+        let mut words = taken.expect("one run was submitted").into_iter();
+        self.lens.iter().map(|&len| words.by_ref().take(len).collect()).collect()
     }
 }
 

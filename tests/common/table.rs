@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use l2rw::gpu::{ShaderChecks, TensorId, Tuning};
 
-use super::device::{Bench, offered};
+use super::device::{Bench, Submitted, offered};
 
 /// Half the distance between neighbouring `f32` around 1: the error of one rounding.
 const ROUNDING: f64 = f32::EPSILON as f64 / 2.0;
@@ -109,12 +109,27 @@ impl Expected {
         self.references.push((what, Reference::Words(reference)));
     }
 
-    /// Runs the recording and describes every tensor that is not as expected.
-    pub fn differences(&self, bench: Bench, checks: ShaderChecks) -> Vec<String> {
-        let results = bench.run_bits(checks, &self.tensors);
+    /// Starts the recording.
+    pub fn submit(self, bench: Bench, checks: ShaderChecks) -> Comparison {
+        let results = bench.submit(checks, &self.tensors);
+        Comparison { references: self.references, results, checks }
+    }
+}
+
+/// A recording that was started, with what it should compute.
+pub struct Comparison {
+    references: Vec<(&'static str, Reference)>,
+    results: Submitted,
+    checks: ShaderChecks,
+}
+
+impl Comparison {
+    /// Waits for the recording and describes every tensor that is not as expected.
+    pub fn differences(self) -> Vec<String> {
+        let results = self.results.read();
         let compared = self.references.iter().zip(&results);
         let differ = |((what, reference), bits): (&(&str, Reference), &Vec<u32>)| {
-            reference.difference(bits).map(|d| format!("{checks:?}: {what}{d}"))
+            reference.difference(bits).map(|d| format!("{:?}: {what}{d}", self.checks))
         };
         compared.filter_map(differ).collect()
     }
@@ -137,17 +152,24 @@ pub fn assert_table_tuned<Case: Debug, const TUNINGS: usize>(
     mut tunings: [Tuning; TUNINGS],
     record: impl Fn(&Case, &mut Bench, &mut Expected),
 ) {
-    let mut failures = Vec::new();
+    let mut comparisons = Vec::new();
     for case in cases {
         let checks = [ShaderChecks::Trusted, ShaderChecks::Checked].into_iter().cycle();
         for (checks, tuning) in checks.zip(tunings) {
             let (mut bench, mut expected) = (Bench::new(), Expected::default());
             bench.rec.tune(tuning);
             record(case, &mut bench, &mut expected);
-            let differences = expected.differences(bench, checks);
-            failures.extend(differences.iter().map(|d| format!("{case:?} {tuning:?}\n    {d}")));
+            comparisons.push((case, tuning, expected.submit(bench, checks)));
         }
         tunings.rotate_left(1);
     }
+    // Only now is any of them waited for: both devices are busy until the last one is done.
+    let failures: Vec<String> = comparisons
+        .into_iter()
+        .flat_map(|(case, tuning, comparison)| {
+            let differences = comparison.differences().into_iter();
+            differences.map(move |d| format!("{case:?} {tuning:?}\n    {d}"))
+        })
+        .collect();
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
