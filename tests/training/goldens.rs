@@ -6,7 +6,9 @@ use std::path::Path;
 
 use crate::common::device::{self, context, poison, upload};
 use crate::common::values;
-use l2rw::gpu::{DeviceTensors, Executable, Lifetime, ShaderChecks, TensorId, Tuning, read_back};
+use l2rw::gpu::{
+    Context, DeviceTensors, Executable, Lifetime, ShaderChecks, TensorId, Tuning, read_back,
+};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::Step;
 use l2rw::plan::{Input, Optimizer, Plan, Route, TrainingOptions, training};
@@ -172,7 +174,7 @@ fn run(case: &str, golden: &Golden, route: Route, checks: ShaderChecks) -> Outco
     };
     let plan = training(&network, &options).unwrap();
     let context = context(checks);
-    let externals = externals(&network, golden, n, m, &plan);
+    let externals = externals(context, &network, golden, n, m, &plan);
     let executable = Executable::new(context, plan.recording.clone(), &externals).unwrap();
     poison(context, &executable);
     let mut encoder = context.device.create_command_encoder(&Default::default());
@@ -205,8 +207,14 @@ fn run(case: &str, golden: &Golden, route: Route, checks: ShaderChecks) -> Outco
     Outcome { network, tensors }
 }
 
-fn externals(network: &Network, golden: &Golden, n: usize, m: usize, plan: &Plan) -> DeviceTensors {
-    let context = context(ShaderChecks::Trusted);
+fn externals(
+    context: &Context,
+    network: &Network,
+    golden: &Golden,
+    n: usize,
+    m: usize,
+    plan: &Plan,
+) -> DeviceTensors {
     let (parameters, velocity) = initial_state(network);
     let step = Step {
         number: golden.metadata.get("meta/step").map_or(0, |step| step.parse().unwrap()),
@@ -361,14 +369,21 @@ fn check(case: &Case, checks: ShaderChecks) -> Vec<String> {
     failures
 }
 
+#[track_caller]
+fn assert_equals_pytorch(checks: ShaderChecks) {
+    let failures: Vec<String> =
+        cases().into_iter().flat_map(move |case| check(&case, checks)).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
 #[test]
 fn an_iteration_equals_second_order_differentiation() {
-    let all = [ShaderChecks::Trusted, ShaderChecks::Checked];
-    let failures: Vec<String> = all
-        .into_iter()
-        .flat_map(|checks| cases().into_iter().flat_map(move |case| check(&case, checks)))
-        .collect();
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert_equals_pytorch(ShaderChecks::Trusted);
+}
+
+#[test]
+fn an_iteration_with_runtime_checks_equals_second_order_differentiation() {
+    assert_equals_pytorch(ShaderChecks::Checked);
 }
 
 #[test]
