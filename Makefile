@@ -1,7 +1,7 @@
 # `make` lists the targets. ARGS="..." passes further arguments to the example or the bench.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test portability bench tune web web-test ensure-rust ensure-driver
+.PHONY: help demo test soak portability bench tune web web-test ensure-rust ensure-driver
 
 # Where rustup puts cargo, for shells that have not been told yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -16,6 +16,7 @@ help:
 	@echo "make demo    noisy labels against plain training and against learned weights, in minutes;"
 	@echo "             the data is synthetic, ARGS=\"--data DIR\" takes your own; pictures in out/demo"
 	@echo "make test    build, formatting, lints, documentation and all tests"
+	@echo "make soak    long runs: what takes longer than a test may"
 	@echo "make portability  the kernels in DirectX's own compiler, which it fetches"
 	@echo "make bench   L2RW steps against plain ones, stages, memory, start, kernels against the"
 	@echo "             adapter's peaks; also written to target/bench.json; ARGS=\"--help\" lists more"
@@ -61,6 +62,9 @@ test: ensure-rust ensure-driver
 	cargo test --release $(ARGS)
 	@sh scripts/unchecked.sh
 	@echo "== all passed"
+
+soak: ensure-rust ensure-driver
+	cargo test --release --test training -- --ignored --nocapture $(ARGS)
 
 portability: ensure-rust ensure-driver
 	sh scripts/fetch-dxc.sh

@@ -6,5 +6,6 @@ mod training {
     mod goldens;
     mod limits;
     mod pytorch;
+    mod soak;
     mod trainer;
 }
