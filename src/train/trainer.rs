@@ -1,4 +1,4 @@
-//! Whole training steps on data from the host, one submission each.
+//! Whole training steps on data from the host.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -22,7 +22,8 @@ fn cursor(steps: u64, batch: usize, len: usize) -> (u32, u32) {
     ((steps / per_pass) as u32, (steps % per_pass) as u32 * batch as u32)
 }
 
-/// Trains a network: one submission a step, results read back late.
+/// Trains a network: one submission a step unless it would hold up the device
+/// ([`Context::with_submission_limit`]), results read back late.
 ///
 /// Either on data sets that lie on the device ([`Trainer::new`], [`Trainer::step`]), or on batches
 /// from the host ([`Trainer::for_batches`], [`Trainer::step_on`]). For batches in buffers of the

@@ -64,6 +64,13 @@ pub fn context(checks: ShaderChecks) -> &'static Context {
     &opened().contexts[usize::from(checks == ShaderChecks::Checked)]
 }
 
+/// A context on the same device that no other test submits through or changes.
+pub fn own_context() -> Context {
+    let shared = context(ShaderChecks::Trusted);
+    let (device, queue) = (shared.device.clone(), shared.queue.clone());
+    Context::from_device(device, queue, shared.adapter.clone(), ShaderChecks::Trusted)
+}
+
 /// No cooperative matrices, and those of the device, if it has any.
 pub fn matrices() -> Vec<Option<Matrices>> {
     let mut all = vec![None, opened().matrices];

@@ -1,6 +1,6 @@
 //! Reweighting inside other programs: the application's device, encoder, buffers and engine.
 
-use crate::common::device::context;
+use crate::common::device::{context, own_context};
 use crate::common::values;
 use l2rw::gpu::{Context, GpuError, ShaderChecks, Tuning, read_back};
 use l2rw::nn::{Network, Normalisation, Padding, Shape};
@@ -93,13 +93,7 @@ fn steps_of_a_trainer(steps: u32) -> (Vec<StepReport>, Vec<u8>) {
 fn iterations_in_the_applications_encoder_equal_the_trainers_steps_from_any_offset() {
     let context = context(ShaderChecks::Trusted);
     let (reports, expected) = steps_of_a_trainer(3);
-    // A context of its own, whose count of submissions no other test moves.
-    let own = Context::from_device(
-        context.device.clone(),
-        context.queue.clone(),
-        context.adapter.clone(),
-        ShaderChecks::Trusted,
-    );
+    let own = own_context();
     let mut iteration = Iteration::new(&own, &network(), &options()).unwrap();
     let before = own.submissions();
     // Three iterations in one encoder, images of the first two as bytes, of the third as floats.

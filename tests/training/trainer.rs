@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::common::device::context;
-use l2rw::gpu::{Context, ShaderChecks};
+use crate::common::device::{context, own_context};
+use l2rw::gpu::ShaderChecks;
 use l2rw::nn::{Network, Normalisation, Padding, Shape, zoo};
 use l2rw::plan::{Optimizer, Route};
 use l2rw::train::{
@@ -61,14 +61,7 @@ fn run(trainer: &mut Trainer, steps: usize) -> Vec<StepReport> {
 
 #[test]
 fn a_step_is_one_submission() {
-    // A device of its own: other tests submit to the shared one at the same time.
-    let shared = context(ShaderChecks::Trusted);
-    let own = Context::from_device(
-        shared.device.clone(),
-        shared.queue.clone(),
-        shared.adapter.clone(),
-        ShaderChecks::Trusted,
-    );
+    let own = own_context();
     let network = network();
     let (pixels, labels) = images(60);
     let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
@@ -91,14 +84,7 @@ fn a_limit_to_submissions_cuts_steps_and_changes_no_bit() {
     let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
     let options = TrainerOptions { batch: 12, clean_batch: 8, ..TrainerOptions::cifar(L2RW) };
     let run_of = |limit: Option<Duration>| {
-        let shared = context(ShaderChecks::Trusted);
-        let own = Context::from_device(
-            shared.device.clone(),
-            shared.queue.clone(),
-            shared.adapter.clone(),
-            ShaderChecks::Trusted,
-        );
-        let own = own.with_submission_limit(limit);
+        let own = own_context().with_submission_limit(limit);
         let mut trainer = Trainer::new(&own, &network, set, Some(set), &options).unwrap();
         let before = own.submissions();
         let reports = run(&mut trainer, 7);
@@ -332,10 +318,7 @@ fn a_snapshot_carries_a_network_into_another_trainer_of_the_same_network_only() 
 
 #[test]
 fn every_method_takes_one_submission_a_step() {
-    let shared = context(ShaderChecks::Trusted);
-    let (device, queue) = (shared.device.clone(), shared.queue.clone());
-    let checks = ShaderChecks::Trusted;
-    let own = Context::from_device(device, queue, shared.adapter.clone(), checks);
+    let own = own_context();
     let network = zoo::mlp(Shape::new(8, 8, 3), &[6], 4).unwrap();
     let (pixels, labels) = images(60);
     let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
