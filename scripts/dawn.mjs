@@ -16,7 +16,9 @@ const { version } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'))
 const { create, globals } = await import(pathToFileURL(join(home, 'index.js')));
 Object.assign(globalThis, globals);
 
-const adapter = await create([]).requestAdapter();
+// Kept, since without it nothing keeps node alive while it waits.
+const gpu = create([]);
+const adapter = await gpu.requestAdapter();
 if (!adapter) {
   console.error(`webgpu ${version}: Dawn accepts no adapter of this machine`);
   process.exit(1);
