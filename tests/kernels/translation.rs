@@ -298,8 +298,8 @@ fn to_spirv(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usi
     words.map(|words| words.len()).map_err(|error| error.to_string())
 }
 
-/// As wgpu-hal (metal/device.rs) writes it: `@binding(i)` becomes `[[buffer(i)]]`, and the buffer of
-/// sizes stands behind them.
+/// As wgpu-hal (metal/device.rs) writes it: `@binding(i)` becomes `[[buffer(i)]]`, and behind them
+/// stands the buffer of sizes.
 pub(super) fn to_msl(
     dispatch: &Dispatch,
     module: &naga::Module,
