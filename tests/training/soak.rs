@@ -44,7 +44,9 @@ fn host_memory_stays_flat_over_20_000_steps_and_losses_stay_finite() {
         }
     }
     let (Some(before), Some(after)) = (after_warm_up, resident()) else {
-        assert!(!cfg!(unix), "neither /proc nor ps tells how much memory is resident");
+        if cfg!(unix) {
+            panic!("neither /proc nor ps tells how much memory is resident");
+        }
         println!("this system does not tell how much memory is resident: not checked");
         return;
     };

@@ -108,6 +108,87 @@ fn metal_knows_which_invocation_zeroes_workgroup_memory() {
     );
 }
 
+/// Words of the Metal Shading Language Specification (keywords, attributes that are words, macros of
+/// its headers) and of C's headers behind it that naga's list of reserved words lacks. clang finds
+/// those of C++.
+const TAKEN: [&str; 34] = [
+    "ulong",
+    "mesh",
+    "object",
+    "visible",
+    "stitchable",
+    "intersection",
+    "coherent",
+    "invariant",
+    "early_fragment_tests",
+    "assume",
+    "likely",
+    "unlikely",
+    "offsetof",
+    "NULL",
+    "EOF",
+    "I",
+    "FP_NAN",
+    "FP_INFINITE",
+    "FP_ZERO",
+    "FP_SUBNORMAL",
+    "FP_NORMAL",
+    "NDEBUG",
+    "SIZE_MAX",
+    "PTRDIFF_MAX",
+    "INT8_MAX",
+    "INT16_MAX",
+    "INT32_MAX",
+    "INT64_MAX",
+    "UINT8_MAX",
+    "UINT16_MAX",
+    "UINT32_MAX",
+    "UINT64_MAX",
+    "INT32_MIN",
+    "INT64_MIN",
+];
+
+/// What names of Apple's headers and of its compiler begin with.
+const TAKEN_BEGINNINGS: [&str; 11] = [
+    "__",
+    "simd_",
+    "simdgroup_",
+    "vector_float",
+    "vector_half",
+    "vector_int",
+    "vector_uint",
+    "matrix_float",
+    "matrix_half",
+    "metal_",
+    "METAL_",
+];
+
+/// Names in a text that naga or a kernel has made up: what is not Metal's by its own name.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    let in_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let lines = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        // Attributes are no names.
+        line.split("[[").next().unwrap_or_default()
+    });
+    let words = lines.flat_map(move |line| line.split(move |c| !in_name(c)));
+    words.filter(|word| !word.contains(':') && word.starts_with(|c: char| !c.is_ascii_digit()))
+}
+
+#[test]
+fn no_name_of_a_kernel_is_one_that_metal_has_taken() {
+    let own = ["__local_invocation_index", "simdgroup_load", "simdgroup_store"];
+    let own = |name: &str| own.contains(&name) || name == "simdgroup_multiply_accumulate";
+    let mut taken = BTreeSet::new();
+    for (dispatch, text) in texts() {
+        let begins = |name: &str| TAKEN_BEGINNINGS.iter().any(|start| name.starts_with(start));
+        let is_taken = |name: &&str| (TAKEN.contains(name) || begins(name)) && !own(name);
+        for name in names(&text).filter(is_taken) {
+            taken.insert(format!("{name} in {}", dispatch.kernel.variant()));
+        }
+    }
+    assert!(taken.is_empty(), "{taken:#?}");
+}
+
 /// Texts in one file for clang, each in a namespace of its own and under a name of its own.
 fn joined(texts: &[(String, String)]) -> String {
     let mut all = String::new();

@@ -3,6 +3,7 @@
 //
 // Workgroup memory holds, for each term, all rows of the left factor or columns of the right one.
 
+// The first member has a name that nothing else has: tests/kernels/portability/metal.rs says why.
 struct Invocation {
     @builtin(local_invocation_index) local_index: u32,
     @builtin(subgroup_id) subgroup: u32,

@@ -3,6 +3,7 @@
 // Workgroup memory holds a quad, four neighbouring rows of the left factor or columns of the right
 // one, for each term.
 
+// The first member has a name that nothing else has: tests/kernels/portability/metal.rs says why.
 struct Invocation {
     @builtin(local_invocation_index) local_index: u32,
 }
