@@ -1,11 +1,13 @@
 //! A device and its queue, what is known of the adapter, and the pipelines made so far.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::pace::{Pace, suited_limit};
+use super::pipeline_cache::PipelineCache;
 use super::pipelines::{Pipeline, Pipelines};
 use super::{Dispatch, GpuError, Recording, Tuning};
 
@@ -79,7 +81,8 @@ impl Context {
     /// own device adds its own to them.
     ///
     /// Limits are WebGPU's defaults, except the sizes of buffers and bindings, which follow the
-    /// adapter: large activations need them. Of features it takes timestamps, 64-bit integers
+    /// adapter: large activations need them. Of features it takes timestamps, caches of pipelines
+    /// ([`Context::with_pipeline_cache`]), 64-bit integers
     /// ([`Tuning::wide_loads`](super::Tuning::wide_loads)), subgroups
     /// ([`Tuning::shared_loads`](super::Tuning::shared_loads)) and 16-bit floats
     /// ([`Precision::F16`](super::Precision::F16)) where they are to be had, and needs none. A
@@ -111,6 +114,7 @@ impl Context {
                 & (wgpu::Features::TIMESTAMP_QUERY
                     | wgpu::Features::SHADER_INT64
                     | wgpu::Features::SHADER_F16
+                    | wgpu::Features::PIPELINE_CACHE
                     | wgpu::Features::SUBGROUP),
             required_limits: limits,
             ..Default::default()
@@ -145,6 +149,48 @@ impl Context {
     #[must_use]
     pub fn with_tuning(self, tuning: Tuning) -> Self {
         Self { tuning, ..self }
+    }
+
+    /// The same with the tuning that was measured on this adapter and
+    /// [kept](super::Tuning::keep) in a folder. One that cannot be used, because the driver is
+    /// another one now, is a warning in the log, and the tuning stays as it is.
+    #[must_use]
+    pub fn tuned_by(self, folder: &Path) -> Self {
+        match Tuning::find(folder, &self) {
+            Ok(Some(tuning)) => self.with_tuning(tuning),
+            Ok(None) => self,
+            Err(error) => {
+                log::warn!(
+                    "{error}; until then the tuning that suits this kind of adapter is taken"
+                );
+                self
+            }
+        }
+    }
+
+    /// The same with the pipelines that [`Context::keep_pipelines`] kept in a folder, so that a
+    /// program that was run before starts sooner. Many drivers do this by themselves; some leave it
+    /// to the program. Only Vulkan has it; elsewhere nothing changes. To be called before anything
+    /// is compiled.
+    ///
+    /// # Errors
+    /// [`GpuError::File`] when the file is there and cannot be read. One that is broken, or of
+    /// another driver, is not taken.
+    pub fn with_pipeline_cache(self, folder: &Path) -> Result<Self, GpuError> {
+        if let Some(cache) = PipelineCache::open(&self.device, &self.adapter, folder)? {
+            self.pipelines.keep_in(cache);
+        }
+        Ok(self)
+    }
+
+    /// Writes the pipelines made so far into the folder of [`Context::with_pipeline_cache`], which
+    /// is made if need be. Returns the file; `None` where there is nothing to keep.
+    ///
+    /// # Errors
+    /// [`GpuError::File`] when the file cannot be written.
+    pub fn keep_pipelines(&self) -> Result<Option<PathBuf>, GpuError> {
+        let Some(kept) = self.pipelines.kept() else { return Ok(None) };
+        Ok(kept.keep()?.map(Path::to_owned))
     }
 
     /// The same with another limit to the time that one submission is estimated to run, `None` for

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::files::FileError;
+
 /// What can go wrong between this crate and a graphics adapter.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -73,7 +75,7 @@ pub enum GpuError {
         /// The rule that is broken.
         reason: String,
     },
-    /// A file of a tuning cannot be read or written, or belongs to another adapter.
+    /// A file of a tuning cannot be read, or belongs to another adapter.
     #[error("tuning '{}': {reason}", path.display())]
     TuningFile {
         /// The file.
@@ -81,6 +83,9 @@ pub enum GpuError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A tensor that the caller has to supply was not supplied.
     #[error("tensor '{0}' lives outside the plan and was not supplied")]
     MissingTensor(String),

@@ -12,6 +12,7 @@ mod matrices;
 pub mod memory;
 mod order;
 mod pace;
+mod pipeline_cache;
 mod pipelines;
 mod profile;
 mod readback;

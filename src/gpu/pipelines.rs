@@ -2,8 +2,9 @@
 //! cores.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::pipeline_cache::PipelineCache;
 use super::{Access, Dispatch, GpuError, Kernel, ShaderChecks};
 
 /// What tells pipelines apart: the kernel, and how each of its bindings is used.
@@ -21,12 +22,25 @@ pub(super) struct Pipeline {
 pub(super) struct Pipelines {
     modules: Mutex<HashMap<String, wgpu::ShaderModule>>,
     made: Mutex<HashMap<Key, Pipeline>>,
+    /// The driver's own, where the program asked for it to be kept.
+    kept: OnceLock<PipelineCache>,
 }
 
 impl Pipelines {
     /// Shader modules and pipelines made so far.
     pub fn counts(&self) -> (usize, usize) {
         (held(&self.modules).len(), held(&self.made).len())
+    }
+
+    /// Makes pipelines through a driver's cache from now on; the first one stays.
+    pub fn keep_in(&self, cache: PipelineCache) {
+        // A second cache would hold part of the pipelines only.
+        let _ = self.kept.set(cache);
+    }
+
+    /// The driver's cache, where there is one.
+    pub fn kept(&self) -> Option<&PipelineCache> {
+        self.kept.get()
     }
 
     /// The pipeline of a dispatch that was [prepared](Self::prepare).
@@ -115,7 +129,7 @@ impl Pipelines {
                     constants: &kernel.constants,
                     zero_initialize_workgroup_memory: checks == ShaderChecks::Checked,
                 },
-                cache: None,
+                cache: self.kept.get().map(|kept| &kept.cache),
             });
             Pipeline { pipeline, layout }
         });

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Context, GpuError, Matrices};
+use crate::files::{prepare_out_dir, write_atomic};
 
 /// How kernels are written where adapters differ. Results agree to rounding; which choice is
 /// faster depends on the adapter.
@@ -193,20 +194,14 @@ impl Tuning {
     /// [`find`](Self::find). Returns the file.
     ///
     /// # Errors
-    /// [`GpuError::TuningFile`] when the file cannot be written.
+    /// [`GpuError::File`] when the file cannot be written.
     pub fn keep(&self, folder: &Path, context: &Context) -> Result<PathBuf, GpuError> {
         let path = folder.join(file_name(context));
         let file = File { adapter: context.describe(), tuning: *self };
-        let write = || {
-            let text = serde_json::to_string_pretty(&file)?;
-            std::fs::create_dir_all(folder)?;
-            std::fs::write(&path, text + "\n")
-        };
-        let written: std::io::Result<()> = write();
-        written.map_err(|error| GpuError::TuningFile {
-            path: path.clone(),
-            reason: error.to_string(),
-        })?;
+        let fail = |reason: String| GpuError::TuningFile { path: path.clone(), reason };
+        let text = serde_json::to_string_pretty(&file).map_err(|error| fail(error.to_string()))?;
+        prepare_out_dir(folder)?;
+        write_atomic(&path, (text + "\n").as_bytes())?;
         Ok(path)
     }
 }

@@ -17,6 +17,7 @@ mod trainer;
 
 use thiserror::Error;
 
+use crate::files::FileError;
 use crate::gpu::GpuError;
 use crate::plan::PlanError;
 
@@ -61,7 +62,7 @@ pub enum TrainError {
         /// What is wrong, with the tensor where there is one.
         reason: String,
     },
-    /// A checkpoint file that cannot be written, read, or belongs to another network.
+    /// A checkpoint file that cannot be read, or belongs to another network.
     #[error("checkpoint '{path}': {reason}")]
     Checkpoint {
         /// The file.
@@ -69,6 +70,9 @@ pub enum TrainError {
         /// What is wrong, with the tensor where there is one.
         reason: String,
     },
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A snapshot of another network or optimizer.
     #[error("the snapshot has {found} numbers for '{name}', the network and optimizer {expected}")]
     Snapshot {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Evaluation, ImageSet, TrainError};
+use crate::files::write_atomic;
 use crate::gpu::{Context, DeviceTensors, GpuError, Lifetime, read_back_async};
 use crate::nn::Network;
 use crate::ops::Step;
@@ -141,9 +142,7 @@ impl Model {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         let bytes = self.to_safetensors(super::Contents::Checkpoint)?;
-        let part = path.with_extension("part");
-        let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
-        written.map_err(|e| TrainError::Checkpoint { path: path.to_owned(), reason: e.to_string() })
+        Ok(write_atomic(path, &bytes)?)
     }
 
     /// Goes on from a checkpoint of the same network and optimizer: see
