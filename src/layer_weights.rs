@@ -180,6 +180,7 @@ impl LayerWeights {
     ) -> Result<Self, LayerWeightsError> {
         check(n, m, layers)?;
         let mut rec = Recorder::new();
+        rec.trust(true);
         // G, the weights of the convolutions here, is transient: no buffer for uniforms.
         rec.tune(Tuning { uniform_weights: false, ..Tuning::of(context) });
         let mut planner = Planner { rec, tensors: DeviceTensors::new(), n, m };
@@ -192,7 +193,7 @@ impl LayerWeights {
         planner.rec.keep(u, "similarities");
         planner.rec.keep(weights, "weights");
         let recording = planner.rec.finish()?;
-        let executable = Executable::new_async(context, recording, &planner.tensors).await?;
+        let executable = Executable::of(context, recording, &planner.tensors).await?;
         let buffer = |id: TensorId, label: &str| {
             let buffer = executable.buffer(id).cloned();
             buffer.ok_or_else(|| GpuError::MissingTensor(label.to_owned()))

@@ -26,4 +26,5 @@ mod kernels {
     mod shortcut;
     mod softmax_cross_entropy;
     mod translation;
+    mod trust;
 }

@@ -5,6 +5,7 @@ mod common;
 mod training {
     mod goldens;
     mod limits;
+    mod lost;
     mod pytorch;
     mod soak;
     mod trainer;

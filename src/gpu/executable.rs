@@ -59,6 +59,9 @@ pub struct Executable {
 impl Executable {
     /// Allocates the transient tensors, compiles the pipelines and makes the bind groups.
     ///
+    /// A recording may come from anywhere, so its kernels are compiled with runtime checks, the
+    /// crate's as well: see [`Executable::trusted`].
+    ///
     /// # Errors
     /// When a tensor or dispatch exceeds the device's limits, an external tensor is missing or its
     /// buffer unsuitable, a pipeline does not compile, or memory runs out.
@@ -77,6 +80,34 @@ impl Executable {
     /// As [`Executable::new`].
     pub async fn new_async(
         context: &Context,
+        mut recording: Recording,
+        externals: &DeviceTensors,
+    ) -> Result<Self, GpuError> {
+        recording.trust(false);
+        Self::of(context, recording, externals).await
+    }
+
+    /// The same with kernels as the context's [`ShaderChecks`](super::ShaderChecks) say.
+    ///
+    /// # Errors
+    /// As [`Executable::new`].
+    ///
+    /// # Safety
+    /// With [`ShaderChecks::Trusted`](super::ShaderChecks::Trusted), every dispatch must keep to
+    /// its bindings, whatever they hold, and end.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub unsafe fn trusted(
+        context: &Context,
+        mut recording: Recording,
+        externals: &DeviceTensors,
+    ) -> Result<Self, GpuError> {
+        recording.trust(true);
+        pollster::block_on(Self::of(context, recording, externals))
+    }
+
+    /// Of a recording that the crate has made and nobody has changed.
+    pub(crate) async fn of(
+        context: &Context,
         recording: Recording,
         externals: &DeviceTensors,
     ) -> Result<Self, GpuError> {
@@ -90,6 +121,7 @@ impl Executable {
         let prepare = |dispatch| executable.prepare(context, dispatch);
         executable.prepared =
             executable.recording.dispatches.iter().map(prepare).collect::<Result<_, _>>()?;
+        context.probe("preparing the kernels").await?;
         Ok(executable)
     }
 

@@ -20,7 +20,7 @@ pub use crate::ops::Optimizer;
 pub use error::PlanError;
 pub use evaluation::evaluation;
 pub(crate) use externals::step_tensor;
-pub use iteration::{IterationBuilder, LayerDeltas, ScoredBatch, WeightedBatch};
+pub use iteration::{IterationBuilder, LayerDeltas, MethodRecorder, ScoredBatch, WeightedBatch};
 pub use method::{Method, Weighting};
 pub use options::{DatasetFacts, DatasetShape, Input, TrainingOptions};
 pub use sampling::Sampling;

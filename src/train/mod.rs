@@ -13,6 +13,7 @@ mod safetensors;
 mod schedule;
 mod snapshot;
 mod step_report;
+mod step_ring;
 mod trainer;
 
 use thiserror::Error;

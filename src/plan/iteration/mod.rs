@@ -3,6 +3,8 @@
 mod batches;
 mod passes;
 
+use std::ops::{Deref, DerefMut};
+
 use super::backward::Delta;
 use super::externals::{running_tensor, step_tensor};
 use super::forward::Activations;
@@ -80,6 +82,30 @@ impl WeightedBatch {
 #[derive(Debug, Default)]
 pub struct LayerDeltas(Vec<Delta>);
 
+/// The recorder of an iteration in the hands of a method: [`IterationBuilder::rec`].
+#[derive(Debug)]
+pub struct MethodRecorder<'a>(&'a mut Recorder);
+
+impl Deref for MethodRecorder<'_> {
+    type Target = Recorder;
+
+    fn deref(&self) -> &Recorder {
+        self.0
+    }
+}
+
+impl DerefMut for MethodRecorder<'_> {
+    fn deref_mut(&mut self) -> &mut Recorder {
+        self.0
+    }
+}
+
+impl Drop for MethodRecorder<'_> {
+    fn drop(&mut self) {
+        self.0.trust(true);
+    }
+}
+
 impl<'a> IterationBuilder<'a> {
     pub(super) fn new(
         network: &'a Network,
@@ -87,6 +113,7 @@ impl<'a> IterationBuilder<'a> {
         facts: &'a DatasetFacts<'a>,
     ) -> Self {
         let mut rec = Recorder::new();
+        rec.trust(true);
         rec.tune(options.tuning);
         let step = step_tensor(&mut rec);
         let len = network.parameters_len;
@@ -118,8 +145,15 @@ impl<'a> IterationBuilder<'a> {
         }
     }
 
-    /// The recorder, for kernels of the method's own.
-    pub fn rec(&mut self) -> &mut Recorder {
+    /// The recorder, for kernels of the method's own. Whatever is recorded through it is compiled
+    /// with runtime checks, since nobody knows with what sizes a kernel is called.
+    pub fn rec(&mut self) -> MethodRecorder<'_> {
+        self.rec.trust(false);
+        MethodRecorder(&mut self.rec)
+    }
+
+    /// The recorder, for what the crate answers for.
+    pub(crate) fn own_rec(&mut self) -> &mut Recorder {
         &mut self.rec
     }
 
