@@ -1,27 +1,24 @@
-//! What compilers ask of the kernels that naga lets through: Tint's uniformity for browsers, types
-//! of one name for DirectX, and the limits of every graphics interface.
+//! What graphics interfaces and their compilers ask of the kernels that naga lets through: here
+//! DirectX, the others in a file each.
+
+mod browsers;
+mod limits;
+mod metal;
+mod pipelines;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use l2rw::gpu::Kernel;
-use naga::{Binding, BuiltIn, Expression, Handle, Module, Type, TypeInner};
+use naga::{Expression, Handle, Module, Type, TypeInner};
 
-use super::translation::{
-    has_matrices, is_shared, is_wide, kernels, parsed, to_hlsl, with_constants,
-};
+use super::translation::{has_matrices, is_shared, kernels, parsed, to_hlsl, with_constants};
 
 /// Kernels with different texts.
 fn sources() -> Vec<Kernel> {
     let mut seen = HashSet::new();
     kernels().into_iter().filter(|kernel| seen.insert(kernel.source())).collect()
-}
-
-/// Whether browsers can get a kernel: they have neither 64-bit integers nor cooperative matrices,
-/// nor is a subgroup of one size for certain.
-fn is_for_browsers(kernel: &Kernel) -> bool {
-    !is_wide(kernel) && !has_matrices(kernel) && !is_shared(kernel)
 }
 
 /// Writes each text into an empty folder below the build's, and names the files.
@@ -35,29 +32,6 @@ fn written(folder: &str, texts: &[(String, String)]) -> Vec<PathBuf> {
         path
     };
     texts.iter().enumerate().map(write).collect()
-}
-
-/// Whether an input is the same for all invocations of a workgroup.
-fn is_uniform(binding: &Binding) -> bool {
-    matches!(binding, Binding::BuiltIn(BuiltIn::WorkGroupId | BuiltIn::NumWorkGroups))
-}
-
-#[test]
-fn inputs_that_a_workgroup_shares_and_others_never_travel_in_one_struct() {
-    let mut mixed = Vec::new();
-    for kernel in sources() {
-        let module = parsed(&kernel).0;
-        for argument in module.entry_points.iter().flat_map(|entry| &entry.function.arguments) {
-            let TypeInner::Struct { members, .. } = &module.types[argument.ty].inner else {
-                continue;
-            };
-            let bindings = || members.iter().filter_map(|member| member.binding.as_ref());
-            if bindings().any(is_uniform) && !bindings().all(is_uniform) {
-                mixed.push(format!("{} ({})", kernel.variant(), kernel.origin()));
-            }
-        }
-    }
-    assert!(mixed.is_empty(), "browsers refuse barriers behind such a struct: {mixed:#?}");
 }
 
 /// Types that a zero is made of.
@@ -99,33 +73,6 @@ fn no_kernel_has_two_names_for_one_type() {
     assert!(clashes.is_empty(), "write `alias B = A;` or the type itself: {clashes:#?}");
 }
 
-#[test]
-fn tint_accepts_every_source_that_a_browser_can_get() {
-    if Command::new("tint").arg("--version").output().is_err() {
-        // scripts/unchecked.sh says so in the last lines of `make test`.
-        eprintln!("tint is not installed: not checked");
-        return;
-    }
-    let kernels: Vec<Kernel> = sources().into_iter().filter(is_for_browsers).collect();
-    assert!(kernels.len() > 50, "only {} sources are for browsers", kernels.len());
-    let texts: Vec<_> = kernels.iter().map(|k| ("wgsl".to_owned(), k.source())).collect();
-    let mut refused = Vec::new();
-    for (kernel, file) in kernels.iter().zip(written("wgsl", &texts)) {
-        let output = Command::new("tint")
-            .args(["--format", "wgsl", "-o"])
-            .arg(file.with_extension("out"))
-            .arg(&file)
-            .output()
-            .expect("tint runs");
-        if !output.status.success() {
-            let words = String::from_utf8_lossy(&output.stderr).into_owned();
-            refused.push(format!("{} ({}):\n{words}", kernel.variant(), kernel.origin()));
-        }
-    }
-    assert!(refused.is_empty(), "{} refused:\n{}", refused.len(), refused.join("\n"));
-    println!("tint: {} sources, 0 refused", kernels.len());
-}
-
 /// DXC, where `make portability` or the caller has put it.
 fn dxc() -> Option<PathBuf> {
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/portability/libdxcompiler.so");
@@ -159,37 +106,4 @@ fn dxc_compiles_every_kernel_that_directx_can_get() {
     let words = String::from_utf8_lossy(&words);
     assert!(output.status.success(), "{}", words.chars().take(5_000).collect::<String>());
     println!("{words}");
-}
-
-/// Bytes of workgroup memory, and invocations, of a kernel of fixed constants.
-fn workgroup_of(kernel: &Kernel) -> (u32, u32) {
-    let (module, info) = parsed(kernel);
-    let (module, _) = with_constants(kernel, &module, &info)
-        .unwrap_or_else(|error| panic!("{}: {error}", kernel.variant()));
-    let mut layouter = naga::proc::Layouter::default();
-    layouter.update(module.to_ctx()).expect("a layout");
-    let variables = module.global_variables.iter().map(|(_, variable)| variable);
-    let shared = variables.filter(|variable| variable.space == naga::AddressSpace::WorkGroup);
-    let bytes = shared.map(|variable| layouter[variable.ty].size.next_multiple_of(16)).sum();
-    let entry = module.entry_points.iter().find(|entry| entry.name == kernel.entry);
-    (bytes, entry.expect("the entry point").workgroup_size.iter().product())
-}
-
-#[test]
-fn every_kernel_keeps_to_the_limits_of_every_graphics_interface() {
-    // WebGPU's defaults, which Vulkan, Metal and DirectX 12 offer wherever wgpu runs.
-    let limits = wgpu::Limits::default();
-    let mut over = Vec::new();
-    for kernel in kernels() {
-        let (bytes, invocations) = workgroup_of(&kernel);
-        // Cooperative matrices ask the device for more.
-        let memory = limits.max_compute_workgroup_storage_size;
-        if bytes > memory && !has_matrices(&kernel) {
-            over.push(format!("{}: {bytes} bytes of workgroup memory", kernel.variant()));
-        }
-        if invocations > limits.max_compute_invocations_per_workgroup {
-            over.push(format!("{}: {invocations} invocations", kernel.variant()));
-        }
-    }
-    assert!(over.is_empty(), "{over:#?}");
 }

@@ -190,8 +190,8 @@ fn dual(workgroup: Workgroup, me: Invocation) {
         workgroupBarrier();
     }
     let tile = tile_of(&sums, me);
-    let pixel = 4 * (at.row * 16 + i32(me.local / 16u));
-    let block = at.column * 16 + i32(me.local % 16u);
+    let pixel = 4 * (at.row * 16 + i32(me.local_index / 16u));
+    let block = at.column * 16 + i32(me.local_index % 16u);
     store_dual(pixel, block, tile[0][0], tile[TALL - 1u][0]);
     store_dual(pixel + 1, block, tile[0][1], tile[TALL - 1u][1]);
     store_dual(pixel + 2, block, tile[0][2], tile[TALL - 1u][2]);

@@ -13,5 +13,5 @@ override HAS_SCALE: bool = true;
 override QUANTITIES: u32 = 2u;
 
 struct Invocation {
-    @builtin(local_invocation_index) local: u32,
+    @builtin(local_invocation_index) local_index: u32,
 }
