@@ -22,7 +22,7 @@ pub struct Tuning {
     pub wide_loads: bool,
     /// The 8 invocations of a subgroup load the weights of a convolution, and both factors of a
     /// weight gradient, for each other. The device must offer subgroups (`SUBGROUP`) of always 8
-    /// invocations.
+    /// invocations, by another interface than DirectX 12.
     pub shared_loads: bool,
     /// An invocation of a convolution computes two blocks of channels instead of one where their
     /// number is even.
@@ -211,7 +211,9 @@ fn has_wide_loads(device: &wgpu::Device) -> bool {
 }
 
 fn can_share(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> bool {
-    device.features().contains(wgpu::Features::SUBGROUP)
+    // naga's HLSL has subgroup builtins as parameters only, not as members of a struct.
+    adapter.backend != wgpu::Backend::Dx12
+        && device.features().contains(wgpu::Features::SUBGROUP)
         && (adapter.subgroup_min_size, adapter.subgroup_max_size) == (8, 8)
 }
 
@@ -262,6 +264,20 @@ mod tests {
         assert!(is_fxc(none, &adapter(wgpu::Backend::Dx12)));
         assert!(!is_fxc(subgroups, &adapter(wgpu::Backend::Dx12)));
         assert!(!is_fxc(none, &adapter(wgpu::Backend::Vulkan)));
+    }
+
+    #[test]
+    fn devices_of_directx_share_no_loads() {
+        let context = context();
+        let adapter = |backend| wgpu::AdapterInfo {
+            backend,
+            subgroup_min_size: 8,
+            subgroup_max_size: 8,
+            ..context.adapter.clone()
+        };
+        let has_subgroups = context.device.features().contains(wgpu::Features::SUBGROUP);
+        assert_eq!(can_share(&context.device, &adapter(wgpu::Backend::Vulkan)), has_subgroups);
+        assert!(!can_share(&context.device, &adapter(wgpu::Backend::Dx12)));
     }
 
     #[test]

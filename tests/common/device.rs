@@ -18,10 +18,10 @@ fn opened() -> &'static Opened {
     OPENED.get_or_init(|| pollster::block_on(open()))
 }
 
-/// The adapter that the library opens.
+/// The adapter that the library opens, or that of the interface which `WGPU_BACKEND` names.
 async fn adapter() -> wgpu::Adapter {
     let mut instance = wgpu::InstanceDescriptor::new_without_display_handle();
-    instance.backends = wgpu::Backends::PRIMARY;
+    instance.backends = wgpu::Backends::PRIMARY.with_env();
     let power_preference = wgpu::PowerPreference::HighPerformance;
     let options = wgpu::RequestAdapterOptions { power_preference, ..Default::default() };
     let adapter = wgpu::Instance::new(instance).request_adapter(&options).await;
