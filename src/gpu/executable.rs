@@ -93,8 +93,8 @@ impl Executable {
         Ok(executable)
     }
 
-    /// Binds other buffers to the external tensors that `externals` names; the rest stays. Makes new
-    /// bind groups for the dispatches that use them, and none where nothing has moved.
+    /// Binds other buffers to the external tensors that `externals` names; the rest stays. Makes
+    /// new bind groups for the dispatches that use them, and none where nothing has moved.
     ///
     /// # Errors
     /// When a buffer is unsuitable. Nothing has changed then.
