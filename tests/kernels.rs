@@ -16,6 +16,7 @@ mod kernels {
     mod import;
     mod matmul;
     mod norm;
+    mod not_finite;
     mod pool;
     mod portability;
     mod reduce;

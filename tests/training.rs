@@ -6,6 +6,7 @@ mod training {
     mod goldens;
     mod limits;
     mod lost;
+    mod not_finite;
     mod pytorch;
     mod soak;
     mod trainer;

@@ -97,6 +97,8 @@ pub struct Plan {
     pub similarities: Option<TensorId>,
     /// w, `[n]`.
     pub weights: TensorId,
+    /// What is not finite: [`ops::not_finite`](crate::ops::not_finite).
+    pub not_finite: TensorId,
     /// The route taken to u.
     pub route: Option<Route>,
     /// Whether u is exact rather than an approximation.

@@ -5,13 +5,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::step_ring::StepRing;
-use super::{Model, TrainError, TrainerOptions};
+use super::{Model, NotFinite, TrainError, TrainerOptions};
 use crate::gpu::{
     Context, DeviceTensors, ElementType, Executable, GpuError, Recorder, TensorId, Tuning,
 };
 use crate::nn::Network;
 use crate::ops::Step;
 use crate::ops::import::{self, ImportOffset};
+use crate::ops::not_finite;
 use crate::plan::{self, DatasetFacts, Input, Plan, TrainingOptions};
 
 /// Images of a batch in a buffer of the application, `[n, height, width, channels]`.
@@ -49,6 +50,9 @@ pub struct Outputs<'a> {
     pub predictions: &'a wgpu::Buffer,
     /// Losses of the clean batch, `[m]` f32, of methods that look at it.
     pub clean_losses: Option<&'a wgpu::Buffer>,
+    /// What was not finite, u32: word 0 is 0 where all was well. See
+    /// [`ops::not_finite`](crate::ops::not_finite) and [`NotFinite`].
+    pub not_finite: &'a wgpu::Buffer,
 }
 
 /// A training iteration that is recorded into the application's own command encoder and reads
@@ -111,6 +115,7 @@ struct Results {
     losses: wgpu::Buffer,
     predictions: wgpu::Buffer,
     clean_losses: Option<wgpu::Buffer>,
+    not_finite: wgpu::Buffer,
 }
 
 impl Results {
@@ -122,6 +127,7 @@ impl Results {
             losses: buffer(plan.train.losses)?,
             predictions: buffer(plan.train.predictions)?,
             clean_losses: plan.clean.map(|clean| buffer(clean.losses)).transpose()?,
+            not_finite: buffer(plan.not_finite)?,
         })
     }
 }
@@ -242,6 +248,7 @@ impl Iteration {
             losses: &results.losses,
             predictions: &results.predictions,
             clean_losses: results.clean_losses.as_ref(),
+            not_finite: &results.not_finite,
         }
     }
 
@@ -325,6 +332,9 @@ impl Iteration {
             if let Some(uniform) = self.model.tensors.get("step") {
                 self.steps.encode(&self.model.context, encoder, &step, uniform);
             }
+            if self.options.not_finite != NotFinite::Stop {
+                encoder.clear_buffer(&self.results.not_finite, 0, None);
+            }
             import = slices.import.and_then(|index| self.imports.get(index));
         }
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -401,7 +411,25 @@ impl Iteration {
                 false => import::words(&mut rec, step, part.source, data, out),
             }
         }
+        if self.options.not_finite == NotFinite::DropExample {
+            self.leave_out(&mut rec, parts);
+        }
         Ok(rec)
+    }
+
+    /// Leaves examples out whose images, of floats, are not finite.
+    fn leave_out(&self, rec: &mut Recorder, parts: &[ImportedSlice]) {
+        let classes = self.model.network.classes();
+        for (source, name) in
+            [(ImportOffset::TrainImages, "train"), (ImportOffset::CleanImages, "clean")]
+        {
+            let floats = parts.iter().any(|part| part.source == source && !part.bytes);
+            let tensors = ["images", "labels"].map(|what| rec.find(&format!("{name}/{what}")));
+            if let ([Some(images), Some(labels)], true) = (tensors, floats) {
+                rec.label(name);
+                not_finite::leave_out(rec, images, labels, classes);
+            }
+        }
     }
 
     /// Compiles the pipelines of all imports, which [`Iteration::encode`] cannot await.

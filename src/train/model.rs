@@ -7,6 +7,7 @@ use crate::files::write_atomic;
 use crate::gpu::{Context, DeviceTensors, GpuError, Lifetime, read_back_async};
 use crate::nn::Network;
 use crate::ops::Step;
+use crate::ops::not_finite::SLOTS;
 use crate::plan::{Optimizer, Plan, StateTensor};
 use crate::train::TrainerOptions;
 
@@ -158,6 +159,13 @@ impl Model {
             TrainError::Safetensors { reason } => fail(reason),
             other => other,
         })
+    }
+
+    /// Ends the state in which no step is taken: see [`NotFinite::Stop`](super::NotFinite).
+    pub(super) fn forget_not_finite(&self) {
+        if let Some(found) = self.tensors.get("not_finite") {
+            self.context.write(found, &[0; 4 * SLOTS]);
+        }
     }
 
     /// The word on the device that tells which run it was last told of.

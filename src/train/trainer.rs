@@ -5,9 +5,11 @@ use std::path::Path;
 
 use super::clock::StepClock;
 use super::iteration::{plan_of, required};
+use super::not_finite;
 use super::step_report::{Field, StepReport, report_fields};
 use super::{
-    BatchBuffers, ImageSet, Images, Iteration, Model, Snapshot, TrainError, TrainerOptions,
+    BatchBuffers, ImageSet, Images, Iteration, Model, NotFinite, Snapshot, TrainError,
+    TrainerOptions,
 };
 use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorId};
 use crate::nn::Network;
@@ -421,7 +423,13 @@ impl Trainer {
     fn report(&mut self, words: &[u32]) -> Result<StepReport, TrainError> {
         let step = self.reported.pop_front().unwrap_or_default();
         let words = unstamped(self.model().context(), words, step as u32)?;
-        Ok(StepReport::of(step, &self.report_fields, words))
+        let report = StepReport::of(step, &self.report_fields, words);
+        let policy = self.iteration.options().not_finite;
+        if policy == NotFinite::Stop && !report.not_finite.is_empty() {
+            // It comes first in a report.
+            return Err(not_finite::error(self.network(), words, &report));
+        }
+        Ok(report)
     }
 
     /// A copy of what the network has learned so far: [`Model::snapshot`].

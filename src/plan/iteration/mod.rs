@@ -15,6 +15,7 @@ use super::{
 use crate::gpu::{ElementType, Recorder, TensorId};
 use crate::nn::{LayerKind, Network};
 use crate::ops::batch::Batch;
+use crate::ops::not_finite::{self, Quantity};
 use crate::ops::softmax_cross_entropy::Losses;
 use crate::ops::{self, adamw, sgd};
 
@@ -32,6 +33,8 @@ pub struct IterationBuilder<'a> {
     gradient: TensorId,
     clean_gradient: TensorId,
     running: Option<TensorId>,
+    /// What is not finite: [`not_finite`].
+    found: TensorId,
     exchange_points: Vec<ExchangePoint>,
     state: Vec<StateTensor>,
     pass_len: Option<usize>,
@@ -127,6 +130,7 @@ impl<'a> IterationBuilder<'a> {
         let has_second_moment = matches!(options.optimizer, Optimizer::AdamW { .. });
         let second_moment = has_second_moment.then(|| vector("second_moment"));
         let running = running_tensor(&mut rec, network);
+        let found = rec.external("not_finite", ElementType::U32, not_finite::SLOTS);
         Self {
             network,
             options,
@@ -138,6 +142,7 @@ impl<'a> IterationBuilder<'a> {
             gradient,
             clean_gradient,
             running,
+            found,
             exchange_points: Vec::new(),
             state: Vec::new(),
             pass_len: None,
@@ -295,19 +300,35 @@ impl<'a> IterationBuilder<'a> {
         };
         let second_moment =
             self.second_moment.map(|_| self.state(&format!("{name} second moment"), zeros));
+        let found = self.found;
+        not_finite::look(&mut self.rec, self.step, &[(Quantity::MethodGradient, gradient)], found);
         self.descend(state, second_moment, gradient);
     }
 
+    /// Looks for what is not finite, before the parameters follow it.
+    fn look(&mut self, weighed: &WeightedBatch) {
+        let losses = |scored: &ScoredBatch| scored.losses.losses;
+        let mut vectors = vec![
+            (Quantity::Loss, losses(&weighed.train)),
+            (Quantity::Gradient, self.gradient),
+            (Quantity::Parameter, self.vectors.parameters),
+        ];
+        vectors.extend(weighed.similarities.map(|u| (Quantity::Similarity, u)));
+        vectors.extend(weighed.clean.as_ref().map(|c| (Quantity::CleanLoss, losses(c))));
+        vectors.extend(self.running.map(|running| (Quantity::RunningStatistic, running)));
+        not_finite::look(&mut self.rec, self.step, &vectors, self.found);
+    }
+
     fn descend(&mut self, state: sgd::State, second_moment: Option<TensorId>, gradient: TensorId) {
-        let (rec, step) = (&mut self.rec, self.step);
+        let (rec, step, found) = (&mut self.rec, self.step, self.found);
         match (self.options.optimizer, second_moment) {
             (Optimizer::AdamW { beta1, beta2, epsilon }, Some(second_moment)) => {
                 let options = adamw::Options { beta1, beta2, epsilon };
-                adamw::update(rec, step, state, second_moment, gradient, options);
+                adamw::update(rec, step, state, second_moment, gradient, found, options);
             }
             (optimizer, _) => {
                 let nesterov = matches!(optimizer, Optimizer::Sgd { nesterov: true, .. });
-                sgd::update(rec, step, state, gradient, nesterov);
+                sgd::update(rec, step, state, gradient, found, nesterov);
             }
         }
     }
@@ -315,6 +336,7 @@ impl<'a> IterationBuilder<'a> {
     pub(super) fn finish(mut self, weighed: WeightedBatch) -> Result<Plan, PlanError> {
         self.rec.stage("update");
         self.rec.label("");
+        self.look(&weighed);
         self.descend(self.vectors, self.second_moment, self.gradient);
         let train = keep_outputs(&mut self.rec, "train", &weighed.train);
         let clean = weighed.clean.map(|clean| keep_outputs(&mut self.rec, "clean", &clean));
@@ -329,6 +351,7 @@ impl<'a> IterationBuilder<'a> {
             clean,
             similarities: weighed.similarities,
             weights: weighed.weights,
+            not_finite: self.found,
             route: weighed.route,
             exact: !approximates && self.first_layer == 0,
             exchange_points: self.exchange_points,
