@@ -93,6 +93,29 @@ impl Executable {
         Ok(executable)
     }
 
+    /// Binds other buffers to the external tensors that `externals` names; the rest stays. Makes
+    /// new bind groups for the dispatches that use them, and none where nothing has moved.
+    ///
+    /// # Errors
+    /// When a buffer is unsuitable. Nothing has changed then.
+    pub fn rebind(&mut self, context: &Context, externals: &DeviceTensors) -> Result<(), GpuError> {
+        check_externals(&context.device.limits(), &self.recording, externals)?;
+        let mut moved = vec![false; self.places.len()];
+        for (index, tensor) in self.recording.tensors.iter().enumerate() {
+            let Some(place) = externals.places.get(&tensor.label) else { continue };
+            if tensor.is_external() && self.places[index].as_ref() != Some(place) {
+                self.places[index] = Some(place.clone());
+                moved[index] = true;
+            }
+        }
+        for (at, dispatch) in self.recording.dispatches.iter().enumerate() {
+            if dispatch.bindings.iter().any(|binding| moved[binding.tensor.0]) {
+                self.prepared[at] = self.prepare(context, dispatch)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The recording that this runs.
     pub fn recording(&self) -> &Recording {
         &self.recording
@@ -158,7 +181,7 @@ fn check_externals(
 ) -> Result<(), GpuError> {
     for (index, tensor) in recording.tensors.iter().enumerate() {
         let Some((buffer, first)) = externals.places.get(&tensor.label) else { continue };
-        if matches!(tensor.lifetime, Lifetime::External | Lifetime::ExternalUniform) {
+        if tensor.is_external() {
             let uses = recording.dispatches.iter().flat_map(|d| &d.bindings);
             let uniform = |b: &super::Binding| b.access == Access::Uniform;
             let mut usage = wgpu::BufferUsages::empty();

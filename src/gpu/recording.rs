@@ -50,6 +50,11 @@ impl Tensor {
     pub fn bytes(&self) -> u64 {
         4 * self.len as u64
     }
+
+    /// Whether the caller supplies its buffer.
+    pub fn is_external(&self) -> bool {
+        matches!(self.lifetime, Lifetime::External | Lifetime::ExternalUniform)
+    }
 }
 
 /// How a dispatch uses a binding.

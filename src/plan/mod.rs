@@ -14,7 +14,7 @@ mod training;
 
 use std::fmt;
 
-use crate::gpu::{Lifetime, Recording, Tensor, TensorId};
+use crate::gpu::{Recording, Tensor, TensorId};
 
 pub use crate::ops::Optimizer;
 pub use error::PlanError;
@@ -116,8 +116,7 @@ impl Plan {
     /// this is the peak.
     pub fn memory_bytes(&self) -> u64 {
         let activations = crate::gpu::memory::plan(&self.recording).bytes();
-        let external =
-            |t: &&Tensor| matches!(t.lifetime, Lifetime::External | Lifetime::ExternalUniform);
+        let external = |t: &&Tensor| t.is_external();
         let tensors = self.recording.tensors.iter().filter(external);
         activations + tensors.map(Tensor::bytes).sum::<u64>()
     }
