@@ -47,6 +47,7 @@ const CHANGES: [Change; 17] = [
     ("loads of the other width", |t| t.wide_loads = !t.wide_loads),
     ("loads shared by subgroups the other way", |t| t.shared_loads = !t.shared_loads),
     ("one or two blocks of channels the other way", |t| t.two_blocks = !t.two_blocks),
+    ("sizes of convolutions the other way", |t| t.bound_sizes = !t.bound_sizes),
     ("staging from half the channels on", |t| staging(t, |s| s.channels = (s.channels / 2).max(4))),
     ("staging from double the channels on", |t| staging(t, |s| s.channels *= 2)),
     ("staged tiles of the other width", |t| staging(t, |s| s.wide_tiles = !s.wide_tiles)),
