@@ -41,7 +41,7 @@ const GAIN: f64 = 0.02;
 /// One choice made otherwise.
 type Change = (&'static str, fn(&mut Tuning));
 
-const CHANGES: [Change; 17] = [
+const CHANGES: [Change; 18] = [
     ("dual convolutions the other way", |t| t.composed_dual = !t.composed_dual),
     ("weights through the other kind of binding", |t| t.uniform_weights = !t.uniform_weights),
     ("loads of the other width", |t| t.wide_loads = !t.wide_loads),
