@@ -26,6 +26,10 @@ pub struct Tuning {
     /// An invocation of a convolution computes two blocks of channels instead of one where their
     /// number is even.
     pub two_blocks: bool,
+    /// Convolutions that are not staged read their sizes from a binding, so that compilers cannot
+    /// follow a loop to its end, and layers of other sizes may share a pipeline.
+    #[serde(default)]
+    pub bound_sizes: bool,
     /// Invocations over which long sums are split.
     pub split_invocations: usize,
     /// Positions of an image that one invocation of a reduction takes.
@@ -92,6 +96,7 @@ impl Tuning {
         wide_loads: false,
         shared_loads: false,
         two_blocks: false,
+        bound_sizes: false,
         split_invocations: 32768,
         chunk: 32,
         trees: true,
@@ -113,6 +118,7 @@ impl Tuning {
         wide_loads: true,
         shared_loads: true,
         two_blocks: true,
+        bound_sizes: false,
         split_invocations: 1024,
         chunk: 256,
         trees: false,
@@ -144,7 +150,7 @@ impl Tuning {
                  ask a device of its own for subgroups, to have them",
                 adapter.name
             );
-            return Self { staging: None, ..Self::GPU };
+            return Self { staging: None, bound_sizes: true, ..Self::GPU };
         }
         Self { staging: Self::GPU.staging.filter(|_| can_stage(device)), ..Self::GPU }
     }

@@ -3,8 +3,8 @@
 // Whether the input has a tangent; images have none.
 override INPUT_TANGENT: bool = true;
 @group(0) @binding(2) var<storage, read> x_tangent: array<StoredIn>;
-@group(0) @binding(4) var<storage, read_write> dual_z: array<Out>;
-@group(0) @binding(5) var<storage, read_write> dz: array<Out>;
+@group(0) @binding(NEXT_BINDING + 1u) var<storage, read_write> dual_z: array<Out>;
+@group(0) @binding(NEXT_BINDING + 2u) var<storage, read_write> dz: array<Out>;
 
 fn add_dual_tap(
     tile: ptr<function, array<Out, TILE>>,
