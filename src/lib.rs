@@ -66,6 +66,7 @@
 
 #[cfg(feature = "data")]
 pub mod data;
+pub mod files;
 pub mod gpu;
 pub mod layer_weights;
 pub mod nn;

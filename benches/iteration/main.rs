@@ -12,12 +12,13 @@ mod stages;
 mod start;
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum};
 use l2rw::data::default_cache_dir;
-use l2rw::gpu::{Context, Precision, Tuning};
+use l2rw::files::write_atomic;
+use l2rw::gpu::{Context, Precision};
 use l2rw::nn::Network;
 use serde::Serialize;
 
@@ -72,10 +73,13 @@ struct Options {
     f16: bool,
     /// Where the figures go
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench.json"))]
-    out: std::path::PathBuf,
+    out: PathBuf,
     /// Opens a context, takes one step and prints what that took: how the program calls itself
     #[arg(long, hide = true)]
     first_step: bool,
+    /// Where it keeps its pipelines
+    #[arg(long, hide = true)]
+    pipeline_cache: Option<PathBuf>,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
@@ -97,8 +101,8 @@ impl Options {
             false => (Context::new(name)?, None),
             true => support::open_with_matrices(name)?,
         };
-        let found = Tuning::find(&default_cache_dir()?, &context)?;
-        let mut tuning = found.unwrap_or(context.tuning());
+        let context = context.tuned_by(&default_cache_dir()?);
+        let mut tuning = context.tuning();
         if let Some(staging) = tuning.staging.as_mut() {
             staging.matrices = matrices.or(staging.matrices);
             if self.f16 {
@@ -150,7 +154,11 @@ fn main() -> Result<()> {
     ensure!(options.rounds > 0, "--rounds must be at least 1");
     let networks = options.networks()?;
     if options.first_step {
-        return start::child(options.adapter.as_deref(), networks.first().context("no model")?);
+        return start::child(
+            options.adapter.as_deref(),
+            options.pipeline_cache.as_deref(),
+            networks.first().context("no model")?,
+        );
     }
     let context = options.context()?;
     println!("adapter: {}", context.describe());
@@ -203,8 +211,7 @@ fn write(results: &Results, path: &Path) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let text = serde_json::to_string_pretty(results)?;
-    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+    write_atomic(path, serde_json::to_string_pretty(results)?.as_bytes())?;
     println!("\nwrote {}", path.display());
     Ok(())
 }

@@ -70,6 +70,7 @@ pub fn measure(context: &Context, networks: &[Network], adapter: Option<&str>) -
 fn in_child(model: &str, adapter: Option<&str>, cache: &Path) -> Result<FirstStep> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--first-step").arg(model);
+    command.arg("--pipeline-cache").arg(cache.join("pipelines"));
     command.args(adapter.map(|name| format!("--adapter={name}")));
     command.env("MESA_SHADER_CACHE_DIR", cache).env_remove("MESA_SHADER_CACHE_DISABLE");
     let output = command.output()?;
@@ -79,14 +80,18 @@ fn in_child(model: &str, adapter: Option<&str>, cache: &Path) -> Result<FirstSte
 }
 
 /// What the child process does.
-pub fn child(adapter: Option<&str>, network: &Network) -> Result<()> {
+pub fn child(adapter: Option<&str>, cache: Option<&Path>, network: &Network) -> Result<()> {
     let start = Instant::now();
-    let context = Context::new(adapter)?;
+    let mut context = Context::new(adapter)?;
+    if let Some(folder) = cache {
+        context = context.with_pipeline_cache(folder)?;
+    }
     let context_s = start.elapsed().as_secs_f64();
     let mut trainer = trainer(&context, network, BATCH, BATCH, l2rw(None))?;
     let ready_s = start.elapsed().as_secs_f64();
     time_step(&mut trainer)?;
     let first_step_s = start.elapsed().as_secs_f64();
+    context.keep_pipelines()?;
     let peak_resident_bytes = peak_resident_bytes();
     let (modules, pipelines) = context.compiled();
     let first =

@@ -11,14 +11,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use l2rw::files::OutDir;
 use l2rw::gpu::Context;
-use l2rw::report::prepare_out_dir;
 
 use data::Audited;
 use options::Options;
 
 fn main() -> ExitCode {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::default().default_filter_or("error,l2rw=warn"));
     match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -32,7 +32,7 @@ fn run(options: &Options) -> Result<()> {
     options.check()?;
     let audited = Audited::open(options)?;
     let context = Context::new(options.adapter.as_deref())?;
-    prepare_out_dir(&options.out)?;
+    let _out = OutDir::claim(&options.out)?;
     println!("adapter: {}", context.describe());
     println!(
         "{}: {} examples of {} classes, {} trusted",

@@ -1,6 +1,9 @@
 //! The ranking, the picture and the summary.
 
+use std::borrow::Cow;
+
 use anyhow::Result;
+use l2rw::files::write_atomic;
 use l2rw::report::{audit, plots, stats};
 use serde::Serialize;
 
@@ -71,14 +74,13 @@ pub fn write(options: &Options, audited: &Audited, judged: &Judged) -> Result<()
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     let name = |class: u32| set.class_names[class as usize].as_str();
     let believed = |index: usize| judged.beliefs.believed(index).unwrap_or(set.labels[index]);
-    let path = options.out.join("audit.csv");
-    let mut csv = csv::Writer::from_path(&path)?;
+    let mut csv = csv::Writer::from_writer(Vec::new());
     for (place, &index) in order.iter().enumerate() {
         let (given, believed) = (set.labels[index], believed(index));
         csv.serialize(Row {
-            example: &audited.names[index],
-            given: name(given),
-            believed: name(believed),
+            example: &as_text(&audited.names[index]),
+            given: &as_text(name(given)),
+            believed: &as_text(name(believed)),
             score: scores[index],
             rank: place + 1,
             probability_given: probabilities[index][given as usize],
@@ -87,11 +89,13 @@ pub fn write(options: &Options, audited: &Audited, judged: &Judged) -> Result<()
             wrong: audited.wrong.as_ref().map(|wrong| wrong[index]),
         })?;
     }
-    csv.flush()?;
+    write_csv(options, "audit.csv", csv)?;
     write_trusted(options, audited)?;
-    write_picture(options, audited, &order, &scores)?;
     let summary = summary(options, audited, judged, &probabilities, &scores, &weights);
-    std::fs::write(options.out.join("summary.json"), serde_json::to_string_pretty(&summary)?)?;
+    let json = serde_json::to_string_pretty(&summary)?;
+    write_atomic(&options.out.join("summary.json"), json.as_bytes())?;
+    // The largest file comes last: a full disk costs the picture only.
+    write_picture(options, audited, &order, &scores)?;
     println!("estimated share of wrong labels:");
     for class in &summary.classes {
         let truth = class.true_noise_rate.map(|t| format!("  (truly {:.1} %)", 100.0 * t));
@@ -158,12 +162,26 @@ fn summary<'a>(
 
 /// Who was trusted: to be looked at before the result is believed.
 fn write_trusted(options: &Options, audited: &Audited) -> Result<()> {
-    let mut csv = csv::Writer::from_path(options.out.join("trusted.csv"))?;
+    let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record(["example", "label"])?;
     for (name, label) in audited.clean_names.iter().zip(&audited.clean.labels) {
-        csv.write_record([name, &audited.clean.class_names[*label as usize]])?;
+        let class = &audited.clean.class_names[*label as usize];
+        csv.write_record([as_text(name).as_bytes(), as_text(class).as_bytes()])?;
     }
-    Ok(csv.flush()?)
+    write_csv(options, "trusted.csv", csv)
+}
+
+fn write_csv(options: &Options, name: &str, csv: csv::Writer<Vec<u8>>) -> Result<()> {
+    let bytes = csv.into_inner().map_err(|error| error.into_error())?;
+    Ok(write_atomic(&options.out.join(name), &bytes)?)
+}
+
+/// A name as a spreadsheet takes it for text: what begins like a formula gets an apostrophe.
+fn as_text(name: &str) -> Cow<'_, str> {
+    match name.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        true => Cow::Owned(format!("'{name}")),
+        false => Cow::Borrowed(name),
+    }
 }
 
 fn write_picture(
@@ -196,18 +214,19 @@ pub fn write_predictions(
     audited: &Audited,
     probabilities: &[Vec<f64>],
 ) -> Result<()> {
-    let mut csv = csv::Writer::from_path(options.out.join("predictions.csv"))?;
+    let mut csv = csv::Writer::from_writer(Vec::new());
     let set = &audited.set;
     let head = ["example".to_owned(), "given".to_owned(), "wrong".to_owned()];
-    csv.write_record(head.into_iter().chain(set.class_names.clone()))?;
+    let classes = set.class_names.iter().map(|name| as_text(name).into_owned());
+    csv.write_record(head.into_iter().chain(classes))?;
     for (index, row) in probabilities.iter().enumerate() {
         let wrong = audited.wrong.as_ref().is_some_and(|wrong| wrong[index]);
         let head = [
-            audited.names[index].clone(),
+            as_text(&audited.names[index]).into_owned(),
             set.labels[index].to_string(),
             u8::from(wrong).to_string(),
         ];
         csv.write_record(head.into_iter().chain(row.iter().map(f64::to_string)))?;
     }
-    Ok(csv.flush()?)
+    write_csv(options, "predictions.csv", csv)
 }

@@ -13,15 +13,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use l2rw::data::default_cache_dir;
-use l2rw::gpu::{Context, Tuning};
-use l2rw::report::prepare_out_dir;
+use l2rw::files::OutDir;
+use l2rw::gpu::Context;
 
 use experiment::Experiment;
 use options::{Options, Preset};
 use run::run;
 
 fn main() -> ExitCode {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::default().default_filter_or("error,l2rw=warn"));
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(error) if !error.use_stderr() => error.exit(),
@@ -43,15 +43,11 @@ fn fail(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// With the tuning that was measured on this adapter, if one was.
-fn tuned(context: Context) -> Result<Context> {
-    let tuning = Tuning::find(&default_cache_dir()?, &context)?;
-    Ok(tuning.map_or(context.clone(), |tuning| context.with_tuning(tuning)))
-}
-
 fn compare(options: &Options) -> Result<()> {
     options.check()?;
-    let context = tuned(Context::new(options.adapter.as_deref())?)?;
+    let cache = default_cache_dir()?;
+    let context = Context::new(options.adapter.as_deref())?.tuned_by(&cache);
+    let context = context.with_pipeline_cache(&cache)?;
     let preset = preset(options, &context);
     let experiment = Experiment::new(options, preset)?;
     let config = &experiment.config;
@@ -80,7 +76,7 @@ fn compare(options: &Options) -> Result<()> {
         }
         return Ok(());
     }
-    prepare_out_dir(&options.out)?;
+    let _out = OutDir::claim(&options.out)?;
     let stop = stop_on_ctrl_c()?;
     let mut runs = Vec::new();
     let mut plain = None;
@@ -93,6 +89,7 @@ fn compare(options: &Options) -> Result<()> {
             plain = run(&experiment, &context, &baseline, None, &first, &stop)?.plain;
         }
         let run = run(&experiment, &context, &recipe, plain.as_ref(), &checkpoint, &stop)?;
+        context.keep_pipelines()?;
         plain = plain.or_else(|| run.plain.clone());
         runs.push(run);
         if stop.load(Ordering::Relaxed) {

@@ -75,7 +75,7 @@ fn dual_moments_of_chunks(workgroup: Workgroup, me: Invocation) {
         let deviation = value - mean;
         mean += share * deviation;
         squares += deviation * (value - mean);
-        let tangent_deviation = load(dx[at]) - tangent_mean;
+        let tangent_deviation = load(x_tangent[at]) - tangent_mean;
         tangent_mean += share * tangent_deviation;
         products += (value - mean) * tangent_deviation;
     }
@@ -105,7 +105,7 @@ fn tangent_sums(workgroup: Workgroup, me: Invocation) {
     var sum = Lanes();
     for (var k = c.slice; k < c.count; k += SLICES) {
         let at = c.first + k * BLOCKS;
-        let value = load(dx[at]);
+        let value = load(x_tangent[at]);
         products += (load(x[at]) - mean) * rstd * value;
         sum += value;
     }

@@ -127,8 +127,11 @@ fn combine_moments_and_run(workgroup: Workgroup, me: Invocation) {
     if first_part(me.local_index) == 0u {
         store_statistics(channel, found);
         let unbiased = found.variance * (found.count / max(found.count - 1.0, 1.0));
-        running[channel] += MOMENTUM * (found.mean - running[channel]);
-        running[CHANNELS + channel] += MOMENTUM * (unbiased - running[CHANNELS + channel]);
+        // What is not finite would stay for ever. The variance is not where the mean is not.
+        if (bitcast<u32>(unbiased) & 0x7f800000u) != 0x7f800000u {
+            running[channel] += MOMENTUM * (found.mean - running[channel]);
+            running[CHANNELS + channel] += MOMENTUM * (unbiased - running[CHANNELS + channel]);
+        }
     }
 }
 

@@ -7,6 +7,8 @@ override FIRST: u32 = 0u;
 override WIDTH: u32;
 // Rows that one invocation adds up.
 override BLOCK: u32;
+// Rows of a segment: no block reaches from one into the next.
+override SEGMENT: u32 = ROWS;
 // Whether rows are multiplied by the weight of their example.
 override WEIGHTED: bool = false;
 override ROWS_PER_EXAMPLE: u32 = 1u;
@@ -14,6 +16,7 @@ override ROWS_PER_EXAMPLE: u32 = 1u;
 override PITCH: u32 = COLUMNS / LANES;
 override FIRST_LANES: u32 = FIRST / LANES;
 override WIDTH_LANES: u32 = WIDTH / LANES;
+override SEGMENT_BLOCKS: u32 = (SEGMENT + BLOCK - 1u) / BLOCK;
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read> weights: array<f32>;
@@ -28,11 +31,12 @@ fn sum_rows(
     let i = linear_index(id, groups);
     let block = i / WIDTH_LANES;
     let column = FIRST_LANES + i % WIDTH_LANES;
-    let first = block * BLOCK;
-    if first >= ROWS {
+    let segment = block / SEGMENT_BLOCKS * SEGMENT;
+    if segment >= ROWS {
         return;
     }
-    let end = min(first + BLOCK, ROWS);
+    let first = segment + block % SEGMENT_BLOCKS * BLOCK;
+    let end = min(first + BLOCK, segment + SEGMENT);
     var sum = Lanes();
     if WEIGHTED {
         for (var row = first; row < end; row++) {

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::files::FileError;
+
 /// What can go wrong between this crate and a graphics adapter.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -73,7 +75,7 @@ pub enum GpuError {
         /// The rule that is broken.
         reason: String,
     },
-    /// A file of a tuning cannot be read or written, or belongs to another adapter.
+    /// A file of a tuning cannot be read, or belongs to another adapter.
     #[error("tuning '{}': {reason}", path.display())]
     TuningFile {
         /// The file.
@@ -81,6 +83,9 @@ pub enum GpuError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A tensor that the caller has to supply was not supplied.
     #[error("tensor '{0}' lives outside the plan and was not supplied")]
     MissingTensor(String),
@@ -115,8 +120,19 @@ pub enum GpuError {
         /// The device's words.
         reason: String,
     },
+    /// The device or its driver refused something that no call had asked about.
+    #[error("the device failed while {doing}: {reason}")]
+    Device {
+        /// What was being done when it became known.
+        doing: String,
+        /// The device's words.
+        reason: String,
+    },
     /// The device was lost, or a buffer could not be mapped.
-    #[error("the device stopped answering while {doing}: {reason}")]
+    #[error(
+        "the device was lost while {doing}: {reason}. Open another one and go on from the last \
+         checkpoint or snapshot"
+    )]
     DeviceLost {
         /// What was being done.
         doing: String,

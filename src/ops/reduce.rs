@@ -43,9 +43,9 @@ pub fn sum_blocks(
     block: usize,
     weights: Option<TensorId>,
 ) -> TensorId {
-    let blocks = (rec.len(rows.matrix) / rows.columns).div_ceil(block);
-    let sums = rec.transient("block sums", blocks * rows.width);
-    record_sum(rec, rows, block, weights, View::whole(rec, sums));
+    let count = rec.len(rows.matrix) / rows.columns;
+    let sums = rec.transient("block sums", count.div_ceil(block) * rows.width);
+    record_sum(rec, rows, Blocks { segment: count, block }, weights, View::whole(rec, sums));
     sums
 }
 
@@ -61,7 +61,7 @@ pub fn sum_rows(rec: &mut Recorder, rows: Rows, weights: Option<TensorId>, out: 
         weights = None;
         count = count.div_ceil(block);
     }
-    record_sum(rec, rows, count, weights, out);
+    record_sum(rec, rows, Blocks { segment: count, block: count }, weights, out);
 }
 
 /// Dot product of each row of `x` `[rows, columns]` with the same row of `other`, into `out`
@@ -80,16 +80,30 @@ pub fn dot_pairs(rec: &mut Recorder, columns: usize, x: TensorId, other: TensorI
 /// Sums each segment of `len` consecutive elements of `x` into `out` `[segments]`.
 pub fn sum_segments(rec: &mut Recorder, x: TensorId, len: usize, out: View) {
     let (mut x, mut len) = (x, len);
-    while let Some(block) = (2..=BLOCK.min(len / 2)).rev().find(|block| len.is_multiple_of(*block))
-        && len > BLOCK
-    {
-        x = sum_blocks(rec, Rows::all(x, 1, 1), block, None);
-        len /= block;
+    while len > BLOCK {
+        let block = len.isqrt().min(BLOCK);
+        let blocks = len.div_ceil(block);
+        let sums = rec.transient("block sums", out.len * blocks);
+        let rows = Rows::all(x, 1, 1);
+        record_sum(rec, rows, Blocks { segment: len, block }, None, View::whole(rec, sums));
+        (x, len) = (sums, blocks);
     }
-    record_sum(rec, Rows::all(x, 1, 1), len, None, out);
+    record_sum(rec, Rows::all(x, 1, 1), Blocks { segment: len, block: len }, None, out);
 }
 
-fn record_sum(rec: &mut Recorder, rows: Rows, block: usize, weights: Option<TensorId>, out: View) {
+/// How rows are shared out: into segments of which each is cut into blocks, the last one shorter.
+struct Blocks {
+    segment: usize,
+    block: usize,
+}
+
+fn record_sum(
+    rec: &mut Recorder,
+    rows: Rows,
+    Blocks { segment, block }: Blocks,
+    weights: Option<TensorId>,
+    out: View,
+) {
     let count = rec.len(rows.matrix) / rows.columns;
     let lanes = Lanes::of(&[rows.columns, rows.first, rows.width], rec.tuning());
     let kernel = lanes
@@ -99,12 +113,13 @@ fn record_sum(rec: &mut Recorder, rows: Rows, block: usize, weights: Option<Tens
         .size("FIRST", rows.first)
         .size("WIDTH", rows.width)
         .size("BLOCK", block)
+        .size("SEGMENT", segment)
         .constant("WEIGHTED", weights.is_some())
         .size("ROWS_PER_EXAMPLE", rows.per_example);
     let bindings =
         vec![rec.read(rows.matrix), rec.read(weights.unwrap_or(rows.matrix)), out.write()];
-    let grid = per_element(count.div_ceil(block) * rows.width / lanes.count());
-    rec.dispatch(kernel, bindings, grid, (count * rows.width) as u64);
+    let sums = count / segment * segment.div_ceil(block) * rows.width;
+    rec.dispatch(kernel, bindings, per_element(sums / lanes.count()), (count * rows.width) as u64);
 }
 
 /// Dot product of every example's rows with one vector `[width]` into `out` `[n]`.

@@ -5,7 +5,6 @@
 
 pub mod audit;
 pub mod error;
-pub mod files;
 pub mod plots;
 pub mod progress;
 pub mod published;
@@ -14,7 +13,6 @@ pub mod stats;
 pub mod table;
 
 pub use error::ReportError;
-pub use files::prepare_out_dir;
 pub use progress::{DownloadProgress, StepProgress, StepView, download_bar};
 pub use published::{Published, PublishedDataset, Setting, published};
 pub use results::{CurvePoint, MethodResult, Results, ReweightingResult};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use super::ReportError;
-use super::files::write_atomic;
+use crate::files::{FileError, write_atomic};
 
 /// The file that [`write()`] makes in its directory.
 pub const FILE_NAME: &str = "results.json";
@@ -113,7 +113,7 @@ pub fn to_json(results: &Results) -> Result<String, serde_json::Error> {
 ///
 /// # Errors
 ///
-/// [`ReportError::Serialize`] or [`ReportError::Write`]; an older file is then left as it was.
+/// [`ReportError::Serialize`] or [`ReportError::File`]; an older file is then left as it was.
 pub fn write(results: &Results, dir: &Path) -> Result<PathBuf, ReportError> {
     let path = dir.join(FILE_NAME);
     let json =
@@ -126,10 +126,10 @@ pub fn write(results: &Results, dir: &Path) -> Result<PathBuf, ReportError> {
 ///
 /// # Errors
 ///
-/// [`ReportError::Read`] or [`ReportError::Parse`].
+/// [`ReportError::File`] or [`ReportError::Parse`].
 pub fn read(path: &Path) -> Result<Results, ReportError> {
     let text = fs::read_to_string(path)
-        .map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
+        .map_err(|source| FileError::Read { path: path.to_owned(), source })?;
     serde_json::from_str(&text)
         .map_err(|source| ReportError::Parse { path: path.to_owned(), source })
 }

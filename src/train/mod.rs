@@ -7,16 +7,19 @@ mod evaluation;
 mod iteration;
 mod ledger;
 mod model;
+mod not_finite;
 mod options;
 mod recipe;
 mod safetensors;
 mod schedule;
 mod snapshot;
 mod step_report;
+mod step_ring;
 mod trainer;
 
 use thiserror::Error;
 
+use crate::files::FileError;
 use crate::gpu::GpuError;
 use crate::plan::PlanError;
 
@@ -25,6 +28,7 @@ pub use evaluation::{Evaluation, Scores};
 pub use iteration::{BatchBuffers, Images, Iteration, Outputs, Slices};
 pub use ledger::{Beliefs, WeightLedger};
 pub use model::Model;
+pub use not_finite::NotFinite;
 pub use options::TrainerOptions;
 pub use recipe::Recipe;
 pub use safetensors::Contents;
@@ -61,7 +65,7 @@ pub enum TrainError {
         /// What is wrong, with the tensor where there is one.
         reason: String,
     },
-    /// A checkpoint file that cannot be written, read, or belongs to another network.
+    /// A checkpoint file that cannot be read, or belongs to another network.
     #[error("checkpoint '{path}': {reason}")]
     Checkpoint {
         /// The file.
@@ -69,6 +73,9 @@ pub enum TrainError {
         /// What is wrong, with the tensor where there is one.
         reason: String,
     },
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A snapshot of another network or optimizer.
     #[error("the snapshot has {found} numbers for '{name}', the network and optimizer {expected}")]
     Snapshot {
@@ -78,6 +85,18 @@ pub enum TrainError {
         found: usize,
         /// Its length in the network.
         expected: usize,
+    },
+    /// Numbers that are not finite; no parameter has followed them.
+    #[error(
+        "step {step}: not finite: {what}. Take a lower learning rate, look at these examples, or \
+         let such steps or examples be left out (TrainerOptions::not_finite)"
+    )]
+    NotFinite {
+        /// The first step that found them, counted from 0.
+        step: u64,
+        /// Losses and u with the examples' places in the batch, gradients, parameters and running
+        /// statistics with the first tensor.
+        what: String,
     },
     /// The plan cannot be made.
     #[error(transparent)]

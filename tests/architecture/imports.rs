@@ -8,16 +8,17 @@ use super::source::{
 /// The modules at the top of `src/`, each with those that it may use. ARCHITECTURE.md, section 3,
 /// draws the same.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("gpu", &[]),
+    ("files", &[]),
+    ("gpu", &["files"]),
     ("ops", &["gpu"]),
     ("reference", &["ops"]),
     ("nn", &["ops"]),
     ("plan", &["gpu", "ops", "reference", "nn"]),
     ("weighting", &["gpu", "ops", "reference", "nn", "plan"]),
-    ("train", &["gpu", "ops", "reference", "nn", "plan", "weighting", "data"]),
+    ("train", &["gpu", "ops", "reference", "nn", "plan", "weighting", "data", "files"]),
     ("layer_weights", &["gpu", "ops"]),
-    ("data", &["reference"]),
-    ("report", &[]),
+    ("data", &["reference", "files"]),
+    ("report", &["files"]),
 ];
 
 /// Folders of unit tests that look further than the module they belong to.

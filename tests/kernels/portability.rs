@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use l2rw::gpu::Kernel;
-use naga::{Expression, Handle, Module, Type, TypeInner};
+use naga::valid::FunctionInfo;
+use naga::{BinaryOperator, Expression, Function, Handle, Module, ScalarKind, Type, TypeInner};
 
 use super::translation::{has_matrices, is_shared, kernels, parsed, to_hlsl, with_constants};
 
@@ -71,6 +72,69 @@ fn no_kernel_has_two_names_for_one_type() {
     };
     let clashes: BTreeSet<String> = sources().into_iter().filter_map(clash).collect();
     assert!(clashes.is_empty(), "write `alias B = A;` or the type itself: {clashes:#?}");
+}
+
+/// Names that a module gives to what is not inside a function.
+fn global_names(module: &Module) -> Vec<&str> {
+    let variables = module.global_variables.iter().map(|(_, variable)| variable.name.as_ref());
+    let constants = module.constants.iter().map(|(_, constant)| constant.name.as_ref());
+    let overrides = module.overrides.iter().map(|(_, constant)| constant.name.as_ref());
+    let functions = module.functions.iter().map(|(_, function)| function.name.as_ref());
+    let types = module.types.iter().map(|(_, ty)| ty.name.as_ref());
+    let names = variables.chain(constants).chain(overrides).chain(functions).chain(types);
+    names.flatten().map(String::as_str).collect()
+}
+
+#[test]
+fn no_kernel_takes_a_name_from_newer_compilers_of_hlsl() {
+    // A namespace of shader model 6.9, which DXC declares for every model; naga lets it through.
+    let taken = |kernel: &Kernel| global_names(&parsed(kernel).0).contains(&"dx");
+    let sources = sources();
+    let clashes: BTreeSet<String> =
+        sources.iter().filter(|kernel| taken(kernel)).map(Kernel::variant).collect();
+    assert!(clashes.is_empty(), "something is called `dx` in {clashes:#?}");
+}
+
+/// Whether a function asks if a signed number divides, and indexes an array by the quotient.
+fn indexes_by_tested_quotient(function: &Function, info: &FunctionInfo, module: &Module) -> bool {
+    let inner = |handle: Handle<Expression>| info[handle].ty.inner_with(&module.types);
+    let dividend = |handle: Handle<Expression>, wanted| match function.expressions[handle] {
+        Expression::Binary { op, left, .. } if op == wanted => Some(left),
+        _ => None,
+    };
+    let tested = |expression: &Expression| match expression {
+        Expression::Binary {
+            op: BinaryOperator::Equal | BinaryOperator::NotEqual, left, ..
+        } => dividend(*left, BinaryOperator::Modulo),
+        _ => None,
+    };
+    let tested: HashSet<_> = function.expressions.iter().filter_map(|(_, e)| tested(e)).collect();
+    function.expressions.iter().any(|(_, expression)| match expression {
+        Expression::Access { index, .. } => {
+            dividend(*index, BinaryOperator::Divide).is_some_and(|number| {
+                let is_signed = inner(number).scalar_kind() == Some(ScalarKind::Sint);
+                is_signed && tested.contains(&number)
+            })
+        }
+        _ => false,
+    })
+}
+
+#[test]
+fn no_kernel_tests_a_signed_remainder_and_indexes_by_the_quotient() {
+    // FXC, DirectX's older compiler, drops the body of `if t - t / 1 == 0 { … array[t / 1] … }`,
+    // and so of naga's `if t % STRIDE == 0` for a stride of 1. Unsigned remainders are operators.
+    let indexes = |kernel: &Kernel| {
+        let (module, info) = parsed(kernel);
+        let in_functions = module.functions.iter().map(|(at, function)| (function, &info[at]));
+        let entries = module.entry_points.iter().enumerate();
+        let in_entries = entries.map(|(at, entry)| (&entry.function, info.get_entry_point(at)));
+        in_functions.chain(in_entries).any(|(f, info)| indexes_by_tested_quotient(f, info, &module))
+    };
+    let sources = sources();
+    let found: BTreeSet<String> =
+        sources.iter().filter(|kernel| indexes(kernel)).map(Kernel::variant).collect();
+    assert!(found.is_empty(), "divide unsigned numbers instead: {found:#?}");
 }
 
 /// DXC, where `make portability` or the caller has put it.

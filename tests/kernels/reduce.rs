@@ -100,9 +100,10 @@ struct Segments {
 
 #[test]
 fn segments_of_any_length_are_summed() {
-    // 251 is a prime above a block's 128 rows; 16,384 and 12,000 take several steps.
-    let cases = [(1, 1), (3, 7), (5, 128), (3, 130), (2, 251), (3, 12_000), (2, 16_384)]
-        .map(|(count, len)| Segments { count, len });
+    // 251 and 10,007 are primes; all above 128 take several steps.
+    let cases =
+        [(1, 1), (3, 7), (5, 128), (3, 130), (2, 251), (3, 10_007), (3, 12_000), (2, 16_384)]
+            .map(|(count, len)| Segments { count, len });
     assert_table(&cases, |&Segments { count, len }, bench, expected| {
         let x = values(1, count * len);
         let x_in = bench.floats(&x);

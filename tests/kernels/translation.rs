@@ -170,6 +170,7 @@ pub(super) fn tunings() -> Vec<Tuning> {
     let software = Tuning { composed_dual: false, shared_loads: false, ..shared };
     let swapped = |tuning: Tuning| Tuning { uniform_weights: !tuning.uniform_weights, ..tuning };
     let mut all = vec![gpu, swapped(gpu), shared, software, swapped(software)];
+    all.extend([gpu, software, swapped(software)].map(|t| Tuning { bound_sizes: true, ..t }));
     for wide_tiles in [false, true] {
         all.push(staged(wide_tiles, None, Precision::F32));
         all.push(staged(wide_tiles, None, Precision::F16));

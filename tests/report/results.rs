@@ -4,10 +4,9 @@ use std::fs;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use l2rw::report::files::write_atomic;
 use l2rw::report::{
     CurvePoint, MethodResult, PublishedDataset, ReportError, Results, ReweightingResult, Setting,
-    StepProgress, StepView, prepare_out_dir, published, results, table,
+    StepProgress, StepView, published, results, table,
 };
 
 fn method(name: &str, reweighting: Option<ReweightingResult>) -> MethodResult {
@@ -100,45 +99,6 @@ fn reading_something_else_names_the_file() {
     let error = results::read(&path).unwrap_err();
     assert!(matches!(error, ReportError::Parse { .. }));
     assert!(error.to_string().contains("other.json"), "{error}");
-}
-
-#[test]
-fn a_write_replaces_the_old_file_and_leaves_no_other() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.txt");
-    write_atomic(&path, b"old").unwrap();
-    write_atomic(&path, b"new").unwrap();
-    assert_eq!(fs::read(&path).unwrap(), b"new");
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-}
-
-#[test]
-fn a_failed_write_leaves_no_temporary_file() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("taken");
-    fs::create_dir(&path).unwrap();
-    let error = write_atomic(&path, b"new").unwrap_err();
-    assert!(error.to_string().contains("taken"), "{error}");
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-}
-
-#[test]
-fn an_output_directory_is_made_with_its_parents_and_left_empty() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a/b");
-    prepare_out_dir(&path).unwrap();
-    prepare_out_dir(&path).unwrap();
-    assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
-}
-
-#[test]
-fn an_output_directory_in_the_place_of_a_file_is_an_error_that_names_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("file");
-    fs::write(&path, "here first").unwrap();
-    let error = prepare_out_dir(&path).unwrap_err();
-    assert!(matches!(error, ReportError::CreateDir { .. }), "{error}");
-    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
 }
 
 const TABLE: &str = "\

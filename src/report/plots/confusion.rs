@@ -28,7 +28,7 @@ const BAR: i32 = 92;
 ///
 /// # Errors
 ///
-/// [`ReportError::Input`] if a matrix is not square, [`ReportError::Write`] if the picture cannot
+/// [`ReportError::Input`] if a matrix is not square, [`ReportError::File`] if the picture cannot
 /// be put at `path`.
 pub fn confusion(
     path: &Path,

@@ -39,7 +39,7 @@ const DASHES: [Option<(f64, f64)>; 6] = [
 ///
 /// # Errors
 ///
-/// [`ReportError::Write`] if the picture cannot be put at `path`.
+/// [`ReportError::File`] if the picture cannot be put at `path`.
 pub fn curves(path: &Path, methods: &[MethodResult]) -> Result<(), ReportError> {
     let rows = i32::try_from(methods.len()).unwrap_or(i32::MAX / LEGEND_ROW);
     let legend_height = rows.saturating_mul(LEGEND_ROW).saturating_add(HEADING + 70);

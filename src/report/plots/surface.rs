@@ -15,8 +15,8 @@ use plotters_backend::{
 };
 
 use super::glyphs;
+use crate::files::write_atomic;
 use crate::report::ReportError;
-use crate::report::files::write_atomic;
 
 /// Samples a side of each pixel of the finished picture. Everything is drawn on a grid this much
 /// finer and averaged, which smooths the edges of all shapes at once.
@@ -67,7 +67,7 @@ pub fn save(
     picture
         .write_to(&mut png, ImageFormat::Png)
         .map_err(|source| ReportError::Encode { path: path.to_owned(), source })?;
-    write_atomic(path, png.get_ref())
+    Ok(write_atomic(path, png.get_ref())?)
 }
 
 fn average(samples: &[u8], width: usize, height: usize) -> Vec<u8> {

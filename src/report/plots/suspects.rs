@@ -61,7 +61,7 @@ impl Suspect<'_> {
 ///
 /// # Errors
 ///
-/// [`ReportError::Input`] if an image does not have the stated shape, [`ReportError::Write`] if the
+/// [`ReportError::Input`] if an image does not have the stated shape, [`ReportError::File`] if the
 /// picture cannot be put at `path`.
 pub fn suspects(
     path: &Path,

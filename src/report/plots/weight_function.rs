@@ -31,7 +31,7 @@ pub struct WeightFunction {
 ///
 /// # Errors
 ///
-/// [`ReportError::Write`] if the picture cannot be put at `path`.
+/// [`ReportError::File`] if the picture cannot be put at `path`.
 pub fn weight_function(path: &Path, functions: &[WeightFunction]) -> Result<(), ReportError> {
     surface::save(path, (SIZE.0 as u32, SIZE.1 as u32), |root| {
         let explanation =

@@ -25,7 +25,7 @@ const ZERO_PANEL: i32 = 270;
 ///
 /// # Errors
 ///
-/// [`ReportError::Write`] if the picture cannot be put at `path`.
+/// [`ReportError::File`] if the picture cannot be put at `path`.
 pub fn weights(
     path: &Path,
     title: &str,

@@ -200,7 +200,9 @@ fn plans_of(network: &Network, mut take: impl FnMut(Recording)) {
 }
 
 /// What browsers on most machines and all native devices hold more of than the defaults say.
-const LARGEST: &str = "wrn-28-10: tensor 'parameters' takes 144882944 bytes";
+fn is_largest(words: &str) -> bool {
+    words.starts_with("wrn-28-10: ") && words.contains("takes 144882944 bytes")
+}
 
 #[test]
 fn every_plan_of_the_zoo_keeps_to_the_limits_of_every_graphics_interface() {
@@ -228,8 +230,8 @@ fn every_plan_of_the_zoo_keeps_to_the_limits_of_every_graphics_interface() {
     assert!(found.is_empty(), "{found:#?}");
     let others: Vec<_> = refused
         .iter()
-        .filter(|(words, with)| !words.starts_with(LARGEST) || with.contains(&"larger bindings"))
+        .filter(|(words, with)| !is_largest(words) || with.contains(&"larger bindings"))
         .collect();
     assert!(others.is_empty(), "{others:#?}");
-    assert_eq!(refused.len(), 1, "one network is too large for the defaults: {refused:#?}");
+    assert!(!refused.is_empty(), "one network is too large for the defaults");
 }

@@ -112,6 +112,10 @@ template <class T> T simd_shuffle(T, uint);
 template <class T> T simd_shuffle_xor(T, uint);
 bool simd_all(bool);
 
+enum memory_order { memory_order_relaxed };
+struct atomic_uint {};
+uint atomic_fetch_max_explicit(volatile device atomic_uint*, uint, memory_order);
+
 }  // namespace metal
 
 // Types of vectors have global names as well; naga counts the turns of loops in one.
