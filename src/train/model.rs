@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::{Evaluation, ImageSet, TrainError};
-use crate::files::write_atomic;
 use crate::gpu::{Context, DeviceTensors, GpuError, Lifetime, read_back_async};
 use crate::nn::Network;
 use crate::ops::Step;
@@ -143,7 +142,7 @@ impl Model {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         let bytes = self.to_safetensors(super::Contents::Checkpoint)?;
-        Ok(write_atomic(path, &bytes)?)
+        Ok(crate::files::write_atomic(path, &bytes)?)
     }
 
     /// Goes on from a checkpoint of the same network and optimizer: see
