@@ -1,5 +1,6 @@
 //! The same computations natively, to compare with the browser's: `native fixture` prints u and w
-//! of the fixed step and the seconds of a step of the page's two trainings as JSON, `native train` the accuracies of a run.
+//! of the fixed step and the seconds of a step of the page's two trainings as JSON, `native train`
+//! the accuracies of a run.
 
 #[cfg(not(target_arch = "wasm32"))]
 fn main() -> Result<(), l2rw_web::Failure> {
@@ -11,7 +12,7 @@ fn main() -> Result<(), l2rw_web::Failure> {
         Some("fixture") => {
             let fixture = pollster::block_on(run_fixture(&context))?;
             let mut fixture = serde_json::to_value(&fixture)?;
-            fixture["seconds"] = seconds_of_a_step(&context)?.into();
+            fixture["seconds"] = seconds_of_a_step()?.into();
             println!("{fixture}");
         }
         Some("train") => {
@@ -37,10 +38,13 @@ fn main() -> Result<(), l2rw_web::Failure> {
     Ok(())
 }
 
-/// Once all kernels are compiled.
+/// Once all kernels are compiled, with checks, which browsers have as well.
 #[cfg(not(target_arch = "wasm32"))]
-fn seconds_of_a_step(context: &l2rw::gpu::Context) -> Result<f64, l2rw_web::Failure> {
+fn seconds_of_a_step() -> Result<f64, l2rw_web::Failure> {
+    use l2rw::gpu::{Context, ShaderChecks};
+
     const STEPS: usize = 20;
+    let context = &pollster::block_on(Context::new_async(None, ShaderChecks::Checked))?;
     let pictures = l2rw_web::Pictures::drawn(1);
     let session = l2rw_web::Session::new(context, &pictures, 10, 0.6, 1);
     let mut session = pollster::block_on(session)?;
