@@ -3,4 +3,6 @@
 mod examples {
     mod audit;
     mod backgroundflip;
+    mod interrupted;
+    mod support;
 }

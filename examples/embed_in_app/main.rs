@@ -31,6 +31,7 @@ struct App {
 }
 
 fn main() -> Result<()> {
+    sigpipe::reset();
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().unwrap_or_else(|| "out/embed_in_app.png".into());
     let frames: u32 = arguments.next().map_or(Ok(400), |text| text.parse())?;
