@@ -6,6 +6,8 @@ mod training {
     mod checkpoints;
     mod goldens;
     mod limits;
+    mod lost;
+    mod not_finite;
     mod pytorch;
     mod soak;
     mod trainer;

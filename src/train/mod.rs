@@ -11,6 +11,7 @@ mod host_state;
 mod iteration;
 mod ledger;
 mod model;
+mod not_finite;
 mod options;
 mod recipe;
 mod run_description;
@@ -18,6 +19,7 @@ mod safetensors;
 mod schedule;
 mod snapshot;
 mod step_report;
+mod step_ring;
 mod trainer;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +39,7 @@ pub use host_state::HostState;
 pub use iteration::{BatchBuffers, Images, Iteration, Outputs, Slices};
 pub use ledger::{Beliefs, WeightLedger};
 pub use model::Model;
+pub use not_finite::NotFinite;
 pub use options::TrainerOptions;
 pub use recipe::Recipe;
 pub use run_description::Difference;
@@ -115,6 +118,18 @@ pub enum TrainError {
         found: usize,
         /// Its length in the network.
         expected: usize,
+    },
+    /// Numbers that are not finite; no parameter has followed them.
+    #[error(
+        "step {step}: not finite: {what}. Take a lower learning rate, look at these examples, or \
+         let such steps or examples be left out (TrainerOptions::not_finite)"
+    )]
+    NotFinite {
+        /// The first step that found them, counted from 0.
+        step: u64,
+        /// Losses and u with the examples' places in the batch, gradients, parameters and running
+        /// statistics with the first tensor.
+        what: String,
     },
     /// The plan cannot be made.
     #[error(transparent)]

@@ -9,6 +9,7 @@ use super::{Checkpoint, Evaluation, ImageSet, TrainError};
 use crate::gpu::{Context, DeviceTensors, GpuError, Lifetime, read_back_async};
 use crate::nn::Network;
 use crate::ops::Step;
+use crate::ops::not_finite::SLOTS;
 use crate::plan::{Optimizer, Plan, StateTensor};
 use crate::train::TrainerOptions;
 
@@ -160,6 +161,18 @@ impl Model {
     /// has changed then.
     pub fn load(&mut self, path: &Path) -> Result<(), TrainError> {
         self.resume(&Checkpoint::read(path)?).map_err(|error| error.in_file(path))
+    }
+
+    /// Ends the state in which no step is taken: see [`NotFinite::Stop`](super::NotFinite).
+    pub(super) fn forget_not_finite(&self) {
+        if let Some(found) = self.tensors.get("not_finite") {
+            self.context.write(found, &[0; 4 * SLOTS]);
+        }
+    }
+
+    /// The word on the device that tells which run it was last told of.
+    pub(super) fn stamp(&self) -> Option<(wgpu::Buffer, u64)> {
+        Some((self.tensors.get("step")?.clone(), 4))
     }
 
     /// Content of one of the flat vectors.

@@ -79,6 +79,8 @@ pub(super) fn describe(network: &Network, options: &TrainerOptions, data: Value)
         mean,
         deviation,
         seed,
+        // Steps whose numbers are finite are the same with each; of others a run may want another.
+        not_finite: _,
     } = options;
     let numbers = |values: &[f32]| values.iter().map(|value| number(*value)).collect::<Value>();
     let drops: Vec<Value> =

@@ -177,6 +177,7 @@ impl Model {
             }
         }
         (self.steps, self.moment_steps) = counts;
+        self.forget_not_finite();
         Ok(())
     }
 

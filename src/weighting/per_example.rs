@@ -13,6 +13,9 @@ use crate::plan::{IterationBuilder, PlanError, ScoredBatch};
 /// place below `EXAMPLES`; `table`, the constants of the method; `CLASSES`; `step`, see
 /// `shaders/common/step.wgsl`; and `state`, which `observe` may write. `observe` runs for each i
 /// below `max(EXAMPLES, arrayLength(&state))`, at the same time, before any `weight`.
+///
+/// The text is compiled with runtime checks: an index out of range reads or writes something of the
+/// same binding. An endless loop is one: a driver may take the device for lost.
 #[macro_export]
 macro_rules! weight_shader {
     ($name:expr, $weight:expr) => {
@@ -23,11 +26,7 @@ macro_rules! weight_shader {
                 $crate::weighting::parts::STEP,
                 $crate::weighting::parts::RNG,
                 $crate::weighting::parts::PER_EXAMPLE,
-                $crate::gpu::Part {
-                    path: concat!(file!(), ":", line!()),
-                    text: $weight,
-                    answer: None,
-                },
+                $crate::gpu::Part::new(concat!(file!(), ":", line!()), $weight),
             ],
         )
     };
@@ -39,11 +38,7 @@ macro_rules! weight_shader {
                 $crate::weighting::parts::STEP,
                 $crate::weighting::parts::RNG,
                 $crate::weighting::parts::PER_EXAMPLE,
-                $crate::gpu::Part {
-                    path: concat!(file!(), ":", line!()),
-                    text: $functions,
-                    answer: None,
-                },
+                $crate::gpu::Part::new(concat!(file!(), ":", line!()), $functions),
                 $crate::weighting::parts::OBSERVE,
             ],
         )
@@ -117,7 +112,7 @@ impl PerExample {
         let classes = it.network().classes();
         let step = it.step();
         let table = self.table.unwrap_or_else(|| it.table("no table", || vec![0.0]));
-        let rec = it.rec();
+        let rec = it.own_rec();
         rec.label("");
         let raw = rec.transient("raw weights", n);
         let state = match self.state {

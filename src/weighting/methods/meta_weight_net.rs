@@ -159,7 +159,7 @@ impl MetaWeightNet {
     ) -> (TensorId, TensorId) {
         let n = it.batch_len();
         let theta = it.state("theta", Vec::new);
-        let rec = it.rec();
+        let rec = it.own_rec();
         rec.stage("weights");
         rec.label("");
         let values = rec.transient("values", n);
@@ -186,7 +186,7 @@ impl MetaWeightNet {
         let n = it.batch_len();
         let (step, theta) = (it.step(), it.state("theta", Vec::new));
         let moments = it.state("moments", Vec::new);
-        let rec = it.rec();
+        let rec = it.own_rec();
         rec.stage("meta");
         rec.label("");
         let coefficients = rec.transient("coefficients", n);
@@ -262,7 +262,7 @@ impl Method for MetaWeightNet {
         };
         self.learn_theta(it, &train, values, u, nets);
         let (_, weights) = self.weigh(it, &train, nets);
-        it.rec().allow_rounding(true);
+        it.own_rec().allow_rounding(true);
         follow(it, weights);
         let (clean, similarities) = (Some(clean), Some(u));
         Ok(WeightedBatch { train, clean, weights, similarities, route: Some(route) })
