@@ -43,7 +43,7 @@ pub struct Context {
     pace: Pace,
     pipelines: Arc<Pipelines>,
     submissions: Arc<AtomicU64>,
-    faults: Faults,
+    pub(super) faults: Faults,
     poller: Poller,
 }
 
@@ -193,13 +193,14 @@ impl Context {
         self.faults.poll(&self.device, poll, doing)
     }
 
-    /// Waits for a submission on a thread of the context's own; `done` runs there.
+    /// Waits for a submission on a thread of the context's own, where `done` runs; in browsers `done`
+    /// is a callback of theirs.
     pub(super) fn wait_behind(
         &self,
         submission: wgpu::SubmissionIndex,
         done: impl FnOnce(bool) + Send + 'static,
     ) {
-        self.poller.wait(&self.device, &self.faults, submission, Box::new(done));
+        self.poller.wait(self, submission, Box::new(done));
     }
 
     /// The same with kernels written otherwise than what suits adapters of this kind in general.
@@ -407,10 +408,7 @@ impl Context {
     async fn wait(&self, submission: wgpu::SubmissionIndex, doing: &str) -> Result<(), GpuError> {
         let signal = Signal::default();
         let done = signal.clone();
-        match cfg!(target_arch = "wasm32") {
-            true => self.queue.on_submitted_work_done(move || done.set(true)),
-            false => self.wait_behind(submission, move |answered| done.set(answered)),
-        }
+        self.wait_behind(submission, move |answered| done.set(answered));
         match signal.wait().await {
             true => self.check(doing),
             false => Err(self.lost(doing, &"it did not answer")),

@@ -14,7 +14,7 @@ struct State {
     /// Why the device was lost, once it is.
     lost: OnceLock<String>,
     /// The first error that no call has reported yet.
-    error: Mutex<Option<wgpu::Error>>,
+    error: Mutex<Option<String>>,
 }
 
 impl Faults {
@@ -28,7 +28,8 @@ impl Faults {
         let faults = self.clone();
         device.on_uncaptured_error(Arc::new(move |error| {
             log::error!("{error}");
-            faults.pending().get_or_insert(error);
+            // The text alone: in browsers the error itself stays on its thread.
+            faults.pending().get_or_insert(error.to_string());
         }));
     }
 
@@ -51,7 +52,7 @@ impl Faults {
         }
         match self.pending().take() {
             None => Ok(()),
-            Some(error) => Err(GpuError::Device { doing, reason: error.to_string() }),
+            Some(reason) => Err(GpuError::Device { doing, reason }),
         }
     }
 
@@ -78,7 +79,7 @@ impl Faults {
         Err(GpuError::DeviceLost { doing: doing.to_owned(), reason })
     }
 
-    fn pending(&self) -> std::sync::MutexGuard<'_, Option<wgpu::Error>> {
+    fn pending(&self) -> std::sync::MutexGuard<'_, Option<String>> {
         self.0.error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
 //! Where the host puts what it tells the device about a step.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::gpu::{Context, GpuError};
 use crate::ops::Step;
@@ -9,24 +9,30 @@ use crate::ops::Step;
 /// is made while training goes on, whoever submits.
 #[derive(Debug)]
 pub(super) struct StepRing {
+    buffers: Mutex<Vec<wgpu::Buffer>>,
     idle: Idle,
 }
 
-type Idle = Arc<Mutex<Vec<wgpu::Buffer>>>;
+/// Indices of buffers: those themselves stay on their thread in browsers.
+type Idle = Arc<Mutex<Vec<usize>>>;
 
 /// Steps of one encoder that nobody has submitted yet for which there are buffers at once.
 const SLOTS: usize = 8;
 
 /// A buffer on loan. Dropped when its step has run, or was never submitted.
 struct Loan {
-    buffer: wgpu::Buffer,
+    index: usize,
     idle: Idle,
 }
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(self.buffer.clone());
+        held(&self.idle).push(self.index);
     }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn make(context: &Context) -> wgpu::Buffer {
@@ -40,9 +46,10 @@ fn make(context: &Context) -> wgpu::Buffer {
 
 impl StepRing {
     pub fn new(context: &Context) -> Result<Self, GpuError> {
-        let idle = (0..SLOTS).map(|_| make(context)).collect();
+        let buffers = (0..SLOTS).map(|_| make(context)).collect();
         context.check("allocating the parameters of steps")?;
-        Ok(Self { idle: Arc::new(Mutex::new(idle)) })
+        let idle = Arc::new(Mutex::new((0..SLOTS).collect()));
+        Ok(Self { buffers: Mutex::new(buffers), idle })
     }
 
     /// Device memory in bytes.
@@ -59,13 +66,22 @@ impl StepRing {
         step: &Step,
         uniform: &wgpu::Buffer,
     ) {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        // More than ever before wait for their submission.
-        let buffer = idle.unwrap_or_else(|| make(context));
+        let (buffer, index) = self.take(context);
         let content = bytemuck::bytes_of(step);
         context.queue.write_buffer(&buffer, 0, content);
         encoder.copy_buffer_to_buffer(&buffer, 0, uniform, 0, content.len() as u64);
-        let loan = Loan { buffer, idle: self.idle.clone() };
+        let loan = Loan { index, idle: self.idle.clone() };
         encoder.on_submitted_work_done(move || drop(loan));
+    }
+
+    fn take(&self, context: &Context) -> (wgpu::Buffer, usize) {
+        let idle = held(&self.idle).pop();
+        let mut buffers = held(&self.buffers);
+        let index = idle.unwrap_or_else(|| {
+            // More than ever before wait for their submission.
+            buffers.push(make(context));
+            buffers.len() - 1
+        });
+        (buffers[index].clone(), index)
     }
 }

@@ -14,7 +14,7 @@ use l2rw::gpu::{
 use l2rw::nn::zoo::{ResNet, caffe_lenet, lenet5, mlp, mnist_lenet};
 use l2rw::nn::{Network, Normalisation, Shape};
 use l2rw::ops::batch::Gather;
-use l2rw::ops::{Step, View, Window, add, conv, import, matmul, pool};
+use l2rw::ops::{Step, View, Window, add, conv, import, matmul, not_finite, pool};
 use l2rw::plan::{
     DatasetFacts, DatasetShape, Input, Optimizer, Route, TrainingOptions, evaluation, training,
     training_on,
@@ -129,6 +129,7 @@ fn other_operations() -> Recording {
         }
     }
     imports(&mut rec);
+    one_pixel(&mut rec);
     rec.finish().expect("a valid recording")
 }
 
@@ -143,6 +144,16 @@ fn imports(rec: &mut Recorder) {
     let [data, normalisation, out] = [64, 6, 30].map(|len| rec.external("", ElementType::F32, len));
     import::words(rec, step, import::ImportOffset::CleanLabels, data, out);
     import::pixels(rec, step, import::ImportOffset::TrainImages, data, normalisation, out);
+    let labels = rec.external("labels", ElementType::U32, 10);
+    not_finite::leave_out(rec, out, labels, 4);
+}
+
+/// An input of fewer numbers than a kernel reads at once of anything else.
+fn one_pixel(rec: &mut Recorder) {
+    rec.tune(Tuning::GPU);
+    let window = Window::same(1, 1, 1, 4, 1, 1);
+    let [x, weights] = [1, 4].map(|len| rec.external("", ElementType::F32, len));
+    conv::forward(rec, &window, 1, x, View::whole(rec, weights), None);
 }
 
 fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {

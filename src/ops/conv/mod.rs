@@ -48,7 +48,8 @@ pub fn forward(
         rec.read(x),
         bind(weights, w, rec.tuning()),
         rec.write(z),
-        rec.read(addend.unwrap_or(x)),
+        // What is bound for no addend must hold one element of it, which the input may not.
+        addend.map_or(weights.read(), |addend| rec.read(addend)),
     ];
     let columns = columns(Blocks::of(&g.window).output, rec.tuning());
     let kernel = kernel(rec, "forward", (&g, &tiling), columns, &mut bindings)
