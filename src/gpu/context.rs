@@ -193,8 +193,8 @@ impl Context {
         self.faults.poll(&self.device, poll, doing)
     }
 
-    /// Waits for a submission on a thread of the context's own, where `done` runs; in browsers `done`
-    /// is a callback of theirs.
+    /// Waits for a submission on a thread of the context's own, where `done` runs; in browsers
+    /// `done` is a callback of theirs.
     pub(super) fn wait_behind(
         &self,
         submission: wgpu::SubmissionIndex,
