@@ -7,24 +7,9 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
 use super::support::{
-    Interruptible, Moment, assert_same, check_checkpoints, example, image_folder, run,
+    AUDIT, FLIP, Interruptible, Moment, assert_same, check_checkpoints, data, example,
+    half_written, run, small, small_audit,
 };
-
-const FLIP: &str = "cifar_backgroundflip";
-const AUDIT: &str = "audit_labels";
-
-/// A network and data so small that a step takes a millisecond or two.
-fn small<'a>(data: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
-    let fixed = ["--data", data, "--preset", "quick", "--model", "mlp", "--background", "0"];
-    let sizes = ["--batch", "10", "--clean-per-class", "4", "--clean-batch", "4"];
-    let kept = ["--checkpoint-every", "20"];
-    [&fixed[..], &sizes, &kept, rest].concat()
-}
-
-fn small_audit<'a>(data: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
-    let fixed = ["--data", data, "--model", "mlp", "--clean-per-class", "4", "--batch", "10"];
-    [&fixed[..], &["--clean-batch", "4", "--checkpoint-every", "20"], rest].concat()
-}
 
 /// Kills a run so many times, lets it end, and holds it to one that was never killed.
 fn killed(
@@ -40,27 +25,25 @@ fn killed(
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut killed = Interruptible::new(example, arguments, &out);
     let mut random = Pcg64::seed_from_u64(seed);
+    let mut half = 0;
     for kill in 0..kills {
         assert!(
             killed.kill_at(Moment::random(&mut random, most_steps)),
             "it ended before kill {kill}"
         );
         check_checkpoints(&out);
+        half += usize::from(half_written(&out) > 0);
     }
     killed.finish();
     assert!(check_checkpoints(&out) > 0);
     assert_same(&whole, &out);
     assert!(killed.most_lost <= 20, "{} steps lost", killed.most_lost);
     println!(
-        "{example}: {kills} kills, {} times gone on from a checkpoint, {} steps lost at most",
+        "{example}: {kills} kills, {half} within a file, {} times gone on from a checkpoint, \
+         {} steps lost at most",
         killed.resumed, killed.most_lost
     );
     killed
-}
-
-fn data(folder: &Path, count: usize) -> String {
-    image_folder(&folder.join("data"), count, 8);
-    folder.join("data").to_str().unwrap().to_owned()
 }
 
 #[test]

@@ -13,6 +13,9 @@ use rand::RngExt;
 use rand_pcg::Pcg64;
 use safetensors::SafeTensors;
 
+pub const FLIP: &str = "cifar_backgroundflip";
+pub const AUDIT: &str = "audit_labels";
+
 /// A program that `cargo test` built beside this test.
 pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -41,6 +44,26 @@ pub fn image_folder(folder: &Path, count: usize, size: u32) {
             }
         }
     }
+}
+
+/// A network and data so small that a step takes a millisecond or two.
+pub fn small<'a>(data: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    let fixed = ["--data", data, "--preset", "quick", "--model", "mlp", "--background", "0"];
+    let sizes = ["--batch", "10", "--clean-per-class", "4", "--clean-batch", "4"];
+    let kept = ["--checkpoint-every", "20"];
+    [&fixed[..], &sizes, &kept, rest].concat()
+}
+
+/// The same for an audit.
+pub fn small_audit<'a>(data: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    let fixed = ["--data", data, "--model", "mlp", "--clean-per-class", "4", "--batch", "10"];
+    [&fixed[..], &["--clean-batch", "4", "--checkpoint-every", "20"], rest].concat()
+}
+
+/// Images for them, `count` of each class; the folder.
+pub fn data(folder: &Path, count: usize) -> String {
+    image_folder(&folder.join("data"), count, 8);
+    folder.join("data").to_str().unwrap().to_owned()
 }
 
 /// A run that can be killed and taken up again.
@@ -162,6 +185,17 @@ impl Interruptible {
     }
 }
 
+/// How many files a folder has that were begun and never finished.
+pub fn half_written(out: &Path) -> usize {
+    files(out, ".tmp").len()
+}
+
+/// The files of a folder by name, without the one that only a lock is on.
+pub fn content(out: &Path) -> BTreeMap<String, Vec<u8>> {
+    let names = files(out, "").into_iter().filter(|name| name != ".l2rw.lock");
+    names.map(|name| (name.clone(), std::fs::read(out.join(name)).unwrap())).collect()
+}
+
 /// Every checkpoint in the folder can be read; how many there are.
 pub fn check_checkpoints(out: &Path) -> usize {
     let files = files(out, ".safetensors");
@@ -208,6 +242,7 @@ fn without_times(path: &Path) -> serde_json::Value {
 pub fn assert_same(one: &Path, other: &Path) {
     let all = |out| ["safetensors", "json", "csv", "png"].map(|e| files(out, &format!(".{e}")));
     assert_eq!(all(one), all(other));
+    assert_eq!((half_written(one), half_written(other)), (0, 0));
     let [models, json, tables, pictures] = all(one);
     assert!(!models.is_empty() && !json.is_empty() && tables.len() + pictures.len() > 0);
     for name in models {
