@@ -15,7 +15,7 @@ use anyhow::Result;
 use clap::Parser;
 use l2rw::gpu::Context;
 
-use common::{RunFolder, Stop};
+use common::{RunFolder, Stop, fail};
 use data::Audited;
 use options::Options;
 
@@ -25,10 +25,7 @@ fn main() -> ExitCode {
     match run(&Options::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => Stop::exit_code(),
-        Err(error) => {
-            eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
-            ExitCode::from(2)
-        }
+        Err(error) => fail(&error),
     }
 }
 

@@ -12,14 +12,14 @@ mod sweep;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Parser;
 use l2rw::data::default_cache_dir;
 use l2rw::gpu::Context;
 use l2rw::report::results;
 use l2rw::train::Recipe;
 
-use common::{RunFolder, Stop};
+use common::{RunFolder, Stop, fail};
 use experiment::Experiment;
 use options::{Options, Preset};
 use sweep::Sweep;
@@ -33,20 +33,14 @@ fn main() -> ExitCode {
         Err(error) => {
             let text = error.to_string();
             let line = text.lines().next().unwrap_or("the command line cannot be read");
-            return fail(line.trim_start_matches("error: "));
+            return fail(&anyhow!("{}", line.trim_start_matches("error: ")));
         }
     };
     match compare(&options) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => Stop::exit_code(),
-        Err(error) => fail(&format!("{error:#}")),
+        Err(error) => fail(&error),
     }
-}
-
-/// One line, whatever the causes say.
-fn fail(message: &str) -> ExitCode {
-    eprintln!("error: {}", message.replace('\n', " "));
-    ExitCode::from(2)
 }
 
 /// Whether everything is done.

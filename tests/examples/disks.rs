@@ -43,6 +43,7 @@ fn a_file_that_does_not_fit_ends_a_run_and_leaves_the_others() {
         let message = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{message}");
         assert!(message.contains("error: cannot write") && message.contains("disk"), "{message}");
+        assert_eq!(message.matches("os error").count(), 1, "told twice: {message}");
         assert!(content(&out) == before, "{:?}", before.keys());
         assert_eq!(half_written(&out), 0);
         assert!(run(name, &resumed).status.success());
