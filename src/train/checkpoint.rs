@@ -70,6 +70,9 @@ pub(super) struct Header {
     /// Of checkpoints; parameters alone have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
+    /// Of checkpoints: what else decides how steps round.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub device: Value,
     /// JSON of the program's own.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub host: Value,

@@ -1,9 +1,10 @@
 //! Parameters in and out: safetensors files with PyTorch's names and layouts.
 
 use safetensors::Dtype;
+use serde_json::{Value, json};
 
 use super::checkpoint::{Counts, FORMAT, Header, StoredFile, StoredTensor, fail, to_bytes, write};
-use super::run_description::of_inputs;
+use super::run_description::{list, of_inputs};
 use super::{Checkpoint, Difference, HostState, Model, TrainError};
 use crate::nn::{StateDictTensor, Vector};
 use crate::ops::Optimizer;
@@ -42,8 +43,8 @@ impl Model {
     /// layouts, and the weighting method's `weighting/<name>` `[len]`.
     ///
     /// The metadata have one entry, `l2rw`, with JSON: a checksum of the content, the version of
-    /// the crate, mean and deviation of the inputs, and in a checkpoint the steps and all that the
-    /// run was made of. The same model gives the same bytes.
+    /// the crate, mean and deviation of the inputs, and in a checkpoint the steps, all that the run
+    /// was made of, adapter and tuning. The same model gives the same bytes.
     ///
     /// # Errors
     /// When the device is lost.
@@ -104,12 +105,27 @@ impl Model {
 
     fn header(&self, contents: Contents, host: &HostState) -> Header {
         let counts = Counts { steps: self.steps, moment_steps: self.moment_steps };
-        let (run, counts) = match contents {
-            Contents::Parameters => (of_inputs(&self.run), None),
-            Contents::Checkpoint => (self.run.clone(), Some(counts)),
+        let (run, counts, device) = match contents {
+            Contents::Parameters => (of_inputs(&self.run), None, Value::Null),
+            Contents::Checkpoint => (self.run.clone(), Some(counts), self.describe_device()),
         };
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Header { format: FORMAT, version, run, counts, host: host.json.clone() }
+        Header { format: FORMAT, version, run, counts, device, host: host.json.clone() }
+    }
+
+    fn describe_device(&self) -> Value {
+        json!({ "adapter": self.context.describe(), "tuning": self.context.tuning() })
+    }
+
+    /// On another device a run goes on, but not with the same bits.
+    fn warn_of_rounding(&self, header: &Header) {
+        let stored = json!({ "version": header.version, "device": header.device });
+        let version = env!("CARGO_PKG_VERSION");
+        let current = json!({ "version": version, "device": self.describe_device() });
+        let found = Difference::between(&stored, &current);
+        if !found.is_empty() {
+            log::warn!("a checkpoint's steps may round otherwise here: {}", list(&found));
+        }
     }
 
     /// Takes parameters, or a whole checkpoint, from a safetensors file as
@@ -117,7 +133,8 @@ impl Model {
     /// does. The next submission sees them; nothing is read back, so it never blocks.
     ///
     /// [`Contents::Checkpoint`] goes on with the run that the file is of, and with no other: see
-    /// [`TrainError::OtherRun`]. [`Contents::Parameters`] leaves the optimizer's state, the
+    /// [`TrainError::OtherRun`]. On another adapter or with another tuning, where steps round
+    /// otherwise, a warning is logged. [`Contents::Parameters`] leaves the optimizer's state, the
     /// weighting method's and the number of steps as they are and skips them in a checkpoint; of
     /// the options, only mean and deviation of the inputs must be the file's, if it has any.
     /// PyTorch's `num_batches_tracked` is skipped as well.
@@ -161,14 +178,7 @@ impl Model {
             for (label, len) in &self.method_state {
                 writes.push((label, 0, file.words(label, &[*len])?));
             }
-            let own = env!("CARGO_PKG_VERSION");
-            if header.version != own {
-                log::warn!(
-                    "the checkpoint is of version {} of the crate, this is {own}: steps may round \
-                     otherwise",
-                    header.version
-                );
-            }
+            self.warn_of_rounding(header);
         }
         for (label, offset, words) in writes {
             if let Some(buffer) = self.tensors.get(label) {

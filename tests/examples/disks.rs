@@ -150,7 +150,7 @@ mod soak {
         let data = data(folder.path(), 40);
         let mut arguments = small_audit(&data, &["--steps", "60"]);
         let model = arguments.iter().position(|argument| *argument == "mlp").unwrap();
-        arguments[model] = "resnet8-w16";
+        arguments[model] = "resnet8-w8";
         on_full_disks(AUDIT, &arguments, "audit.csv", 20);
     }
 }

@@ -1,5 +1,7 @@
 //! Checkpoints: going on with the same bits, refusing another run, damage.
 
+use std::sync::Mutex;
+
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -345,6 +347,50 @@ fn another_version_of_the_form_is_refused_by_the_version_that_wrote_it() {
     // Another release that writes the same form is read.
     let earlier = rewritten(&bytes, |header| header["version"] = "0.0.1".into(), None);
     load(&mut trainer, &earlier, Contents::Checkpoint).unwrap();
+}
+
+/// Warnings of the whole binary.
+struct Warnings(Mutex<Vec<String>>);
+
+impl log::Log for Warnings {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.0.lock().unwrap().push(record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn going_on_with_another_version_or_adapter_is_a_warning_by_what_differs() {
+    static WARNINGS: Warnings = Warnings(Mutex::new(Vec::new()));
+    log::set_logger(&WARNINGS).unwrap();
+    log::set_max_level(log::LevelFilter::Warn);
+    let mut trainer = trainer(&small(), &options(L2rw::default()));
+    let bytes = checkpoint(&trainer);
+    let other = rewritten(
+        &bytes,
+        |header| {
+            assert_eq!(header["device"]["adapter"], trainer.model().context().describe());
+            header["device"]["adapter"] = "an adapter of this test".into();
+        },
+        None,
+    );
+    let count = || {
+        let warnings = WARNINGS.0.lock().unwrap();
+        warnings.iter().filter(|warning| warning.contains("an adapter of this test")).count()
+    };
+    load(&mut trainer, &other, Contents::Parameters).unwrap();
+    assert_eq!(count(), 0, "parameters go on with nothing");
+    load(&mut trainer, &other, Contents::Checkpoint).unwrap();
+    assert_eq!(count(), 1);
+    let all = WARNINGS.0.lock().unwrap().join("\n");
+    assert!(all.contains("device.adapter is \"an adapter of this test\" in the file"), "{all}");
 }
 
 #[test]
