@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
 use super::support::{
-    AUDIT, FLIP, Interruptible, Moment, assert_same, check_checkpoints, data, example,
+    AUDIT, EVERY, FLIP, Interruptible, Moment, assert_same, check_checkpoints, data, example,
     half_written, run, small, small_audit,
 };
 
@@ -37,7 +37,7 @@ fn killed(
     killed.finish();
     assert!(check_checkpoints(&out) > 0);
     assert_same(&whole, &out);
-    assert!(killed.most_lost <= 20, "{} steps lost", killed.most_lost);
+    assert!(killed.most_lost <= EVERY, "{} steps lost", killed.most_lost);
     println!(
         "{example}: {kills} kills, {half} within a file, {} times gone on from a checkpoint, \
          {} steps lost at most",
@@ -91,7 +91,7 @@ fn kills_within_fine_tuning_lose_no_more_than_others() {
     }
     killed.finish();
     assert_same(&whole, &out);
-    assert!(killed.most_lost <= 20 && killed.resumed == 2);
+    assert!(killed.most_lost <= EVERY && killed.resumed == 2);
     println!("2 kills within fine-tuning, {} steps lost at most", killed.most_lost);
 }
 

@@ -46,18 +46,21 @@ pub fn image_folder(folder: &Path, count: usize, size: u32) {
     }
 }
 
+/// Steps from one checkpoint to the next.
+pub const EVERY: u64 = 20;
+const KEPT: [&str; 2] = ["--checkpoint-every", "20"];
+
 /// A network and data so small that a step takes a millisecond or two.
 pub fn small<'a>(data: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
     let fixed = ["--data", data, "--preset", "quick", "--model", "mlp", "--background", "0"];
     let sizes = ["--batch", "10", "--clean-per-class", "4", "--clean-batch", "4"];
-    let kept = ["--checkpoint-every", "20"];
-    [&fixed[..], &sizes, &kept, rest].concat()
+    [&fixed[..], &sizes, &KEPT, rest].concat()
 }
 
 /// The same for an audit.
 pub fn small_audit<'a>(data: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
     let fixed = ["--data", data, "--model", "mlp", "--clean-per-class", "4", "--batch", "10"];
-    [&fixed[..], &["--clean-batch", "4", "--checkpoint-every", "20"], rest].concat()
+    [&fixed[..], &["--clean-batch", "4"], &KEPT, rest].concat()
 }
 
 /// Images for them, `count` of each class; the folder.
@@ -84,15 +87,20 @@ pub enum Moment {
     Time(Duration),
     /// After so many steps and a little more.
     Steps(u64, Duration),
+    /// So long after the first step of so many or more behind which a checkpoint is written.
+    Checkpoint(u64, Duration),
 }
 
 impl Moment {
-    /// Mostly while it trains, now and then while it starts.
+    /// Mostly while it trains, now and then while it starts, and more often than chance would have
+    /// it while a checkpoint is written.
     pub fn random(random: &mut Pcg64, most_steps: u64) -> Self {
         let more = Duration::from_micros(random.random_range(0..6000));
+        let steps = random.random_range(1..=most_steps);
         match random.random_range(0..10) {
             0 => Self::Time(Duration::from_millis(random.random_range(0..1500))),
-            _ => Self::Steps(random.random_range(1..=most_steps), more),
+            1..5 => Self::Checkpoint(steps, more),
+            _ => Self::Steps(steps, more),
         }
     }
 }
@@ -135,24 +143,24 @@ impl Interruptible {
     pub fn kill_at(&mut self, moment: Moment) -> bool {
         let (mut child, steps, reader) = self.start();
         let begin = Instant::now();
-        let (wanted, limit) = match moment {
-            Moment::Time(time) => (u64::MAX, time),
-            Moment::Steps(steps, _) => (steps, Duration::from_secs(300)),
+        let long = Duration::from_secs(300);
+        let (wanted, every, limit, more) = match moment {
+            Moment::Time(time) => (u64::MAX, 1, time, Duration::ZERO),
+            Moment::Steps(steps, more) => (steps, 1, long, more),
+            Moment::Checkpoint(steps, more) => (steps, EVERY, long, more),
         };
-        let mut seen = 0;
-        while seen < wanted {
+        let (mut seen, mut last) = (0, 0);
+        while seen < wanted || last % every != 0 {
             match steps.recv_timeout(limit.saturating_sub(begin.elapsed())) {
                 Ok(step) => {
-                    seen += 1;
+                    (seen, last) = (seen + 1, step.1);
                     self.take(step, seen);
                 }
                 // The moment, or its end.
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
-        if let Moment::Steps(_, more) = moment {
-            std::thread::sleep(more);
-        }
+        std::thread::sleep(more);
         child.kill().unwrap();
         let status = child.wait().unwrap();
         for step in &steps {
