@@ -87,7 +87,7 @@ mod soak {
         let first = run(name, &[arguments, &["--out", whole.to_str().unwrap()]].concat());
         assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
         let mut random = Pcg64::seed_from_u64(1);
-        let mut had = [0; 2];
+        let (mut had, mut fitted) = ([0; 2], 0);
         for disk in 0..count {
             let taken = if disk == 0 { 0 } else { random.random_range(0..1 << 20) };
             let keep = folder.path().join(disk.to_string());
@@ -103,7 +103,9 @@ mod soak {
             assert!(script.status.success(), "disks cannot be mounted here: {error}");
             let text = |file: &str| std::fs::read_to_string(keep.join(file)).unwrap();
             let [full, readonly, room] = ["full", "readonly", "room"].map(|name| keep.join(name));
-            for (name, code) in [("full", "2"), ("readonly", "2"), ("room", "0")] {
+            // Small runs may have fitted.
+            let first = if text("full.code").trim() == "0" { "0" } else { "2" };
+            for (name, code) in [("full", first), ("readonly", "2"), ("room", "0")] {
                 let error = text(&format!("{name}.err"));
                 assert_eq!(text(&format!("{name}.code")).trim(), code, "{taken}, {name}: {error}");
                 assert!(!error.contains("panicked"), "{error}");
@@ -113,6 +115,11 @@ mod soak {
             assert!(text("readonly.err").contains("output directory"));
             assert_eq!(half_written(&full), 0);
             assert!(content(&full) == content(&readonly), "read-only, and yet it changed");
+            if first == "0" {
+                assert_same(&whole, &full);
+                fitted += 1;
+                continue;
+            }
             had[0] += u32::from(check_checkpoints(&full) > 0);
             if full.join(result).exists() {
                 had[1] += 1;
@@ -123,9 +130,11 @@ mod soak {
             assert_same(&whole, &room);
         }
         println!(
-            "{name}: {count} disks of 1 MiB, full and then read-only, {} with a checkpoint, \
-             {} with {result}",
-            had[0], had[1]
+            "{name}: {} disks of 1 MiB full and then read-only, {} with a checkpoint, {} with \
+             {result}; on {fitted} others it fitted",
+            count - fitted,
+            had[0],
+            had[1]
         );
         had
     }
@@ -151,6 +160,7 @@ mod soak {
         let mut arguments = small_audit(&data, &["--steps", "60"]);
         let model = arguments.iter().position(|argument| *argument == "mlp").unwrap();
         arguments[model] = "resnet8-w8";
-        on_full_disks(AUDIT, &arguments, "audit.csv", 20);
+        let [checkpoints, tables] = on_full_disks(AUDIT, &arguments, "audit.csv", 20);
+        assert!(checkpoints > 3 && tables > 0);
     }
 }

@@ -73,6 +73,8 @@ pub fn data(folder: &Path, count: usize) -> String {
 pub struct Interruptible {
     pub example: &'static str,
     pub arguments: Vec<String>,
+    /// The folder that it writes into.
+    out: PathBuf,
     /// Name of the run within the program and last step of it that was seen.
     last: Option<(String, u64)>,
     /// The most steps that had to be taken again after a kill.
@@ -81,25 +83,28 @@ pub struct Interruptible {
     pub resumed: u32,
 }
 
+/// No run takes so long.
+const LONG: Duration = Duration::from_secs(300);
+
 /// When to kill.
 pub enum Moment {
     /// So long after the start.
     Time(Duration),
     /// After so many steps and a little more.
     Steps(u64, Duration),
-    /// So long after the first step of so many or more behind which a checkpoint is written.
-    Checkpoint(u64, Duration),
+    /// While the first file is written after so many steps.
+    WithinFile(u64),
 }
 
 impl Moment {
     /// Mostly while it trains, now and then while it starts, and more often than chance would have
-    /// it while a checkpoint is written.
+    /// it while a file is written.
     pub fn random(random: &mut Pcg64, most_steps: u64) -> Self {
         let more = Duration::from_micros(random.random_range(0..6000));
         let steps = random.random_range(1..=most_steps);
         match random.random_range(0..10) {
             0 => Self::Time(Duration::from_millis(random.random_range(0..1500))),
-            1..5 => Self::Checkpoint(steps, more),
+            1..4 => Self::WithinFile(steps),
             _ => Self::Steps(steps, more),
         }
     }
@@ -109,7 +114,8 @@ impl Interruptible {
     pub fn new(example: &'static str, arguments: &[&str], out: &Path) -> Self {
         let all = arguments.iter().copied().chain(["--out", out.to_str().unwrap(), "--resume"]);
         let arguments = all.map(str::to_owned).collect();
-        Self { example, arguments, last: None, most_lost: 0, resumed: 0 }
+        let out = out.to_owned();
+        Self { example, arguments, out, last: None, most_lost: 0, resumed: 0 }
     }
 
     /// Starts it; the names and numbers of its steps come through the channel. The thread that
@@ -143,24 +149,33 @@ impl Interruptible {
     pub fn kill_at(&mut self, moment: Moment) -> bool {
         let (mut child, steps, reader) = self.start();
         let begin = Instant::now();
-        let long = Duration::from_secs(300);
-        let (wanted, every, limit, more) = match moment {
-            Moment::Time(time) => (u64::MAX, 1, time, Duration::ZERO),
-            Moment::Steps(steps, more) => (steps, 1, long, more),
-            Moment::Checkpoint(steps, more) => (steps, EVERY, long, more),
+        let (wanted, limit) = match moment {
+            Moment::Time(time) => (u64::MAX, time),
+            Moment::Steps(steps, _) | Moment::WithinFile(steps) => (steps, LONG),
         };
-        let (mut seen, mut last) = (0, 0);
-        while seen < wanted || last % every != 0 {
+        let mut seen = 0;
+        while seen < wanted {
             match steps.recv_timeout(limit.saturating_sub(begin.elapsed())) {
                 Ok(step) => {
-                    (seen, last) = (seen + 1, step.1);
+                    seen += 1;
                     self.take(step, seen);
                 }
                 // The moment, or its end.
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
-        std::thread::sleep(more);
+        match moment {
+            Moment::Time(_) => {}
+            Moment::Steps(_, more) => std::thread::sleep(more),
+            Moment::WithinFile(_) => {
+                while half_written(&self.out) == 0
+                    && child.try_wait().unwrap().is_none()
+                    && begin.elapsed() < LONG
+                {
+                    std::thread::sleep(Duration::from_micros(50));
+                }
+            }
+        }
         child.kill().unwrap();
         let status = child.wait().unwrap();
         for step in &steps {
