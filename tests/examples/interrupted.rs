@@ -299,12 +299,11 @@ fn an_output_folder_in_a_folder_that_is_read_is_refused() {
 #[cfg(unix)]
 #[test]
 fn a_closed_pipe_ends_a_program_quietly() {
-    let mut child = Command::new(example("print_kernel"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
+    let (reader, writer) = std::io::pipe().unwrap();
+    // Before it begins: a short output would fit into a pipe that nobody reads.
+    drop(reader);
+    let mut command = Command::new(example("print_kernel"));
+    let child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(!output.status.success());
