@@ -10,13 +10,14 @@ export NODEVICE_SELECT ?= 1
 
 # What the demonstration runs with, unless ARGS says otherwise.
 DEMO := $(if $(findstring --preset,$(ARGS)),,--preset quick) \
-  $(if $(findstring --out,$(ARGS)),,--out out/demo)
+  $(if $(findstring --out,$(ARGS)),,--out out/demo \
+    $(if $(findstring --resume,$(ARGS))$(findstring --overwrite,$(ARGS)),,--overwrite))
 
 help:
 	@echo "make demo    noisy labels against plain training and against learned weights, in minutes;"
 	@echo "             the data is synthetic, ARGS=\"--data DIR\" takes your own; pictures in out/demo"
 	@echo "make test    build, formatting, lints, documentation and all tests"
-	@echo "make soak    long runs: what takes longer than a test may"
+	@echo "make soak    long runs, and runs that are killed hundreds of times"
 	@echo "make portability  the kernels in DirectX's own compiler, which it fetches, and in what else"
 	@echo "             there is: docs/portability.md"
 	@echo "make bench   L2RW steps against plain ones, stages, memory, start, kernels against the"
@@ -65,7 +66,8 @@ test: ensure-rust ensure-driver
 	@echo "== all passed"
 
 soak: ensure-rust ensure-driver
-	cargo test --release --test training -- --ignored --nocapture $(ARGS)
+	cargo build --release --examples
+	cargo test --release --test training --test examples -- --ignored --nocapture $(ARGS)
 
 portability: ensure-rust ensure-driver
 	sh scripts/fetch-dxc.sh

@@ -43,6 +43,7 @@ impl Method for Unsure {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    sigpipe::reset();
     let set = data::synthetic(1, 50, 1).train;
     let shape = Shape::new(set.height, set.width, set.channels);
     let network = zoo::by_name("resnet8-w4", shape, set.classes(), Normalisation::batch())?;

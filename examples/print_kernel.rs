@@ -53,6 +53,7 @@ fn shape(text: &str) -> Result<Shape, String> {
 }
 
 fn main() -> Result<()> {
+    sigpipe::reset();
     let options = Options::parse();
     let recording = iteration(&options)?;
     match &options.kernel {

@@ -3,6 +3,7 @@
 use l2rw::{gpu::Context, nn::Shape, nn::zoo, train};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    sigpipe::reset();
     // 600 grey images of 4x4 pixels whose bright row tells the class; the first 20 labels are
     // right, of the others every third is wrong.
     let (truth, wrong) = (|i: usize| i * 7 % 4, |i: usize| i >= 20 && i.is_multiple_of(3));

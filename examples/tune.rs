@@ -71,6 +71,7 @@ fn staging(tuning: &mut Tuning, change: fn(&mut Staging)) {
 }
 
 fn main() -> Result<()> {
+    sigpipe::reset();
     let options = Options::parse();
     let context = Context::new(options.adapter.as_deref())?;
     println!("adapter: {}", context.describe());

@@ -73,7 +73,8 @@ pub struct OutDir {
 }
 
 impl OutDir {
-    /// [Prepares](prepare_out_dir) a directory and claims it.
+    /// [Prepares](prepare_out_dir) a directory and claims it. What runs that were killed left
+    /// half-written in it is deleted.
     ///
     /// # Errors
     ///
@@ -85,7 +86,10 @@ impl OutDir {
         let lock = options.write(true).create(true).truncate(false).open(path.join(LOCK));
         let lock = lock.map_err(refused)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {
+                delete_temporary(path);
+                Ok(Self { path: path.to_owned(), _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(FileError::InUse { path: path.to_owned() }),
             // Some network shares have no locks.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
@@ -174,6 +178,20 @@ fn temporary_name(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!(".{name}.{}.{count}.tmp", std::process::id()))
 }
 
+/// Deletes files of such names: nobody else writes in a directory that is claimed.
+fn delete_temporary(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for name in entries.flatten().map(|entry| entry.file_name()) {
+        let mut parts = name.to_str().unwrap_or_default().rsplit('.');
+        let is_number = |part: Option<&str>| part.is_some_and(|part| part.parse::<u64>().is_ok());
+        let named = parts.next() == Some("tmp") && is_number(parts.next());
+        if named && is_number(parts.next()) && name.to_string_lossy().starts_with('.') {
+            // Best effort: it costs room, nothing else.
+            let _ = fs::remove_file(directory.join(&name));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +204,20 @@ mod tests {
         assert!(matches!(OutDir::claim(&path), Err(FileError::InUse { .. })));
         drop(first);
         assert_eq!(OutDir::claim(&path).unwrap().path(), path);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_half_written_goes_when_the_next_one_claims_the_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = temporary_name(folder.path(), "a.safetensors");
+        fs::write(&left, "half").unwrap();
+        let kept = ["a.safetensors", ".hidden.tmp", "1.2.tmp", ".x.1.y.tmp"];
+        for name in kept {
+            fs::write(folder.path().join(name), "mine").unwrap();
+        }
+        OutDir::claim(folder.path()).unwrap();
+        assert!(!left.exists());
+        assert!(kept.iter().all(|name| folder.path().join(name).exists()));
     }
 
     #[test]

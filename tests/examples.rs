@@ -3,4 +3,8 @@
 mod examples {
     mod audit;
     mod backgroundflip;
+    #[cfg(unix)]
+    mod disks;
+    mod interrupted;
+    mod support;
 }

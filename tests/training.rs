@@ -3,6 +3,7 @@
 mod common;
 
 mod training {
+    mod checkpoints;
     mod goldens;
     mod limits;
     mod lost;

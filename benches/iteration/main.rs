@@ -150,6 +150,7 @@ struct Results {
 }
 
 fn main() -> Result<()> {
+    sigpipe::reset();
     let options = Options::parse();
     ensure!(options.rounds > 0, "--rounds must be at least 1");
     let networks = options.networks()?;

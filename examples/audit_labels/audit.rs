@@ -7,9 +7,12 @@ use l2rw::data::Dataset;
 use l2rw::gpu::Context;
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::report::{StepProgress, StepView};
-use l2rw::train::{Beliefs, Schedule, Trainer, TrainerOptions, WeightLedger};
+use l2rw::train::{
+    Beliefs, HostState, Schedule, StepReport, Trainer, TrainerOptions, WeightLedger,
+};
 use l2rw::weighting::Uniform;
 
+use crate::common::{RunFolder, Stop};
 use crate::data::Audited;
 use crate::options::Options;
 
@@ -23,6 +26,7 @@ pub struct Judged {
     pub seconds: f64,
     /// The same in forward passes of one example.
     pub passes: u64,
+    trainer: Trainer,
 }
 
 /// Evaluations of the second half of a run whose beliefs are averaged.
@@ -52,49 +56,110 @@ pub fn trainer_options(options: &Options, audited: &Audited, steps: u64) -> Trai
     }
 }
 
-/// Trains and keeps account.
-pub fn judge(options: &Options, audited: &Audited, context: &Context) -> Result<Judged> {
+/// Name of the trained network's file, and of the checkpoints on the way there.
+pub const MODEL: &str = "model";
+
+/// What is added up on the way.
+struct Account {
+    ledger: WeightLedger,
+    beliefs: Beliefs,
+    seconds: f64,
+}
+
+impl Account {
+    fn new(set: &Dataset) -> Self {
+        let (ledger, beliefs) =
+            (WeightLedger::new(set.len()), Beliefs::new(set.len(), set.classes()));
+        Self { ledger, beliefs, seconds: 0.0 }
+    }
+
+    fn state(&self) -> Result<HostState> {
+        let mut host = HostState::new(&self.seconds)?;
+        self.ledger.store(&mut host, "ledger");
+        self.beliefs.store(&mut host, "beliefs");
+        Ok(host)
+    }
+
+    fn restored(host: &HostState) -> Result<Self> {
+        let (ledger, beliefs) =
+            (WeightLedger::stored(host, "ledger")?, Beliefs::stored(host, "beliefs")?);
+        Ok(Self { ledger, beliefs, seconds: host.json()? })
+    }
+}
+
+/// Trains, from the last checkpoint on, and keeps account; `None` once a stop is requested.
+pub fn judge(
+    options: &Options,
+    audited: &Audited,
+    context: &Context,
+    folder: &RunFolder,
+    stop: &Stop,
+) -> Result<Option<Judged>> {
     let steps = options.steps;
     let network = network(options, &audited.set)?;
     let trainer_options = trainer_options(options, audited, steps);
     let (set, clean) = ((&audited.set).into(), (&audited.clean).into());
     let mut trainer = Trainer::new(context, &network, set, Some(clean), &trainer_options)?;
     let mut evaluation = trainer.evaluation(set, 200)?;
-    let classes = audited.set.classes();
-    let mut ledger = WeightLedger::new(audited.set.len());
-    let mut beliefs = Beliefs::new(audited.set.len(), classes);
+    let mut account = Account::new(&audited.set);
+    let series = folder.series(MODEL);
+    if let Some(checkpoint) = folder.newest(&series)?.checkpoint {
+        trainer.model_mut().resume(&checkpoint)?;
+        account = Account::restored(checkpoint.host())?;
+        println!("audit goes on after step {}", trainer.steps());
+    }
+    let every = options.continuation.every(steps);
     let mut bar = StepProgress::new("audit", steps);
-    let started = Instant::now();
-    for step in 1..=steps {
+    for step in trainer.steps() + 1..=steps {
+        let started = Instant::now();
         if let Some(report) = trainer.step()? {
-            ledger.record(&report.indices, &report.weights);
-            bar.update(step, &view(&report, step, started));
+            account.ledger.record(&report.indices, &report.weights);
+            bar.update(step, &view(&report, step, account.seconds));
         }
+        log::debug!("audit step {step}");
         let due =
             |snapshot: u64| step == steps - (SNAPSHOTS - 1 - snapshot) * (steps / 2 / SNAPSHOTS);
         if (0..SNAPSHOTS).any(due) {
-            beliefs.record(&evaluation.scores()?.scores);
+            account.beliefs.record(&evaluation.scores()?.scores);
+        }
+        let stopped = stop.requested() && step < steps;
+        if stopped || step == steps || step % every == 0 {
+            while let Some(report) = trainer.take_report(true)? {
+                account.ledger.record(&report.indices, &report.weights);
+            }
+        }
+        account.seconds += started.elapsed().as_secs_f64();
+        if stopped || (step % every == 0 && step < steps) {
+            series.save(step, trainer.model(), &account.state()?)?;
+        }
+        if stopped {
+            return Ok(None);
         }
     }
-    while let Some(report) = trainer.take_report(true)? {
-        ledger.record(&report.indices, &report.weights);
-    }
     bar.finish();
-    let seconds = started.elapsed().as_secs_f64();
-    trainer.save(&options.out.join("model.safetensors"))?;
     let (n, m) = (trainer_options.batch as u64, trainer_options.clean_batch as u64);
     // Either route needs 3m for G and 3n for the step; finding u takes 2n or n more.
     let route = if network.mixes_examples() { 5 } else { 4 };
     let passes = steps * (route * n + 3 * m) + SNAPSHOTS * audited.set.len() as u64;
-    Ok(Judged { ledger, beliefs, model: network.name, seconds, passes })
+    let Account { ledger, beliefs, seconds } = account;
+    Ok(Some(Judged { ledger, beliefs, model: network.name, seconds, passes, trainer }))
 }
 
-fn view(report: &l2rw::train::StepReport, step: u64, started: Instant) -> StepView {
+impl Judged {
+    /// Writes the trained network, from which a run can be taken up again as well.
+    pub fn save(&self, folder: &RunFolder) -> Result<()> {
+        let (ledger, beliefs) = (self.ledger.clone(), self.beliefs.clone());
+        let account = Account { ledger, beliefs, seconds: self.seconds };
+        Ok(folder.series(MODEL).finish(self.trainer.model(), &account.state()?)?)
+    }
+}
+
+fn view(report: &StepReport, step: u64, seconds: f64) -> StepView {
     StepView {
         loss: report.loss(),
         train_accuracy: f64::NAN,
         clean_accuracy: f64::NAN,
-        steps_per_second: step as f64 / started.elapsed().as_secs_f64(),
+        steps_per_second: step as f64 / seconds,
         corrupted_weight_share: None,
     }
 }

@@ -2,6 +2,8 @@
 //! and writes a ranking of all the others, a picture of the first, and an estimate for each class.
 
 mod audit;
+#[path = "../common/mod.rs"]
+mod common;
 mod data;
 mod folds;
 mod options;
@@ -11,28 +13,27 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use l2rw::files::OutDir;
 use l2rw::gpu::Context;
 
+use common::{RunFolder, Stop, fail};
 use data::Audited;
 use options::Options;
 
 fn main() -> ExitCode {
+    sigpipe::reset();
     env_logger::init_from_env(env_logger::Env::default().default_filter_or("error,l2rw=warn"));
     match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
-            ExitCode::from(2)
-        }
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => Stop::exit_code(),
+        Err(error) => fail(&error),
     }
 }
 
-fn run(options: &Options) -> Result<()> {
+/// Whether everything is done.
+fn run(options: &Options) -> Result<bool> {
     options.check()?;
     let audited = Audited::open(options)?;
     let context = Context::new(options.adapter.as_deref())?;
-    let _out = OutDir::claim(&options.out)?;
     println!("adapter: {}", context.describe());
     println!(
         "{}: {} examples of {} classes, {} trusted",
@@ -41,9 +42,31 @@ fn run(options: &Options) -> Result<()> {
         audited.set.classes(),
         audited.clean.len()
     );
+    let part = if options.out_of_sample.is_some() { "predictions" } else { "audit" };
+    let run = ("audit_labels", vec![part.to_owned()], options.config(&audited));
+    let (mut folder, _) = RunFolder::open(&options.out, &options.continuation, run, owns)?;
+    let stop = Stop::on_signals()?;
     if let Some(count) = options.out_of_sample {
-        return folds::predict(options, &audited, &context, count);
+        let done = folds::predict(options, &audited, &context, count, (&folder, &stop))?;
+        if done {
+            folder.finished()?;
+        }
+        return Ok(done);
     }
-    let judged = audit::judge(options, &audited, &context)?;
-    output::write(options, &audited, &judged)
+    let judged = audit::judge(options, &audited, &context, &folder, &stop)?;
+    let Some(judged) = judged else { return Ok(false) };
+    // The largest files come last: a full disk costs the network or the picture only.
+    let report = output::write(options, &audited, &judged)?;
+    judged.save(&folder)?;
+    report.draw(options, &audited)?;
+    report.print(options);
+    folder.finished()?;
+    Ok(true)
+}
+
+/// Whether a file of the output folder is one of this program's, by its name.
+fn owns(name: &str) -> bool {
+    let series = name.strip_suffix(".safetensors").and_then(|name| name.split('.').next());
+    let is_checkpoint = series.is_some_and(|series| [audit::MODEL, folds::FOLDS].contains(&series));
+    is_checkpoint || output::FILES.contains(&name)
 }

@@ -6,6 +6,11 @@ use std::str::FromStr;
 use anyhow::{Result, anyhow, ensure};
 use clap::Parser;
 use l2rw::data::{Corruption, asymmetric_map};
+use l2rw::train::ImageSet;
+use serde_json::{Value, json};
+
+use crate::common::{Continuation, check_apart};
+use crate::data::Audited;
 
 /// Finds the labels of a data set that are probably wrong: trains with example weights learned from
 /// a few trusted examples (Ren et al., ICML 2018), and ranks the rest by how little the model
@@ -24,7 +29,8 @@ pub struct Options {
     /// they should be looked at before the result is believed
     #[arg(long, value_name = "N", conflicts_with = "clean")]
     pub clean_per_class: Option<usize>,
-    /// Folder for audit.csv, suspects.png and summary.json
+    /// Folder for audit.csv, suspects.png, summary.json and checkpoints; not in one of the folders
+    /// that are read. A finished run with the same options is written anew, any other is refused
     #[arg(long, default_value = "out/audit_labels")]
     pub out: PathBuf,
     /// Network, e.g. lenet5, resnet8-w8, resnet20-gn8 [default: lenet5 for grey images, resnet8-w8
@@ -58,6 +64,8 @@ pub struct Options {
     /// counts twice); summary.json says how many an audit took
     #[arg(long)]
     pub passes: Option<f64>,
+    #[command(flatten)]
+    pub continuation: Continuation,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u32,
@@ -112,6 +120,26 @@ impl Options {
         let (rate, passes) = (self.learning_rate, self.passes.unwrap_or(1.0));
         ensure!(rate > 0.0 && rate.is_finite(), "--learning-rate {rate} is not above 0");
         ensure!(passes > 0.0 && passes.is_finite(), "--passes {passes} is not above 0");
-        Ok(())
+        self.continuation.check()?;
+        let read = [Some(&self.data), self.clean.as_ref()];
+        read.into_iter().flatten().try_for_each(|read| check_apart(&self.out, read))
+    }
+
+    /// All that decides the outcome.
+    pub fn config(&self, audited: &Audited) -> Value {
+        let fingerprints = [&audited.set, &audited.clean].map(|s| ImageSet::from(s).fingerprint());
+        json!({
+            "model": self.model,
+            "steps": self.steps,
+            "batch": self.batch,
+            "clean_batch": self.clean_batch,
+            "learning_rate": self.learning_rate.to_string(),
+            "flip": self.flip.map(|flip| format!("{flip:?}")),
+            "out_of_sample": self.out_of_sample,
+            "passes": self.passes,
+            "seed": self.seed,
+            "fingerprints": fingerprints,
+            "classes": audited.set.class_names,
+        })
     }
 }

@@ -63,8 +63,25 @@ struct Trial {
     auroc_of_mean_weight: Option<f64>,
 }
 
-/// Writes everything and prints the summary.
-pub fn write(options: &Options, audited: &Audited, judged: &Judged) -> Result<()> {
+/// What a run may write into its folder besides checkpoints.
+pub const FILES: [&str; 5] =
+    ["audit.csv", "trusted.csv", "summary.json", "suspects.png", "predictions.csv"];
+
+/// What was found out.
+pub struct Report<'a> {
+    summary: Summary<'a>,
+    /// Of each example: how doubtful its label is.
+    scores: Vec<f64>,
+    /// Examples, the most doubtful label first.
+    order: Vec<usize>,
+}
+
+/// Writes the tables and the summary.
+pub fn write<'a>(
+    options: &Options,
+    audited: &'a Audited,
+    judged: &'a Judged,
+) -> Result<Report<'a>> {
     let set = &audited.set;
     let probabilities: Vec<Vec<f64>> =
         (0..set.len()).map(|index| judged.beliefs.probabilities(index)).collect();
@@ -94,26 +111,35 @@ pub fn write(options: &Options, audited: &Audited, judged: &Judged) -> Result<()
     let summary = summary(options, audited, judged, &probabilities, &scores, &weights);
     let json = serde_json::to_string_pretty(&summary)?;
     write_atomic(&options.out.join("summary.json"), json.as_bytes())?;
-    // The largest file comes last: a full disk costs the picture only.
-    write_picture(options, audited, &order, &scores)?;
-    println!("estimated share of wrong labels:");
-    for class in &summary.classes {
-        let truth = class.true_noise_rate.map(|t| format!("  (truly {:.1} %)", 100.0 * t));
-        let (noise, truth) = (100.0 * class.noise_rate, truth.unwrap_or_default());
-        println!("  {:<16} {:>6} examples {noise:>6.1} %{truth}", class.name, class.examples);
+    Ok(Report { summary, scores, order })
+}
+
+impl Report<'_> {
+    /// Draws the picture.
+    pub fn draw(&self, options: &Options, audited: &Audited) -> Result<()> {
+        write_picture(options, audited, &self.order, &self.scores)
     }
-    if let Some(trial) = &summary.trial {
-        let number = |value: Option<f64>| value.unwrap_or(f64::NAN);
-        println!(
-            "wrong labels found: AUROC {:.4}, average precision {:.4} \
-             (AUROC of the mean weight {:.4})",
-            number(trial.auroc),
-            number(trial.average_precision),
-            number(trial.auroc_of_mean_weight)
-        );
+
+    /// Prints the summary.
+    pub fn print(&self, options: &Options) {
+        println!("estimated share of wrong labels:");
+        for class in &self.summary.classes {
+            let truth = class.true_noise_rate.map(|t| format!("  (truly {:.1} %)", 100.0 * t));
+            let (noise, truth) = (100.0 * class.noise_rate, truth.unwrap_or_default());
+            println!("  {:<16} {:>6} examples {noise:>6.1} %{truth}", class.name, class.examples);
+        }
+        if let Some(trial) = &self.summary.trial {
+            let number = |value: Option<f64>| value.unwrap_or(f64::NAN);
+            println!(
+                "wrong labels found: AUROC {:.4}, average precision {:.4} \
+                 (AUROC of the mean weight {:.4})",
+                number(trial.auroc),
+                number(trial.average_precision),
+                number(trial.auroc_of_mean_weight)
+            );
+        }
+        println!("{:.1} s; wrote {}", self.summary.seconds, options.out.display());
     }
-    println!("{:.1} s; wrote {}", summary.seconds, options.out.display());
-    Ok(())
 }
 
 fn summary<'a>(

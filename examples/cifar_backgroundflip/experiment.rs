@@ -12,8 +12,9 @@ use l2rw::train::{ImageSet, Recipe, Schedule, Trainer, TrainerOptions};
 use l2rw::weighting::{self, Mentor, Setup};
 use serde::Serialize;
 
+use crate::common::Stop;
 use crate::options::{Options, Preset, Route};
-use crate::run::Plain;
+use crate::running::Plain;
 
 /// Everything that decides the outcome.
 #[derive(Clone, Debug, Serialize)]
@@ -38,6 +39,8 @@ pub struct Config {
     #[serde(rename = "similarity")]
     pub route: Option<Route>,
     pub seed: u32,
+    /// Of the training, trusted and test images with their labels.
+    pub fingerprints: [String; 3],
 }
 
 /// Training, trusted and test images.
@@ -162,6 +165,7 @@ impl Experiment {
             drops,
             route: options.route,
             seed: options.seed,
+            fingerprints: [&train, &clean, &test].map(|set| ImageSet::from(set).fingerprint()),
         };
         Ok(Self { config, train, true_labels, corrupted, clean, test, network })
     }
@@ -193,13 +197,15 @@ impl Experiment {
     }
 
     /// Options of one method's trainer. `plain` is what S-Model+Conf and the data-driven MentorNet
-    /// start from; without it, they start from nothing.
-    pub fn trainer_options(
+    /// start from; without it, they start from nothing. `None` once `stop` is requested.
+    fn trainer_options(
         &self,
         recipe: &Recipe,
         plain: Option<&Plain>,
-    ) -> Result<TrainerOptions> {
+        stop: &Stop,
+    ) -> Result<Option<TrainerOptions>> {
         let config = &self.config;
+        let Some(mentor) = self.mentor(recipe, plain, stop) else { return Ok(None) };
         let classes = self.train.classes();
         let setup = Setup {
             route: config.route.map(|route| match route {
@@ -213,11 +219,11 @@ impl Experiment {
                 Some(plain) => plain.confusion.clone(),
                 None => vec![1.0; classes * classes],
             }),
-            mentor: Some(self.mentor(recipe, plain)),
+            mentor: Some(mentor),
         };
         let weighting = weighting::by_name(&recipe.method, &setup)?;
         let channels = self.train.channels;
-        Ok(TrainerOptions {
+        Ok(Some(TrainerOptions {
             batch: if recipe.clean_only {
                 config.batch.min(self.clean.len())
             } else {
@@ -229,37 +235,41 @@ impl Experiment {
             deviation: vec![0.5; channels],
             seed: config.seed,
             ..TrainerOptions::cifar(weighting)
-        })
+        }))
     }
 
-    /// MentorNet's network, trained where it is asked for.
-    fn mentor(&self, recipe: &Recipe, plain: Option<&Plain>) -> Mentor {
+    /// MentorNet's network, trained where it is asked for; `None` once `stop` is requested.
+    fn mentor(&self, recipe: &Recipe, plain: Option<&Plain>, stop: &Stop) -> Option<Mentor> {
         let seed = self.config.seed.into();
         let samples = plain.filter(|_| recipe.method == "mentornet-dd").map(|plain| &plain.samples);
-        let trained = samples.and_then(|samples| Mentor::fit(samples, 30_000, seed));
-        trained.unwrap_or_else(|| Mentor::untrained(seed))
+        match samples.filter(|samples| !samples.is_empty()) {
+            Some(samples) => Mentor::fit_while(samples, 30_000, seed, || !stop.requested()),
+            None => Some(Mentor::untrained(seed)),
+        }
     }
 
-    /// A trainer for one method, with everything on the device.
+    /// A trainer for one method, with everything on the device; `None` once `stop` is requested.
     pub fn trainer(
         &self,
         context: &Context,
         recipe: &Recipe,
         plain: Option<&Plain>,
-    ) -> Result<Trainer> {
-        let options = self.trainer_options(recipe, plain)?;
+        stop: &Stop,
+    ) -> Result<Option<Trainer>> {
+        let Some(options) = self.trainer_options(recipe, plain, stop)? else { return Ok(None) };
         let clean = ImageSet::from(&self.clean);
         let train = if recipe.clean_only { clean } else { (&self.train).into() };
-        Ok(Trainer::new(context, &self.network, train, Some(clean), &options)?)
+        Ok(Some(Trainer::new(context, &self.network, train, Some(clean), &options)?))
     }
 
-    /// A trainer for fine-tuning on the trusted images, at the last learning rate.
-    pub fn fine_tuner(&self, context: &Context) -> Result<Trainer> {
+    /// A trainer for fine-tuning on the trusted images, at the last learning rate; `None` once
+    /// `stop` is requested.
+    pub fn fine_tuner(&self, context: &Context, stop: &Stop) -> Result<Option<Trainer>> {
         let only: Recipe = Recipe::CLEAN_ONLY.parse().map_err(anyhow::Error::msg)?;
-        let options = self.trainer_options(&only, None)?;
+        let Some(options) = self.trainer_options(&only, None, stop)? else { return Ok(None) };
         let rate = options.schedule.rate(self.config.steps);
         let options = TrainerOptions { schedule: Schedule::constant(rate), ..options };
-        Ok(Trainer::new(context, &self.network, (&self.clean).into(), None, &options)?)
+        Ok(Some(Trainer::new(context, &self.network, (&self.clean).into(), None, &options)?))
     }
 }
 

@@ -1,12 +1,14 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 use l2rw::train::Recipe;
 use l2rw::weighting::variants;
 use serde::Serialize;
+
+use crate::common::{Continuation, check_apart};
 
 /// Trains on images of which many carry the label of one background class, with and without
 /// learned example weights (Ren et al., ICML 2018), and compares.
@@ -68,9 +70,12 @@ pub struct Options {
     /// Route to the weights [default: the exact and cheaper one for the network]
     #[arg(long, alias = "similarity", value_enum)]
     pub route: Option<Route>,
-    /// Folder for results.json, pictures and checkpoints
+    /// Folder for results.json, pictures and checkpoints. A finished run with the same options is
+    /// written anew, any other is refused
     #[arg(long, default_value = "out/cifar_backgroundflip")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub continuation: Continuation,
     /// Part of the name of the adapter to run on
     #[arg(long)]
     pub adapter: Option<String>,
@@ -155,6 +160,7 @@ impl Options {
             ensure!(!names[..at].contains(name), "--methods names '{name}' twice");
         }
         ensure!(self.images_per_class != Some(0), "--images-per-class must be at least 1");
-        Ok(())
+        self.continuation.check()?;
+        check_apart(&self.out, Path::new(&self.data))
     }
 }

@@ -10,22 +10,37 @@ use l2rw::weighting::MetaWeightNet;
 use crate::experiment::Experiment;
 use crate::run::Run;
 
-/// Writes everything into `out` and prints the table.
-pub fn write(experiment: &Experiment, context: &Context, runs: &[Run], out: &Path) -> Result<()> {
+/// The pictures that [`draw`] makes.
+pub const PICTURES: [&str; 5] =
+    ["curves.png", "confusion.png", "weights.png", "suspects.png", "weight_function.png"];
+
+/// What results.json holds.
+pub fn results(
+    experiment: &Experiment,
+    context: &Context,
+    methods: Vec<MethodResult>,
+) -> Result<Results> {
     let adapter = &context.adapter;
-    let methods: Vec<MethodResult> = runs.iter().map(|run| run.result.clone()).collect();
-    let results = Results {
+    Ok(Results {
         adapter: adapter.name.clone(),
         driver: format!("{} {}", adapter.driver, adapter.driver_info).trim().to_owned(),
         backend: format!("{:?}", adapter.backend),
         config: serde_json::to_value(&experiment.config)?,
         methods,
-    };
-    report::results::write(&results, out)?;
-    plots::curves(&out.join("curves.png"), &results.methods)?;
+    })
+}
+
+/// Draws pictures into `out`.
+pub fn draw(
+    experiment: &Experiment,
+    methods: &[MethodResult],
+    runs: &[Run],
+    out: &Path,
+) -> Result<()> {
+    plots::curves(&out.join("curves.png"), methods)?;
     let names: Vec<&str> = experiment.train.class_names.iter().map(String::as_str).collect();
     let matrices: Vec<(&str, &[Vec<u32>])> =
-        results.methods.iter().map(|m| (m.name.as_str(), m.confusion.as_slice())).collect();
+        methods.iter().map(|m| (m.name.as_str(), m.confusion.as_slice())).collect();
     plots::confusion(&out.join("confusion.png"), &matrices, &names)?;
     // L2RW's weights if it is among the methods, else those of the first method with weights.
     let weighted = || runs.iter().filter(|run| run.result.reweighting.is_some());
@@ -38,7 +53,17 @@ pub fn write(experiment: &Experiment, context: &Context, runs: &[Run], out: &Pat
     if !functions.is_empty() {
         plots::weight_function(&out.join("weight_function.png"), &functions)?;
     }
-    let dataset = match names.len() {
+    Ok(())
+}
+
+/// Prints the table.
+pub fn print(
+    experiment: &Experiment,
+    context: &Context,
+    methods: Vec<MethodResult>,
+    out: &Path,
+) -> Result<()> {
+    let dataset = match experiment.train.classes() {
         10 => Some(report::PublishedDataset::Cifar10),
         100 => Some(report::PublishedDataset::Cifar100),
         _ => None,
@@ -47,6 +72,7 @@ pub fn write(experiment: &Experiment, context: &Context, runs: &[Run], out: &Pat
         Some(factor) => report::Setting::LongTail { factor },
         None => report::Setting::BackgroundFlip,
     };
+    let results = results(experiment, context, methods)?;
     println!();
     println!("{}", table::render(&results, dataset.map(|d| (setting, d))));
     println!("wrote results, pictures and checkpoints into {}", out.display());
@@ -56,7 +82,6 @@ pub fn write(experiment: &Experiment, context: &Context, runs: &[Run], out: &Pat
 /// What a run learned of the weight of a loss: a curve, or one for each class.
 fn weight_functions(run: &Run, names: &[&str]) -> Vec<plots::WeightFunction> {
     let Some(theta) = &run.weight_function else { return Vec::new() };
-    let theta: Vec<f64> = theta.iter().map(|v| f64::from(*v)).collect();
     let name = &run.result.name;
     let one_a_class = name.starts_with("mwn-class");
     let nets = if one_a_class { names.len() } else { 1 };

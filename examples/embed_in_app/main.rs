@@ -8,7 +8,8 @@
 
 mod drawing;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use l2rw::files::write_atomic;
 use l2rw::gpu::{Context, ShaderChecks, read_back};
 use l2rw::nn::{Shape, zoo};
 use l2rw::train::{BatchBuffers, Images, Iteration, TrainerOptions};
@@ -31,6 +32,7 @@ struct App {
 }
 
 fn main() -> Result<()> {
+    sigpipe::reset();
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().unwrap_or_else(|| "out/embed_in_app.png".into());
     let frames: u32 = arguments.next().map_or(Ok(400), |text| text.parse())?;
@@ -79,7 +81,9 @@ fn main() -> Result<()> {
     if let Some(folder) = std::path::Path::new(&path).parent() {
         std::fs::create_dir_all(folder)?;
     }
-    picture.save(&path).with_context(|| format!("{path} cannot be written"))?;
+    let mut png = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut png, image::ImageFormat::Png)?;
+    write_atomic(std::path::Path::new(&path), png.get_ref())?;
     report(&app, &context)?;
     println!("drew {path}");
     Ok(())

@@ -18,6 +18,7 @@ const CLEAN: usize = 30;
 const STEPS: usize = 300;
 
 fn main() -> Result<()> {
+    sigpipe::reset();
     let context = Context::new(None)?;
     let (points, truth) = points(TRAIN + CLEAN);
     let (train_points, clean_points) = points.split_at(TRAIN * FEATURES);

@@ -186,20 +186,23 @@ impl Iteration {
         let (content, usage) = (bytemuck::cast_slice(&normalisation), wgpu::BufferUsages::STORAGE);
         let mut given = DeviceTensors::new();
         given.insert("normalisation", context.upload("normalisation", content, usage).await?);
-        let iteration = Self::from_plan(context, network, options, plan, given).await?;
+        let nothing_known = serde_json::Value::Null;
+        let iteration =
+            Self::from_plan(context, network, options, plan, given, nothing_known).await?;
         iteration.prepare_imports().await?;
         Ok(iteration)
     }
 
-    /// `given` has the tensors that the model does not know of: data sets.
+    /// `given` has the tensors that the model does not know of: data sets. `data` describes them.
     pub(super) async fn from_plan(
         context: &Context,
         network: &Network,
         options: &TrainerOptions,
         plan: Plan,
         given: DeviceTensors,
+        data: serde_json::Value,
     ) -> Result<Self, TrainError> {
-        let model = Model::new(context, network, options, &plan, given).await?;
+        let model = Model::new(context, network, options, &plan, given, data).await?;
         let recording = plan.recording.clone();
         let executable = Executable::of(context, recording, &model.tensors).await?;
         let results = Results::new(&executable, &plan)?;

@@ -1,5 +1,8 @@
 //! Averages over a run: what each example weighed, and what the model believed of it.
 
+use super::host_state::fail;
+use super::{HostState, TrainError};
+
 /// What each training example weighed over a run.
 ///
 /// Weights are kept in units of the uniform weight 1/n, so that 1 is what plain training gives.
@@ -42,6 +45,25 @@ impl WeightLedger {
         self.counts.get(index).copied().unwrap_or(0)
     }
 
+    /// Puts it into a checkpoint's [`HostState`], under names that begin with `name`.
+    pub fn store(&self, host: &mut HostState, name: &str) {
+        host.insert_f64(format!("{name}/sums"), self.sums.clone());
+        host.insert_u32(format!("{name}/counts"), self.counts.clone());
+    }
+
+    /// Takes it from there.
+    ///
+    /// # Errors
+    /// [`TrainError::HostState`] when there is none of that name.
+    pub fn stored(host: &HostState, name: &str) -> Result<Self, TrainError> {
+        let sums = host.f64s(&format!("{name}/sums"))?.to_vec();
+        let counts = host.u32s(&format!("{name}/counts"))?.to_vec();
+        if sums.len() != counts.len() {
+            return Err(fail(name, "its vectors differ in length"));
+        }
+        Ok(Self { sums, counts })
+    }
+
     /// Number of examples.
     pub fn len(&self) -> usize {
         self.sums.len()
@@ -79,6 +101,24 @@ impl Beliefs {
             sums.iter_mut().zip(exponentials).for_each(|(sum, e)| *sum += e / total);
         }
         self.evaluations += 1;
+    }
+
+    /// Puts them into a checkpoint's [`HostState`], under names that begin with `name`.
+    pub fn store(&self, host: &mut HostState, name: &str) {
+        host.insert_f64(format!("{name}/sums"), self.sums.clone());
+        host.insert_u32(format!("{name}/counts"), vec![self.classes as u32, self.evaluations]);
+    }
+
+    /// Takes them from there.
+    ///
+    /// # Errors
+    /// [`TrainError::HostState`] when there are none of that name.
+    pub fn stored(host: &HostState, name: &str) -> Result<Self, TrainError> {
+        let sums = host.f64s(&format!("{name}/sums"))?.to_vec();
+        match *host.u32s(&format!("{name}/counts"))? {
+            [classes, evaluations] => Ok(Self { classes: classes as usize, sums, evaluations }),
+            _ => Err(fail(name, "two counts are needed: classes and evaluations")),
+        }
     }
 
     /// Mean probability of each class for an example, `[classes]`; empty past the end and before

@@ -1,15 +1,20 @@
 //! Training: whole steps ([`Trainer`]), iterations recorded into the application's own encoder
 //! ([`Iteration`]), and what both train ([`Model`]).
 
+mod checkpoint;
+#[cfg(not(target_arch = "wasm32"))]
+mod checkpoint_series;
 mod clock;
 mod dataset;
 mod evaluation;
+mod host_state;
 mod iteration;
 mod ledger;
 mod model;
 mod not_finite;
 mod options;
 mod recipe;
+mod run_description;
 mod safetensors;
 mod schedule;
 mod snapshot;
@@ -17,20 +22,27 @@ mod step_report;
 mod step_ring;
 mod trainer;
 
+use std::path::{Path, PathBuf};
+
 use thiserror::Error;
 
 use crate::files::FileError;
 use crate::gpu::GpuError;
 use crate::plan::PlanError;
 
+pub use checkpoint::Checkpoint;
+#[cfg(not(target_arch = "wasm32"))]
+pub use checkpoint_series::{CheckpointSeries, NewestCheckpoint};
 pub use dataset::ImageSet;
 pub use evaluation::{Evaluation, Scores};
+pub use host_state::HostState;
 pub use iteration::{BatchBuffers, Images, Iteration, Outputs, Slices};
 pub use ledger::{Beliefs, WeightLedger};
 pub use model::Model;
 pub use not_finite::NotFinite;
 pub use options::TrainerOptions;
 pub use recipe::Recipe;
+pub use run_description::Difference;
 pub use safetensors::Contents;
 pub use schedule::Schedule;
 pub use snapshot::{EarlyStopping, Snapshot};
@@ -65,12 +77,33 @@ pub enum TrainError {
         /// What is wrong, with the tensor where there is one.
         reason: String,
     },
-    /// A checkpoint file that cannot be read, or belongs to another network.
-    #[error("checkpoint '{path}': {reason}")]
+    /// A checkpoint file that cannot be read, is damaged, or belongs to another network.
+    #[error("checkpoint '{}': {reason}", path.display())]
     Checkpoint {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What is wrong, with the tensor where there is one.
+        reason: String,
+    },
+    /// A checkpoint of a run that was made of something else. To go on with it, take its options
+    /// and data; to start from its parameters, load [`Contents::Parameters`].
+    #[error(
+        "{} is of another run: {}; take what it was made with, or load its parameters alone",
+        path.as_ref().map_or("the file".into(), |path| format!("'{}'", path.display())),
+        run_description::list(differences)
+    )]
+    OtherRun {
+        /// The file, where it is known.
+        path: Option<PathBuf>,
+        /// What differs: options of the trainer, data sets, layers.
+        differences: Vec<Difference>,
+    },
+    /// What a program put into a checkpoint is not what it looks for.
+    #[error("state of the program in the checkpoint, '{name}': {reason}")]
+    HostState {
+        /// The vector.
+        name: String,
+        /// What is wrong.
         reason: String,
     },
     /// A file could not be written.
@@ -104,4 +137,16 @@ pub enum TrainError {
     /// The device refused or was lost.
     #[error(transparent)]
     Gpu(#[from] GpuError),
+}
+
+impl TrainError {
+    /// The error with the name of the file that it is about.
+    fn in_file(self, path: &Path) -> Self {
+        let path = path.to_owned();
+        match self {
+            Self::Safetensors { reason } => Self::Checkpoint { path, reason },
+            Self::OtherRun { differences, .. } => Self::OtherRun { path: Some(path), differences },
+            other => other,
+        }
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::{Evaluation, ImageSet, TrainError};
+use serde_json::Value;
+
+use super::run_description::describe;
+use super::{Checkpoint, Evaluation, ImageSet, TrainError};
 use crate::gpu::{Context, DeviceTensors, GpuError, Lifetime, read_back_async};
 use crate::nn::Network;
 use crate::ops::Step;
@@ -24,16 +27,20 @@ pub struct Model {
     pub(super) moment_steps: u64,
     /// Labels and lengths of the tensors that the weighting method learns.
     pub(super) method_state: Vec<(String, usize)>,
+    /// What the run is made of, for its checkpoints.
+    pub(super) run: Value,
 }
 
 impl Model {
-    /// Allocates what `plan` expects from outside and `given` does not have yet.
+    /// Allocates what `plan` expects from outside and `given` does not have yet. `data` describes
+    /// the data sets, for checkpoints.
     pub(super) async fn new(
         context: &Context,
         network: &Network,
         options: &TrainerOptions,
         plan: &Plan,
         given: DeviceTensors,
+        data: Value,
     ) -> Result<Self, GpuError> {
         let mut tensors = given;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM;
@@ -61,11 +68,12 @@ impl Model {
             }
             tensors.insert(label, buffer);
         }
+        let run = describe(network, options, data);
         let (context, network) = (context.clone(), network.clone());
         let learned = plan.state.iter().filter(|state| state.saved);
         let method_state = learned.map(|state| (state.label(), state.initial.len())).collect();
         let (optimizer, steps, moment_steps) = (options.optimizer, 0, 0);
-        Ok(Self { context, network, optimizer, tensors, steps, moment_steps, method_state })
+        Ok(Self { context, network, optimizer, tensors, steps, moment_steps, method_state, run })
     }
 
     /// The network.
@@ -135,7 +143,7 @@ impl Model {
     }
 
     /// Writes a checkpoint ([`Model::to_safetensors`]); a file of that name is replaced only once
-    /// the new one is complete.
+    /// the new one is complete. [`CheckpointSeries`](super::CheckpointSeries) keeps several.
     ///
     /// # Errors
     /// When the device is lost or the file cannot be written.
@@ -145,19 +153,14 @@ impl Model {
         Ok(crate::files::write_atomic(path, &bytes)?)
     }
 
-    /// Goes on from a checkpoint of the same network and optimizer: see
-    /// [`Model::load_safetensors`].
+    /// Goes on from a checkpoint of the same run: see [`Model::load_safetensors`].
     ///
     /// # Errors
-    /// When the file cannot be read, or a tensor is missing or has another shape; nothing has
-    /// changed then.
+    /// [`TrainError::Checkpoint`] when the file cannot be read, is damaged, or a tensor is missing
+    /// or has another shape, [`TrainError::OtherRun`] when it is of other options or data. Nothing
+    /// has changed then.
     pub fn load(&mut self, path: &Path) -> Result<(), TrainError> {
-        let fail = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
-        let bytes = std::fs::read(path).map_err(|e| fail(e.to_string()))?;
-        self.load_safetensors(&bytes, super::Contents::Checkpoint).map_err(|error| match error {
-            TrainError::Safetensors { reason } => fail(reason),
-            other => other,
-        })
+        self.resume(&Checkpoint::read(path)?).map_err(|error| error.in_file(path))
     }
 
     /// Ends the state in which no step is taken: see [`NotFinite::Stop`](super::NotFinite).

@@ -1,11 +1,11 @@
 //! Parameters in and out: safetensors files with PyTorch's names and layouts.
 
-use std::collections::HashMap;
+use safetensors::Dtype;
+use serde_json::{Value, json};
 
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
-
-use super::{Model, TrainError};
+use super::checkpoint::{Counts, FORMAT, Header, StoredFile, StoredTensor, fail, to_bytes, write};
+use super::run_description::{list, of_inputs};
+use super::{Checkpoint, Difference, HostState, Model, TrainError};
 use crate::nn::{StateDictTensor, Vector};
 use crate::ops::Optimizer;
 
@@ -14,17 +14,13 @@ use crate::ops::Optimizer;
 pub enum Contents {
     /// Parameters and running statistics: what PyTorch calls a state dict.
     Parameters,
-    /// The same, the optimizer's and the weighting method's state and the number of steps: enough
-    /// to go on as if training had never stopped.
+    /// The same, the optimizer's and the weighting method's state, the number of steps, and what
+    /// the run was made of: enough to go on as if training had never stopped.
     Checkpoint,
 }
 
-/// A file's tensor: name, shape, content.
-type Stored = (String, Vec<usize>, Vec<u8>);
-
-fn fail(reason: impl Into<String>) -> TrainError {
-    TrainError::Safetensors { reason: reason.into() }
-}
+/// A part of one of the model's vectors, on its way to the device: label, offset, content.
+type Write<'a> = (&'a str, usize, Vec<u32>);
 
 impl Model {
     /// The model as a safetensors file, blocking until the device is done with the steps before.
@@ -44,109 +40,145 @@ impl Model {
     /// `norm.running_var` `[channels]`. A normalisation without a learned scale gets a weight of
     /// ones. With [`Contents::Checkpoint`] there are `optimizer/velocity/<name>` (SGD) or
     /// `optimizer/first_moment/<name>` and `optimizer/second_moment/<name>` (AdamW) in the same
-    /// layouts, with AdamW `optimizer/step` (the number of steps that its moments remember, a
-    /// scalar), the weighting method's `weighting/<name>` `[len]`, and the metadata `steps`.
+    /// layouts, and the weighting method's `weighting/<name>` `[len]`.
+    ///
+    /// The metadata have one entry, `l2rw`, with JSON: a checksum of the content, the version of
+    /// the crate, mean and deviation of the inputs, and in a checkpoint the steps, all that the run
+    /// was made of, adapter and tuning. The same model gives the same bytes.
     ///
     /// # Errors
     /// When the device is lost.
     pub async fn to_safetensors_async(&self, contents: Contents) -> Result<Vec<u8>, TrainError> {
+        self.to_bytes_with(contents, &HostState::default()).await
+    }
+
+    /// A whole checkpoint with what the program keeps of its own run beside it.
+    ///
+    /// Reports that are outstanding are not in it: take them before
+    /// ([`Trainer::take_report`](super::Trainer::take_report)).
+    ///
+    /// # Errors
+    /// When the device is lost.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn to_checkpoint(&self, host: &HostState) -> Result<Vec<u8>, TrainError> {
+        pollster::block_on(self.to_checkpoint_async(host))
+    }
+
+    /// The same without blocking.
+    ///
+    /// # Errors
+    /// As [`Model::to_checkpoint`].
+    pub async fn to_checkpoint_async(&self, host: &HostState) -> Result<Vec<u8>, TrainError> {
+        self.to_bytes_with(Contents::Checkpoint, host).await
+    }
+
+    async fn to_bytes_with(
+        &self,
+        contents: Contents,
+        host: &HostState,
+    ) -> Result<Vec<u8>, TrainError> {
         let parameters = self.read_vector("parameters").await?;
         let running = self.read_vector("running").await?;
         let state = self.network.state_dict();
-        let mut stored: Vec<Stored> = Vec::new();
+        let mut stored = Vec::new();
+        let mut push = |name: String, shape: Vec<usize>, words: &[u32]| {
+            stored.push(StoredTensor { name, dtype: Dtype::F32, shape, bytes: to_bytes(words) });
+        };
         for tensor in &state {
             let flat = if tensor.vector == Vector::Running { &running } else { &parameters };
-            let words = to_bytes(&tensor.to_pytorch(flat));
-            stored.push((tensor.name.clone(), tensor.shape.clone(), words));
+            push(tensor.name.clone(), tensor.shape.clone(), &tensor.to_pytorch(flat));
         }
-        // One entry at most: a map of several would be written in a random order.
-        let mut metadata = HashMap::new();
         if contents == Contents::Checkpoint {
-            metadata.insert("steps".to_owned(), self.steps.to_string());
             for &(label, name) in self.optimizer_vectors() {
                 let words = self.read_vector(label).await?;
                 for (tensor, _) in learned(&state) {
                     let name = format!("optimizer/{name}/{}", tensor.name);
-                    let words = to_bytes(&tensor.to_pytorch(&words));
-                    stored.push((name, tensor.shape.clone(), words));
+                    push(name, tensor.shape.clone(), &tensor.to_pytorch(&words));
                 }
             }
-            if self.counts_moments() {
-                let count = (self.moment_steps as f32).to_bits();
-                stored.push((MOMENT_STEPS.to_owned(), Vec::new(), to_bytes(&[count])));
-            }
             for (label, len) in &self.method_state {
-                let words = self.read_vector(label).await?;
-                stored.push((label.clone(), vec![*len], to_bytes(&words)));
+                push(label.clone(), vec![*len], &self.read_vector(label).await?);
             }
         }
-        let views = stored.iter().map(|(name, shape, bytes)| {
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-            view.map(|view| (name.as_str(), view)).map_err(|e| fail(e.to_string()))
-        });
-        let views = views.collect::<Result<Vec<_>, _>>()?;
-        safetensors::serialize(views, Some(metadata)).map_err(|e| fail(e.to_string()))
+        write(&self.header(contents, host), stored, host)
+    }
+
+    fn header(&self, contents: Contents, host: &HostState) -> Header {
+        let counts = Counts { steps: self.steps, moment_steps: self.moment_steps };
+        let (run, counts, device) = match contents {
+            Contents::Parameters => (of_inputs(&self.run), None, Value::Null),
+            Contents::Checkpoint => (self.run.clone(), Some(counts), self.describe_device()),
+        };
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Header { format: FORMAT, version, run, counts, device, host: host.json.clone() }
+    }
+
+    fn describe_device(&self) -> Value {
+        json!({ "adapter": self.context.describe(), "tuning": self.context.tuning() })
+    }
+
+    /// On another device a run goes on, but not with the same bits.
+    fn warn_of_rounding(&self, header: &Header) {
+        let stored = json!({ "version": header.version, "device": header.device });
+        let version = env!("CARGO_PKG_VERSION");
+        let current = json!({ "version": version, "device": self.describe_device() });
+        let found = Difference::between(&stored, &current);
+        if !found.is_empty() {
+            log::warn!("a checkpoint's steps may round otherwise here: {}", list(&found));
+        }
     }
 
     /// Takes parameters, or a whole checkpoint, from a safetensors file as
     /// [`Model::to_safetensors`] writes it or `safetensors.torch.save_file(module.state_dict(), …)`
     /// does. The next submission sees them; nothing is read back, so it never blocks.
     ///
-    /// [`Contents::Parameters`] leaves the optimizer's state, the weighting method's and the number
-    /// of steps as they are and skips them in a checkpoint. PyTorch's `num_batches_tracked` is
-    /// skipped as well.
+    /// [`Contents::Checkpoint`] goes on with the run that the file is of, and with no other: see
+    /// [`TrainError::OtherRun`]. On another adapter or with another tuning, where steps round
+    /// otherwise, a warning is logged. [`Contents::Parameters`] leaves the optimizer's state, the
+    /// weighting method's and the number of steps as they are and skips them in a checkpoint; of
+    /// the options, only mean and deviation of the inputs must be the file's, if it has any.
+    /// PyTorch's `num_batches_tracked` is skipped as well.
     ///
     /// # Errors
-    /// [`TrainError::Safetensors`] when a tensor is missing, has another type or shape, or has no
-    /// place in the network, by name; nothing has changed then.
+    /// [`TrainError::Safetensors`] when the file is damaged or of another version, or when a tensor
+    /// is missing, has another type or shape, or has no place in the network, by name;
+    /// [`TrainError::OtherRun`] when the options differ. Nothing has changed then.
     pub fn load_safetensors(&mut self, bytes: &[u8], contents: Contents) -> Result<(), TrainError> {
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| fail(e.to_string()))?;
-        let file = SafeTensors::deserialize(bytes).map_err(|e| fail(e.to_string()))?;
-        let state = self.network.state_dict();
-        if let Some(stranger) = file.names().into_iter().find(|name| {
-            let ignored =
-                ["optimizer/", "weighting/"].iter().any(|prefix| name.starts_with(prefix))
-                    || name.ends_with(".num_batches_tracked");
-            !ignored && state.iter().all(|tensor| tensor.name != **name)
-        }) {
-            return Err(fail(format!("tensor '{stranger}' has no place in the network")));
-        }
-        let mut writes: Vec<(&str, usize, Vec<u32>)> = Vec::new();
-        for tensor in &state {
-            let words = read(&file, &tensor.name, &tensor.shape)?;
-            let label = match tensor.vector {
-                Vector::Parameters => "parameters",
-                Vector::Running => "running",
-            };
-            match tensor.offset {
-                Some(offset) => writes.push((label, offset, tensor.to_ours(&words))),
-                None if words.iter().all(|word| *word == 1f32.to_bits()) => {}
-                None => {
-                    let name = &tensor.name;
-                    let reason = "is not all ones, and the network has no learned scale there";
-                    return Err(fail(format!("tensor '{name}' {reason}")));
-                }
+        let file = StoredFile::open(bytes)?;
+        let header = match contents {
+            Contents::Parameters => file.header.as_ref(),
+            Contents::Checkpoint => Some(file.checkpoint()?.0),
+        };
+        let differences = header.map_or_else(Vec::new, |header| match contents {
+            Contents::Parameters => {
+                Difference::between(&of_inputs(&header.run), &of_inputs(&self.run))
             }
+            Contents::Checkpoint => Difference::between(&header.run, &self.run),
+        });
+        if !differences.is_empty() {
+            return Err(TrainError::OtherRun { path: None, differences });
         }
-        let (mut steps, mut moment_steps) = (self.steps, self.moment_steps);
+        let state = self.network.state_dict();
+        self.refuse_strangers(&file, &state, contents)?;
+        let mut writes = parameters_of(&file, &state)?;
+        let mut counts = (self.steps, self.moment_steps);
         if contents == Contents::Checkpoint {
-            let stored = header.metadata().as_ref().and_then(|m| m.get("steps")?.parse().ok());
-            steps = stored.ok_or_else(|| fail("it does not say how many steps it took"))?;
+            let (header, stored) = file.checkpoint()?;
+            counts = (stored.steps, stored.moment_steps);
             for &(label, name) in self.optimizer_vectors() {
                 for (tensor, offset) in learned(&state) {
                     let name = format!("optimizer/{name}/{}", tensor.name);
-                    let words = read(&file, &name, &tensor.shape)?;
-                    writes.push((label, offset, tensor.to_ours(&words)));
+                    writes.push((
+                        label,
+                        offset,
+                        tensor.to_ours(&file.words(&name, &tensor.shape)?),
+                    ));
                 }
             }
-            moment_steps = steps;
-            if self.counts_moments() {
-                let count = read(&file, MOMENT_STEPS, &[])?;
-                moment_steps = count.first().map_or(steps, |bits| f32::from_bits(*bits) as u64);
-            }
             for (label, len) in &self.method_state {
-                writes.push((label, 0, read(&file, label, &[*len])?));
+                writes.push((label, 0, file.words(label, &[*len])?));
             }
+            self.warn_of_rounding(header);
         }
         for (label, offset, words) in writes {
             if let Some(buffer) = self.tensors.get(label) {
@@ -154,14 +186,59 @@ impl Model {
                 self.context.queue.write_buffer(buffer, 4 * offset as u64, content);
             }
         }
-        (self.steps, self.moment_steps) = (steps, moment_steps);
+        (self.steps, self.moment_steps) = counts;
         self.forget_not_finite();
         Ok(())
     }
 
-    /// Whether the optimizer corrects its moments by the number of steps behind them.
-    fn counts_moments(&self) -> bool {
-        matches!(self.optimizer, Optimizer::AdamW { .. })
+    /// Goes on from a checkpoint of the same run: [`Model::load_safetensors`]. What the program put
+    /// into it is [`Checkpoint::host`].
+    ///
+    /// # Errors
+    /// As [`Model::load_safetensors`].
+    pub fn resume(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        self.load_safetensors(&checkpoint.bytes, Contents::Checkpoint)
+    }
+
+    /// A tensor that this model would not read must not be dropped in silence.
+    fn refuse_strangers(
+        &self,
+        file: &StoredFile<'_>,
+        state: &[StateDictTensor],
+        contents: Contents,
+    ) -> Result<(), TrainError> {
+        let of_optimizer = |name: &str| {
+            let kept = |vector: &(&str, &str)| {
+                let own = name.strip_prefix(vector.1).and_then(|rest| rest.strip_prefix('/'));
+                own.is_some_and(|own| learned(state).any(|(tensor, _)| tensor.name == own))
+            };
+            contents == Contents::Parameters || self.optimizer_vectors().iter().any(kept)
+        };
+        let of_method = |label: &str| {
+            contents == Contents::Parameters
+                || self.method_state.iter().any(|(known, _)| known == label)
+        };
+        let has_place = |name: &str| {
+            if StoredFile::is_of_host(name) || name.ends_with(".num_batches_tracked") {
+                return true;
+            }
+            match name.strip_prefix("optimizer/") {
+                Some(rest) => of_optimizer(rest),
+                None if name.starts_with("weighting/") => of_method(name),
+                None => state.iter().any(|tensor| tensor.name == name),
+            }
+        };
+        match file.tensors.names().into_iter().find(|name| !has_place(name)) {
+            Some(stranger) => {
+                let place = if stranger.starts_with("weighting/") {
+                    "is of another weighting method"
+                } else {
+                    "has no place in the network and its optimizer"
+                };
+                Err(fail(format!("tensor '{stranger}' {place}")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Label on the device and name in files of what the optimizer remembers.
@@ -175,25 +252,33 @@ impl Model {
     }
 }
 
-/// Name in files of the number of steps that the optimizer's moments remember, as in PyTorch.
-const MOMENT_STEPS: &str = "optimizer/step";
+/// Parameters and running statistics in the layout of the device.
+fn parameters_of<'a>(
+    file: &StoredFile<'_>,
+    state: &[StateDictTensor],
+) -> Result<Vec<Write<'a>>, TrainError> {
+    let mut writes = Vec::new();
+    for tensor in state {
+        let words = file.words(&tensor.name, &tensor.shape)?;
+        let label = match tensor.vector {
+            Vector::Parameters => "parameters",
+            Vector::Running => "running",
+        };
+        match tensor.offset {
+            Some(offset) => writes.push((label, offset, tensor.to_ours(&words))),
+            None if words.iter().all(|word| *word == 1f32.to_bits()) => {}
+            None => {
+                let name = &tensor.name;
+                let reason = "is not all ones, and the network has no learned scale there";
+                return Err(fail(format!("tensor '{name}' {reason}")));
+            }
+        }
+    }
+    Ok(writes)
+}
 
 /// The tensors that an optimizer changes, and where they lie.
 fn learned(state: &[StateDictTensor]) -> impl Iterator<Item = (&StateDictTensor, usize)> {
     let learned = state.iter().filter(|tensor| tensor.vector == Vector::Parameters);
     learned.filter_map(|tensor| Some((tensor, tensor.offset?)))
-}
-
-fn read(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<u32>, TrainError> {
-    let view = file.tensor(name).map_err(|e| fail(format!("tensor '{name}': {e}")))?;
-    if view.shape() != shape || view.dtype() != Dtype::F32 {
-        let found = (view.dtype(), view.shape());
-        return Err(fail(format!("tensor '{name}' is {found:?}, expected F32 {shape:?}")));
-    }
-    let words = view.data().chunks_exact(4);
-    Ok(words.map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect())
-}
-
-fn to_bytes(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }

@@ -1,6 +1,7 @@
 //! Keeps what a network has learned, for early stopping and for a second training run.
 
-use super::{Model, TrainError, Trainer};
+use super::host_state::fail;
+use super::{HostState, Model, TrainError, Trainer};
 
 /// What a network has learned at some step: parameters, the optimizer's state, running statistics;
 /// in the host's memory.
@@ -132,5 +133,40 @@ impl EarlyStopping {
     /// When the trainer's network is another one.
     pub fn restore(&self, trainer: &mut Trainer) -> Result<(), TrainError> {
         self.best.as_ref().map_or(Ok(()), |best| trainer.restore(&best.snapshot))
+    }
+
+    /// Puts it into a checkpoint's [`HostState`], under names that begin with `name`.
+    pub fn store(&self, host: &mut HostState, name: &str) {
+        let Some(best) = &self.best else { return };
+        let counts = [best.step, best.snapshot.moment_steps];
+        let halves = counts.iter().flat_map(|count| [(count >> 32) as u32, *count as u32]);
+        host.insert_f64(format!("{name}/best"), vec![best.accuracy, best.loss]);
+        host.insert_u32(format!("{name}/counts"), halves.collect());
+        for (vector, words) in &best.snapshot.vectors {
+            host.insert_u32(format!("{name}/{vector}"), words.clone());
+        }
+    }
+
+    /// Takes it from there; nothing seen yet where there is nothing of that name.
+    ///
+    /// # Errors
+    /// [`TrainError::HostState`] when only a part of it is there.
+    pub fn stored(host: &HostState, name: &str) -> Result<Self, TrainError> {
+        let best = format!("{name}/best");
+        if !host.contains(&best) {
+            return Ok(Self::new());
+        }
+        let counts = host.u32s(&format!("{name}/counts"))?;
+        let (&[accuracy, loss], &[a, b, c, d]) = (host.f64s(&best)?, counts) else {
+            return Err(fail(name, "two numbers and four counts are needed"));
+        };
+        let whole = |high, low| u64::from(high) << 32 | u64::from(low);
+        let vectors = VECTORS.map(|vector| {
+            let words = host.u32s(&format!("{name}/{vector}"));
+            words.map(|words| (vector, words.to_vec()))
+        });
+        let vectors = vectors.into_iter().collect::<Result<_, _>>()?;
+        let snapshot = Snapshot { vectors, moment_steps: whole(c, d) };
+        Ok(Self { best: Some(Best { accuracy, loss, step: whole(a, b), snapshot }) })
     }
 }

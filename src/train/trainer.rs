@@ -6,6 +6,7 @@ use std::path::Path;
 use super::clock::StepClock;
 use super::iteration::{plan_of, required};
 use super::not_finite;
+use super::run_description::describe_data;
 use super::step_report::{Field, StepReport, report_fields};
 use super::{
     BatchBuffers, ImageSet, Images, Iteration, Model, NotFinite, Snapshot, TrainError,
@@ -129,7 +130,9 @@ impl Trainer {
         {
             clean.upload(context, "clean", &mut tensors).await?;
         }
-        let iteration = Iteration::from_plan(context, network, options, plan, tensors).await?;
+        let data = describe_data(&train, clean.as_ref(), options);
+        let iteration =
+            Iteration::from_plan(context, network, options, plan, tensors, data).await?;
         let clean_len = clean.map_or(0, |clean| clean.len());
         Self::around(iteration, BatchSource::Sets { train_len, clean_len })
     }
@@ -483,7 +486,7 @@ impl Trainer {
     /// Goes on from a checkpoint: [`Model::load`].
     ///
     /// # Errors
-    /// When the file cannot be read or belongs to another network; nothing has changed then.
+    /// When the file cannot be read or is of another run; nothing has changed then.
     pub fn load(&mut self, path: &Path) -> Result<(), TrainError> {
         self.model_mut().load(path)
     }

@@ -1,21 +1,12 @@
 //! The audit as a user runs it, on images whose wrong labels are plain to see.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
 
-/// Built by `cargo test` beside this test.
-fn example() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
-    folder.join("examples").join(format!("audit_labels{}", std::env::consts::EXE_SUFFIX))
-}
+use super::support;
 
 fn run(arguments: &[&str]) -> Output {
-    let example = example();
-    Command::new(&example)
-        .args(arguments)
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}", example.display()))
+    support::run("audit_labels", arguments)
 }
 
 /// Images of one hue a class; those in `strays` lie in the folder of the other class.

@@ -242,6 +242,7 @@ fn externals(
     storage("decay_mask", &bits(network.decay_mask()));
     storage("gradient", &zeros);
     storage("clean_gradient", &zeros);
+    storage("not_finite", &vec![0; plan.recording.tensor(plan.not_finite).len]);
     if network.running_len > 0 {
         storage("running", &bits(network.initial_running()));
     }

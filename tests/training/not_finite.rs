@@ -7,7 +7,7 @@ use l2rw::train::{
     TrainError, Trainer, TrainerOptions,
 };
 use l2rw::weighting::{L2rw, MetaWeightNet, Uniform, Weighting};
-use safetensors::SafeTensors;
+use safetensors::{SafeTensors, tensor::TensorView};
 
 use crate::common::device::context;
 
@@ -51,12 +51,18 @@ fn first_error(trainer: &mut Trainer) -> (TrainError, u64) {
     panic!("no error in 20 steps");
 }
 
-/// Puts a NaN into the first number of a tensor.
+/// Puts a NaN into the first number of a tensor, by a file without a checksum.
 fn spoil(trainer: &mut Trainer, name: &str) {
-    let mut bytes = trainer.model().to_safetensors(Contents::Parameters).unwrap();
-    let tensor = SafeTensors::deserialize(&bytes).unwrap().tensor(name).unwrap().data().as_ptr();
-    let at = tensor as usize - bytes.as_ptr() as usize;
-    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let bytes = trainer.model().to_safetensors(Contents::Parameters).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut spoilt = file.tensor(name).unwrap().data().to_vec();
+    spoilt[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let views = file.tensors().into_iter().map(|(own, view)| {
+        let data = if own == name { &spoilt } else { view.data() };
+        let view = TensorView::new(view.dtype(), view.shape().to_vec(), data).unwrap();
+        (own, view)
+    });
+    let bytes = safetensors::serialize(views, None).unwrap();
     trainer.model_mut().load_safetensors(&bytes, Contents::Parameters).unwrap();
 }
 

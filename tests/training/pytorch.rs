@@ -163,7 +163,7 @@ fn what_does_not_belong_to_the_network_is_refused_by_name_and_nothing_changes() 
     let message = refused(&file("", "fc9.bias"), Contents::Parameters);
     assert!(message.contains("fc9.bias") && message.contains("no place"), "{message}");
     let message = refused(&file("", ""), Contents::Checkpoint);
-    assert!(message.contains("steps"), "{message}");
+    assert!(message.contains("PyTorch"), "{message}");
     assert_eq!(logits(&trainer), before);
 }
 
@@ -177,9 +177,13 @@ fn a_normalisation_without_scales_gets_ones_and_takes_nothing_else() {
     let ones = file.tensor("norm.weight").unwrap();
     assert!(ones.data().chunks(4).all(|bytes| bytes == 1f32.to_le_bytes()));
     trainer.model_mut().load_safetensors(&own, Contents::Parameters).unwrap();
-    let mut other = own.clone();
-    let place = ones.data().as_ptr() as usize - own.as_ptr() as usize;
-    other[place..place + 4].copy_from_slice(&2f32.to_le_bytes());
+    let mut twos = ones.data().to_vec();
+    twos[..4].copy_from_slice(&2f32.to_le_bytes());
+    let twos = TensorView::new(Dtype::F32, ones.shape().to_vec(), &twos).unwrap();
+    let mut tensors = file.tensors();
+    tensors.retain(|(name, _)| name != "norm.weight");
+    tensors.push(("norm.weight".to_owned(), twos));
+    let other = safetensors::serialize(tensors, None).unwrap();
     let error = trainer.model_mut().load_safetensors(&other, Contents::Parameters).unwrap_err();
     assert!(error.to_string().contains("norm.weight"), "{error}");
 }
@@ -192,7 +196,7 @@ fn checkpoints_hold_the_optimizers_state_of_either_kind() {
     let labels = [0, 1, 2, 3, 1];
     let set = ImageSet { images: &images, labels: &labels, shape };
     let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: true };
-    for (optimizer, names, counts) in [(sgd, 1, 0), (Optimizer::ADAMW, 2, 1)] {
+    for (optimizer, names) in [(sgd, 1), (Optimizer::ADAMW, 2)] {
         let run = |trainer: &mut Trainer, steps| {
             for _ in 0..steps {
                 trainer.step_on(set, None).unwrap();
@@ -203,12 +207,13 @@ fn checkpoints_hold_the_optimizers_state_of_either_kind() {
         let mut first = trainer(&network, 3, optimizer);
         let middle = run(&mut first, 3);
         let expected = run(&mut first, 2);
-        let mut second = trainer(&network, 4, optimizer);
+        let mut second = trainer(&network, 3, optimizer);
+        run(&mut second, 1);
         second.model_mut().load_safetensors(&middle, Contents::Checkpoint).unwrap();
         assert!(run(&mut second, 2) == expected, "{optimizer:?}");
         let file = SafeTensors::deserialize(&expected).unwrap();
         let stored = file.names().iter().filter(|n| n.starts_with("optimizer/")).count();
-        assert_eq!(stored, names * network.parameters.len() + counts);
+        assert_eq!(stored, names * network.parameters.len());
         let moved = file.names().into_iter().filter(|n| n.starts_with("optimizer/"));
         assert!(moved.into_iter().all(|n| file.tensor(n).unwrap().data().iter().any(|b| *b != 0)));
     }

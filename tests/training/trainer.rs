@@ -7,10 +7,8 @@ use crate::common::device::{context, own_context};
 use l2rw::gpu::ShaderChecks;
 use l2rw::nn::{Network, Normalisation, Padding, Shape, zoo};
 use l2rw::plan::{Optimizer, Route};
-use l2rw::train::{
-    Contents, EarlyStopping, ImageSet, StepReport, TrainError, Trainer, TrainerOptions,
-};
-use l2rw::weighting::{L2rw, Mentor, MetaWeightNet, Setup, Uniform, Weighting, by_name, variants};
+use l2rw::train::{Contents, EarlyStopping, ImageSet, StepReport, Trainer, TrainerOptions};
+use l2rw::weighting::{L2rw, Mentor, Setup, Uniform, Weighting, by_name, variants};
 
 const L2RW: L2rw = L2rw { route: None, decay_in_clean_gradient: false, last_layers: None };
 
@@ -231,51 +229,6 @@ fn training_learns_and_evaluation_sees_it() {
 }
 
 #[test]
-fn a_checkpoint_continues_as_if_training_had_never_stopped() {
-    let network = network();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("checkpoint.safetensors");
-    let mut first = trainer(&network, L2RW, 9);
-    run(&mut first, 7);
-    first.save(&path).unwrap();
-    let expected = run(&mut first, 4);
-
-    let mut second = trainer(&network, L2RW, 9);
-    run(&mut second, 2);
-    second.load(&path).unwrap();
-    assert_eq!(second.steps(), 7);
-    assert_eq!(run(&mut second, 4), expected);
-}
-
-#[test]
-fn a_checkpoint_holds_what_the_weighting_method_learned() {
-    let network = network();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("checkpoint.safetensors");
-    let mut first = trainer(&network, MetaWeightNet::default(), 9);
-    let initial = first.weighting_state("theta").unwrap().unwrap();
-    run(&mut first, 3);
-    first.save(&path).unwrap();
-    let learned = first.weighting_state("theta").unwrap().unwrap();
-    assert_eq!(learned.len(), 301);
-    assert_ne!(initial, learned);
-    let expected = run(&mut first, 3);
-
-    let mut second = trainer(&network, MetaWeightNet::default(), 9);
-    second.load(&path).unwrap();
-    assert_eq!(second.weighting_state("theta").unwrap().unwrap(), learned);
-    assert_eq!(run(&mut second, 3), expected);
-
-    // Of plain training there is no such state, and its checkpoints lack it.
-    let mut plain = trainer(&network, Uniform, 9);
-    assert_eq!(plain.weighting_state("theta").unwrap(), None);
-    plain.load(&path).unwrap();
-    plain.save(&path).unwrap();
-    let message = second.load(&path).unwrap_err().to_string();
-    assert!(message.contains("weighting/theta"), "{message}");
-}
-
-#[test]
 fn early_stopping_goes_back_to_the_step_that_was_best_on_the_clean_set() {
     let network = network();
     let mut trainer = trainer(&network, Uniform, 5);
@@ -338,21 +291,6 @@ fn every_method_takes_one_submission_a_step() {
         run(&mut trainer, 3);
         assert_eq!(own.submissions() - before, 3, "{}", variant.name);
     }
-}
-
-#[test]
-fn a_checkpoint_of_another_network_is_refused_by_the_name_of_the_tensor() {
-    let network = network();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("checkpoint.safetensors");
-    trainer(&network, L2RW, 9).save(&path).unwrap();
-    let other = zoo::ResNet::cifar(8, Normalisation::batch()).unwrap().with_widths([4, 8, 12]);
-    let other = other.build("other", Shape::new(8, 8, 3), 4).unwrap();
-    let message = trainer(&other, L2RW, 9).load(&path).unwrap_err().to_string();
-    assert!(message.contains("stage3") && message.contains("checkpoint.safetensors"), "{message}");
-
-    std::fs::write(&path, b"not a checkpoint").unwrap();
-    assert!(matches!(trainer(&network, L2RW, 9).load(&path), Err(TrainError::Checkpoint { .. })));
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub struct Mentor {
 pub struct MentorSample {
     /// Loss by the label as given.
     pub loss: f64,
-    /// The moving average of the percentile at that step; see [`Mentor::percentiles`].
+    /// The moving average of the percentile at that step; see [`Mentor::percentile_after`].
     pub percentile: f64,
     /// How far training was, 0 to 1.
     pub progress: f64,
@@ -217,12 +217,25 @@ impl Mentor {
     /// gradient descent with batches of 32, learning rate 0.1 (30,000 steps in the published code).
     /// Embeddings of the progress stay as they are drawn. `None` for no samples.
     pub fn fit(samples: &[MentorSample], steps: usize, seed: u64) -> Option<Self> {
+        Self::fit_while(samples, steps, seed, || true)
+    }
+
+    /// The same for as long as `go_on`, asked before each step, says so: `None` once it does not.
+    pub fn fit_while(
+        samples: &[MentorSample],
+        steps: usize,
+        seed: u64,
+        mut go_on: impl FnMut() -> bool,
+    ) -> Option<Self> {
         if samples.is_empty() {
             return None;
         }
         let mut mentor = Self::untrained(seed);
         let mut random = Pcg64::seed_from_u64(seed ^ 0x6d65_6e74);
         for _ in 0..steps {
+            if !go_on() {
+                return None;
+            }
             let mut gradient = vec![0.0; LEARNED];
             for _ in 0..32 {
                 let sample = &samples[random.random_range(0..samples.len())];
@@ -235,16 +248,13 @@ impl Mentor {
         Some(mentor)
     }
 
-    /// The moving averages that a run's batches of losses give, one a batch: what goes into
-    /// [`MentorSample::percentile`].
-    pub fn percentiles<'a>(batches: impl IntoIterator<Item = &'a [f64]>) -> Vec<f64> {
-        let mut lambda = None;
-        let mut next = |losses: &[f64]| {
-            let now = average(lambda, losses, 0.75, 0.5);
-            lambda = Some(now);
-            now
-        };
-        batches.into_iter().filter(|losses| !losses.is_empty()).map(&mut next).collect()
+    /// The moving average after a batch of losses, which goes into [`MentorSample::percentile`];
+    /// `before` is that of the batch before, `None` for the first one.
+    pub fn percentile_after(before: Option<f64>, losses: &[f64]) -> Option<f64> {
+        match losses {
+            [] => before,
+            _ => Some(average(before, losses, 0.75, 0.5)),
+        }
     }
 
     /// v in (0, 1) of an example.
@@ -398,5 +408,11 @@ mod tests {
         let told = samples.iter().filter(|s| says_right(s) == s.right).count();
         assert!(told > 400, "{told} of 420");
         assert!(Mentor::fit(&[], 10, 1).is_none());
+        let mut asked = 0;
+        let stopped = Mentor::fit_while(&samples, 6000, 1, || {
+            asked += 1;
+            asked < 3
+        });
+        assert!(stopped.is_none() && asked == 3);
     }
 }

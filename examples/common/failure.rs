@@ -1,0 +1,18 @@
+//! How a program ends that could not do its work.
+
+use std::process::ExitCode;
+
+use anyhow::Error;
+
+/// Prints an error on one line; the code to end with.
+pub fn fail(error: &Error) -> ExitCode {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Many a message tells its cause already.
+        if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    eprintln!("error: {}", message.replace('\n', " "));
+    ExitCode::from(2)
+}

@@ -1,0 +1,10 @@
+//! What the long-running examples share: errors, stopping on signals, and output folders that a run
+//! can be taken up from again.
+
+mod failure;
+mod folder;
+mod stop;
+
+pub use failure::fail;
+pub use folder::{Continuation, RunFolder, check_apart};
+pub use stop::Stop;
