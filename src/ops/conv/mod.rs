@@ -48,7 +48,8 @@ pub fn forward(
         rec.read(x),
         bind(weights, w, rec.tuning()),
         rec.write(z),
-        rec.read(addend.unwrap_or(x)),
+        // Something of blocks of output channels: one input may be shorter than one of them.
+        addend.map_or(weights.read(), |addend| rec.read(addend)),
     ];
     let columns = columns(Blocks::of(&g.window).output, rec.tuning());
     let kernel = kernel(rec, "forward", (&g, &tiling), columns, &mut bindings)
