@@ -97,9 +97,11 @@ impl Affine<'_> {
         self.scale(c) * x_hat + self.shift[c]
     }
 
-    /// Whether the ReLU lets a derivative through, by the sign of the primal output.
+    /// Whether the ReLU lets a derivative through, by the sign of the primal output. Behind a NaN
+    /// it does, as in PyTorch.
     fn passes(&self, x_hat: f64, c: usize) -> bool {
-        !self.relu || self.apply(x_hat, c) > 0.0
+        let y = self.apply(x_hat, c);
+        !self.relu || y > 0.0 || y.is_nan()
     }
 
     #[track_caller]
@@ -311,9 +313,9 @@ pub fn similarity(
     for (at, i, c) in shape.iter() {
         let (mean, rstd) = statistics[shape.set(i, c)];
         let x_hat = (x[at] - mean) * rstd;
-        let g_scale = g_scale.map_or(0.0, |g_scale| g_scale[c]);
+        let along_scale = g_scale.map_or(0.0, |g_scale| g_scale[c] * x_hat);
         if affine.passes(x_hat, c) {
-            u[i] += dy[at] * (g_scale * x_hat + g_shift[c]);
+            u[i] += dy[at] * (along_scale + g_shift[c]);
         }
     }
     u
