@@ -67,7 +67,7 @@ pub fn judge(options: &Options, audited: &Audited, context: &Context) -> Result<
     let started = Instant::now();
     for step in 1..=steps {
         if let Some(report) = trainer.step()? {
-            ledger.record(&report.indices, &report.weights);
+            ledger.record(&report.indices, &report.weights)?;
             bar.update(step, &view(&report, step, started));
         }
         let due =
@@ -77,7 +77,7 @@ pub fn judge(options: &Options, audited: &Audited, context: &Context) -> Result<
         }
     }
     while let Some(report) = trainer.take_report(true)? {
-        ledger.record(&report.indices, &report.weights);
+        ledger.record(&report.indices, &report.weights)?;
     }
     bar.finish();
     let seconds = started.elapsed().as_secs_f64();

@@ -195,14 +195,14 @@ impl<'a> Running<'a> {
             let oldest = trainer.step()?;
             self.busy += started.elapsed();
             if let Some(report) = oldest {
-                self.record(&report);
+                self.record(&report)?;
                 bar.update(step, &self.view());
             }
             let last = step == self.steps || stop.load(Ordering::Relaxed);
             if step % every == 0 || last {
                 let started = Instant::now();
                 while let Some(report) = trainer.take_report(true)? {
-                    self.record(&report);
+                    self.record(&report)?;
                 }
                 self.busy += started.elapsed();
                 predictions = self.evaluate(step, &mut judges, early.as_deref_mut(), trainer)?;
@@ -217,7 +217,7 @@ impl<'a> Running<'a> {
         Ok(predictions)
     }
 
-    fn record(&mut self, report: &StepReport) {
+    fn record(&mut self, report: &StepReport) -> Result<()> {
         self.recorded += 1;
         let window = &mut self.window;
         window.steps += 1;
@@ -226,7 +226,7 @@ impl<'a> Running<'a> {
         let right = |(index, class): (&u32, &u32)| self.labels[*index as usize] == *class;
         let pairs = report.indices.iter().zip(&report.predictions);
         window.correct += pairs.filter(|pair| right(*pair)).count() as u64;
-        self.ledger.record(&report.indices, &report.weights);
+        self.ledger.record(&report.indices, &report.weights)?;
         if self.keeps_batches {
             let losses = report.losses.iter().map(|loss| f64::from(*loss)).collect();
             self.batches.push((report.indices.clone(), losses));
@@ -235,7 +235,7 @@ impl<'a> Running<'a> {
         self.reweights |= report.weights.iter().any(|w| (w - uniform).abs() > 1e-6);
         if report.is_zero_weight() {
             self.zero_weight_steps += 1;
-            return;
+            return Ok(());
         }
         let weights = report.indices.iter().zip(&report.weights);
         let on_corrupted: f64 = weights
@@ -250,6 +250,7 @@ impl<'a> Running<'a> {
             self.late.0 += share;
             self.late.1 += 1;
         }
+        Ok(())
     }
 
     /// What the oracle knows of the batches so far.

@@ -83,6 +83,12 @@ pub enum TrainError {
         /// Its length in the network.
         expected: usize,
     },
+    /// Weights that a ledger cannot tell the examples of.
+    #[error("the ledger: {reason}")]
+    Ledger {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The plan cannot be made.
     #[error(transparent)]
     Plan(#[from] PlanError),

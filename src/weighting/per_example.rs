@@ -13,6 +13,10 @@ use crate::plan::{IterationBuilder, PlanError, ScoredBatch};
 /// place below `EXAMPLES`; `table`, the constants of the method; `CLASSES`; `step`, see
 /// `shaders/common/step.wgsl`; and `state`, which `observe` may write. `observe` runs for each i
 /// below `max(EXAMPLES, arrayLength(&state))`, at the same time, before any `weight`.
+///
+/// In batches from the caller's buffers an example may have a label that is none of the classes.
+/// It does not count: `weight` is not called for it, its loss is 0, its label is `CLASSES` or more,
+/// and `is_labelled(j)` tells it apart.
 #[macro_export]
 macro_rules! weight_shader {
     ($name:expr, $weight:expr) => {

@@ -286,7 +286,10 @@ fn early_stopping_goes_back_to_the_step_that_was_best_on_the_clean_set() {
         early.observe(trainer, &predictions, &[loss; 4], &labels).unwrap()
     };
     run(&mut trainer, 2);
-    assert!(observe(&trainer, [0, 0, 2, 0], 1.0));
+    assert!(observe(&trainer, [0, 0, 2, 0], f32::NAN));
+    assert!(!observe(&trainer, [0, 0, 2, 0], f32::NAN));
+    assert!(observe(&trainer, [0, 0, 2, 0], 1.0), "any loss is better than a NaN");
+    assert!(!observe(&trainer, [0, 0, 2, 0], f32::NAN));
     run(&mut trainer, 1);
     assert!(observe(&trainer, [0, 1, 2, 0], 3.0), "accuracy counts before the loss");
     run(&mut trainer, 1);
