@@ -17,7 +17,8 @@ help:
 	@echo "             the data is synthetic, ARGS=\"--data DIR\" takes your own; pictures in out/demo"
 	@echo "make test    build, formatting, lints, documentation and all tests"
 	@echo "make soak    long runs: what takes longer than a test may"
-	@echo "make portability  the kernels in DirectX's own compiler, which it fetches"
+	@echo "make portability  the kernels in DirectX's own compiler, which it fetches, and in what else"
+	@echo "             there is: docs/portability.md"
 	@echo "make bench   L2RW steps against plain ones, stages, memory, start, kernels against the"
 	@echo "             adapter's peaks; also written to target/bench.json; ARGS=\"--help\" lists more"
 	@echo "make tune    measures in two minutes which way to write kernels suits this adapter best, and"
@@ -68,7 +69,7 @@ soak: ensure-rust ensure-driver
 
 portability: ensure-rust ensure-driver
 	sh scripts/fetch-dxc.sh
-	cargo test --release --test kernels portability -- --nocapture
+	cargo test --release --test kernels portability -- --include-ignored --nocapture
 
 bench: ensure-rust ensure-driver
 	cargo bench --bench iteration $(if $(ARGS),-- $(ARGS))

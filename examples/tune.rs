@@ -41,12 +41,13 @@ const GAIN: f64 = 0.02;
 /// One choice made otherwise.
 type Change = (&'static str, fn(&mut Tuning));
 
-const CHANGES: [Change; 17] = [
+const CHANGES: [Change; 18] = [
     ("dual convolutions the other way", |t| t.composed_dual = !t.composed_dual),
     ("weights through the other kind of binding", |t| t.uniform_weights = !t.uniform_weights),
     ("loads of the other width", |t| t.wide_loads = !t.wide_loads),
     ("loads shared by subgroups the other way", |t| t.shared_loads = !t.shared_loads),
     ("one or two blocks of channels the other way", |t| t.two_blocks = !t.two_blocks),
+    ("sizes of convolutions the other way", |t| t.bound_sizes = !t.bound_sizes),
     ("staging from half the channels on", |t| staging(t, |s| s.channels = (s.channels / 2).max(4))),
     ("staging from double the channels on", |t| staging(t, |s| s.channels *= 2)),
     ("staged tiles of the other width", |t| staging(t, |s| s.wide_tiles = !s.wide_tiles)),

@@ -7,8 +7,7 @@ target=${CARGO_TARGET_DIR:-$root/target}
 out=${1:-$target/web}
 export CARGO_TARGET_DIR="$target"
 
-sh "$root/scripts/ensure-wasm.sh"
-(cd "$root/examples/web" && cargo build --release --lib --locked --target wasm32-unknown-unknown)
+(cd "$root/examples/web" && sh "$root/scripts/cargo-wasm.sh" build --release --lib --locked)
 (cd "$root/examples/web/bindgen" && cargo build --release --locked)
 mkdir -p "$out"
 "$target/release/l2rw_web_bindgen" "$target/wasm32-unknown-unknown/release/l2rw_web.wasm" "$out"

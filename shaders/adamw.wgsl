@@ -10,6 +10,8 @@ override EPSILON: f32;
 @group(0) @binding(3) var<storage, read_write> second_moment: array<f32>;
 @group(0) @binding(4) var<storage, read> gradient: array<f32>;
 @group(0) @binding(5) var<storage, read> decay_mask: array<f32>;
+// What was not finite (not_finite.wgsl): no step follows it.
+@group(0) @binding(6) var<storage, read> found: array<u32>;
 
 // m ← β₁·m + (1 − β₁)·g;  v ← β₂·v + (1 − β₂)·g²
 // θ ← θ − η·λ·θ − η·(m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)
@@ -19,7 +21,7 @@ fn update(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let i = linear_index(id, groups);
-    if i >= arrayLength(&parameters) {
+    if i >= arrayLength(&parameters) || found[0] != 0u {
         return;
     }
     let g = gradient[i];

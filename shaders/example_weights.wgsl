@@ -136,3 +136,17 @@ fn divide(@builtin(global_invocation_id) id: vec3<u32>) {
         factors[id.x] = bitcast<f32>(rectified(u_read[id.x])) / f32(EXAMPLES);
     }
 }
+
+override CLASSES: u32 = 0u;
+
+@group(0) @binding(0) var<storage, read> weights_read: array<f32>;
+@group(0) @binding(1) var<storage, read> labels: array<u32>;
+@group(0) @binding(2) var<storage, read_write> kept: array<f32>;
+
+// kept = weights, but 0 where the label is none of the classes
+@compute @workgroup_size(WORKGROUP)
+fn keep_labelled(@builtin(global_invocation_id) id: vec3<u32>) {
+    if id.x < EXAMPLES {
+        kept[id.x] = select(0.0, weights_read[id.x], labels[id.x] < CLASSES);
+    }
+}

@@ -7,6 +7,8 @@ override NESTEROV: bool = false;
 @group(0) @binding(2) var<storage, read_write> velocity: array<f32>;
 @group(0) @binding(3) var<storage, read> gradient: array<f32>;
 @group(0) @binding(4) var<storage, read> decay_mask: array<f32>;
+// What was not finite (not_finite.wgsl): no step follows it.
+@group(0) @binding(5) var<storage, read> found: array<u32>;
 
 // v ← μ·v + g + λ·θ;  θ ← θ − η·v  (Nesterov: θ ← θ − η·(g + λ·θ + μ·v))
 @compute @workgroup_size(WORKGROUP)
@@ -15,7 +17,7 @@ fn update(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let i = linear_index(id, groups);
-    if i >= arrayLength(&parameters) {
+    if i >= arrayLength(&parameters) || found[0] != 0u {
         return;
     }
     let decayed = gradient[i] + step.weight_decay * decay_mask[i] * parameters[i];

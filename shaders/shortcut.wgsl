@@ -107,16 +107,16 @@ fn dual(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 }
 
 @group(0) @binding(0) var<storage, read> dy: array<Stored>;
-@group(0) @binding(1) var<storage, read_write> dx: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> x_gradient: array<Stored>;
 
-// dx = the transpose of the shortcut applied to dy
+// x_gradient = the transpose of the shortcut applied to dy
 @compute @workgroup_size(WORKGROUP)
 fn backward(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let i = linear_index(id, groups);
-    if i >= arrayLength(&dx) {
+    if i >= arrayLength(&x_gradient) {
         return;
     }
     let position = i / IN_BLOCKS;
@@ -127,5 +127,5 @@ fn backward(
     let columns = min(STRIDE, WIDTH - column * STRIDE);
     let at = (example * OUT_HEIGHT + row) * OUT_WIDTH + column;
     let value = load(dy[at * OUT_BLOCKS + BEFORE + i % IN_BLOCKS]);
-    dx[i] = stored(value / f32(rows * columns));
+    x_gradient[i] = stored(value / f32(rows * columns));
 }

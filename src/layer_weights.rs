@@ -30,6 +30,9 @@ use crate::gpu::{
 use crate::ops::norm::{GradientSums, Norm};
 use crate::ops::{self, NormKind, View, Window};
 
+const INPUT: &str = "input";
+const OUTPUT_GRADIENT: &str = "output gradient";
+
 /// What a layer with parameters computes: decides what its tensors look like.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LayerShape {
@@ -101,7 +104,8 @@ impl LayerShape {
     }
 }
 
-/// One layer's tensors of one batch. Offsets are multiples of 256 bytes, the buffers have the usage
+/// One layer's tensors of one batch. Offsets are multiples of the device's
+/// `min_storage_buffer_offset_alignment` (256 bytes hold everywhere), the buffers have the usage
 /// `STORAGE`.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerBatch<'a> {
@@ -144,10 +148,34 @@ pub enum LayerWeightsError {
     Gpu(#[from] GpuError),
 }
 
-/// The computation from layers' tensors to weights, bound to buffers once and encoded every step.
+impl<'a> LayerTensors<'a> {
+    /// The entry for the bias that is added to what this layer computes: the same output
+    /// gradients, without input.
+    #[must_use]
+    pub fn bias(&self, name: &'a str) -> Self {
+        let (positions, channels) = match self.layer {
+            LayerShape::Linear { outputs, .. } => (1, outputs),
+            LayerShape::Conv(window) => (window.out_positions(), window.out_channels),
+            LayerShape::Bias { positions, channels }
+            | LayerShape::Norm { positions, channels, .. } => (positions, channels),
+        };
+        let without_input = |batch: LayerBatch<'a>| LayerBatch { input: None, ..batch };
+        Self {
+            name,
+            layer: LayerShape::Bias { positions, channels },
+            train: without_input(self.train),
+            clean: without_input(self.clean),
+        }
+    }
+}
+
+/// The computation from layers' tensors to weights, bound to buffers and encoded every step.
 #[derive(Debug)]
 pub struct LayerWeights {
     executable: Executable,
+    n: usize,
+    m: usize,
+    layers: Vec<(String, LayerShape)>,
     similarities: wgpu::Buffer,
     weights: wgpu::Buffer,
 }
@@ -180,9 +208,10 @@ impl LayerWeights {
     ) -> Result<Self, LayerWeightsError> {
         check(n, m, layers)?;
         let mut rec = Recorder::new();
+        rec.trust(true);
         // G, the weights of the convolutions here, is transient: no buffer for uniforms.
         rec.tune(Tuning { uniform_weights: false, ..Tuning::of(context) });
-        let mut planner = Planner { rec, tensors: DeviceTensors::new(), n, m };
+        let mut planner = Planner { rec, tensors: device_tensors(layers), n, m };
         // Only its place counts where no ReLU follows; its content does not.
         let channels = layers.iter().map(|l| l.layer.lens().1).max().unwrap_or(1);
         let affine = context
@@ -192,13 +221,48 @@ impl LayerWeights {
         planner.rec.keep(u, "similarities");
         planner.rec.keep(weights, "weights");
         let recording = planner.rec.finish()?;
-        let executable = Executable::new_async(context, recording, &planner.tensors).await?;
+        let executable = Executable::of(context, recording, &planner.tensors).await?;
         let buffer = |id: TensorId, label: &str| {
             let buffer = executable.buffer(id).cloned();
             buffer.ok_or_else(|| GpuError::MissingTensor(label.to_owned()))
         };
         let (similarities, weights) = (buffer(u, "similarities")?, buffer(weights, "weights")?);
-        Ok(Self { executable, similarities, weights })
+        let layers = layers.iter().map(|l| (l.name.to_owned(), l.layer)).collect();
+        Ok(Self { executable, n, m, layers, similarities, weights })
+    }
+
+    /// Reads other tensors from now on, of the same layers: for an engine whose allocator places
+    /// them anew at every step. Nothing is copied; a layer whose tensors have not moved costs
+    /// nothing. What is encoded already reads those that were bound then.
+    ///
+    /// # Errors
+    /// [`LayerWeightsError`] where these are not the layers of [`LayerWeights::new`] or their
+    /// tensors do not fit. The former tensors stay bound then.
+    pub fn rebind(
+        &mut self,
+        context: &Context,
+        layers: &[LayerTensors<'_>],
+    ) -> Result<(), LayerWeightsError> {
+        check(self.n, self.m, layers)?;
+        self.check_same(layers)?;
+        Ok(self.executable.rebind(context, &device_tensors(layers))?)
+    }
+
+    fn check_same(&self, layers: &[LayerTensors<'_>]) -> Result<(), LayerWeightsError> {
+        let is_same = |(name, layer): &(String, LayerShape), l: &LayerTensors<'_>| {
+            name == l.name && *layer == l.layer
+        };
+        let fail = |name: &str, reason: &str| {
+            let (layer, reason) = (name.to_owned(), reason.to_owned());
+            Err(LayerWeightsError::LayerShape { layer, reason })
+        };
+        if let Some(new) = layers.iter().find(|l| !self.layers.iter().any(|own| is_same(own, l))) {
+            return fail(new.name, "no layer of this name and shape was bound before");
+        }
+        match self.layers.iter().find(|own| !layers.iter().any(|l| is_same(own, l))) {
+            Some((name, _)) => fail(name, "its tensors are missing"),
+            None => Ok(()),
+        }
     }
 
     /// Encodes the computation into the engine's own pass, after those that write the tensors.
@@ -252,8 +316,8 @@ fn check(n: usize, m: usize, layers: &[LayerTensors<'_>]) -> Result<(), LayerWei
                 return fail(format!("it {wanted} input in the {which} batch"));
             }
             let parts = [
-                ("input", batch.input, input.unwrap_or(0)),
-                ("output gradient", Some(batch.output_gradient), output),
+                (INPUT, batch.input, input.unwrap_or(0)),
+                (OUTPUT_GRADIENT, Some(batch.output_gradient), output),
             ];
             for (what, slice, len) in parts {
                 let needed = 4 * (examples * len) as u64;
@@ -265,6 +329,24 @@ fn check(n: usize, m: usize, layers: &[LayerTensors<'_>]) -> Result<(), LayerWei
         }
     }
     Ok(())
+}
+
+/// The layers' tensors by the labels that they have in the recording.
+fn device_tensors(layers: &[LayerTensors<'_>]) -> DeviceTensors {
+    let mut tensors = DeviceTensors::new();
+    for layer in layers {
+        for (which, batch) in [("train", layer.train), ("clean", layer.clean)] {
+            tensors.insert_slice(label(layer, which, OUTPUT_GRADIENT), batch.output_gradient);
+            if let Some(input) = batch.input {
+                tensors.insert_slice(label(layer, which, INPUT), input);
+            }
+        }
+    }
+    tensors
+}
+
+fn label(layer: &LayerTensors<'_>, which: &str, what: &str) -> String {
+    format!("{}/{which}/{what}", layer.name)
 }
 
 struct Planner {
@@ -295,8 +377,8 @@ impl Planner {
         let parts = self.rec.transient("similarities", layers.len() * pitch);
         for (row, tensors) in layers.iter().enumerate() {
             self.rec.label(tensors.name);
-            let train = self.bind(tensors, "train", tensors.train, self.n);
-            let clean = self.bind(tensors, "clean", tensors.clean, self.m);
+            let train = self.bind(tensors, "train", self.n);
+            let clean = self.bind(tensors, "clean", self.m);
             let out = View { tensor: parts, offset: row * pitch, len: self.n };
             match tensors.layer {
                 LayerShape::Linear { inputs, outputs } => {
@@ -322,24 +404,13 @@ impl Planner {
         (u, ops::example_weights::normalise(&mut self.rec, u, largest, total))
     }
 
-    fn bind(
-        &mut self,
-        tensors: &LayerTensors<'_>,
-        which: &str,
-        batch: LayerBatch<'_>,
-        examples: usize,
-    ) -> Bound {
+    fn bind(&mut self, tensors: &LayerTensors<'_>, which: &str, examples: usize) -> Bound {
         let (input, output) = tensors.layer.lens();
-        let mut bind = |what: &str, slice: wgpu::BufferSlice<'_>, len: usize| {
-            let label = format!("{}/{which}/{what}", tensors.name);
-            self.tensors.insert_slice(label.clone(), slice);
-            self.rec.external(label, ElementType::F32, examples * len)
+        let mut external = |what: &str, len: usize| {
+            self.rec.external(label(tensors, which, what), ElementType::F32, examples * len)
         };
-        let dy = bind("output gradient", batch.output_gradient, output);
-        let x = match (batch.input, input) {
-            (Some(slice), Some(len)) => bind("input", slice, len),
-            _ => dy,
-        };
+        let dy = external(OUTPUT_GRADIENT, output);
+        let x = input.map_or(dy, |len| external(INPUT, len));
         Bound { examples, x, dy }
     }
 

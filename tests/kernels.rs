@@ -16,6 +16,7 @@ mod kernels {
     mod import;
     mod matmul;
     mod norm;
+    mod not_finite;
     mod pool;
     mod portability;
     mod reduce;
@@ -26,4 +27,5 @@ mod kernels {
     mod shortcut;
     mod softmax_cross_entropy;
     mod translation;
+    mod trust;
 }

@@ -5,6 +5,8 @@ mod common;
 mod training {
     mod goldens;
     mod limits;
+    mod lost;
+    mod not_finite;
     mod pytorch;
     mod soak;
     mod trainer;

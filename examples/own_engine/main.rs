@@ -76,41 +76,27 @@ fn main() -> Result<()> {
 
 /// What the crate is told of the engine's two layers. The ReLU between them needs no entry.
 fn layers<'a>(train: &'a Activations, clean: &'a Activations) -> [LayerTensors<'a>; 4] {
-    let first = |batch: &'a Activations| (&batch.points, &batch.hidden_gradient);
-    let second = |batch: &'a Activations| (&batch.hidden, &batch.score_gradient);
-    let with_input = |(input, gradient): (&'a wgpu::Buffer, &'a wgpu::Buffer)| LayerBatch {
-        input: Some(input.slice(..)),
-        output_gradient: gradient.slice(..),
+    let first = |batch: &'a Activations| LayerBatch {
+        input: Some(batch.points.slice(..)),
+        output_gradient: batch.hidden_gradient.slice(..),
     };
-    let without = |pair| LayerBatch { input: None, ..with_input(pair) };
-    let linear = |inputs, outputs| LayerShape::Linear { inputs, outputs };
-    let bias = |channels| LayerShape::Bias { positions: 1, channels };
-    [
-        LayerTensors {
-            name: "first weights",
-            layer: linear(FEATURES, HIDDEN),
-            train: with_input(first(train)),
-            clean: with_input(first(clean)),
-        },
-        LayerTensors {
-            name: "first bias",
-            layer: bias(HIDDEN),
-            train: without(first(train)),
-            clean: without(first(clean)),
-        },
-        LayerTensors {
-            name: "second weights",
-            layer: linear(HIDDEN, CLASSES),
-            train: with_input(second(train)),
-            clean: with_input(second(clean)),
-        },
-        LayerTensors {
-            name: "second bias",
-            layer: bias(CLASSES),
-            train: without(second(train)),
-            clean: without(second(clean)),
-        },
-    ]
+    let second = |batch: &'a Activations| LayerBatch {
+        input: Some(batch.hidden.slice(..)),
+        output_gradient: batch.score_gradient.slice(..),
+    };
+    let first = LayerTensors {
+        name: "first weights",
+        layer: LayerShape::Linear { inputs: FEATURES, outputs: HIDDEN },
+        train: first(train),
+        clean: first(clean),
+    };
+    let second = LayerTensors {
+        name: "second weights",
+        layer: LayerShape::Linear { inputs: HIDDEN, outputs: CLASSES },
+        train: second(train),
+        clean: second(clean),
+    };
+    [first.bias("first bias"), first, second.bias("second bias"), second]
 }
 
 /// Three blobs in the plane, by a hash.

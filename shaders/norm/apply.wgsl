@@ -113,7 +113,7 @@ fn forward_tangent(
         if EXACT || k < t.count {
             let at = t.first + k * BLOCKS;
             let normalised = (load(x[at]) - statistics.mean) * statistics.rstd;
-            dy[at] = stored(output_tangent(statistics, affine, normalised, load(dx[at])));
+            dy[at] = stored(output_tangent(statistics, affine, normalised, load(x_tangent[at])));
         }
     }
 }
@@ -146,7 +146,7 @@ fn forward_dual(
                 value = rectified(value);
             }
             y[at] = stored(value);
-            dy[at] = stored(output_tangent(statistics, affine, normalised, load(dx[at])));
+            dy[at] = stored(output_tangent(statistics, affine, normalised, load(x_tangent[at])));
         }
     }
 }

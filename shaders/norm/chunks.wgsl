@@ -37,7 +37,7 @@ fn chunk_of(workgroup: Workgroup, local: u32) -> Chunk {
 // recurrence (1962), which sees every element once.
 @compute @workgroup_size(WORKGROUP)
 fn moments_of_chunks(workgroup: Workgroup, me: Invocation) {
-    let c = chunk_of(workgroup, me.local);
+    let c = chunk_of(workgroup, me.local_index);
     var seen = 0.0;
     var mean = Lanes();
     var squares = Lanes();
@@ -48,9 +48,9 @@ fn moments_of_chunks(workgroup: Workgroup, me: Invocation) {
         mean += (1.0 / seen) * deviation;
         squares += deviation * (value - mean);
     }
-    let whole = chunk_total(me.local, seen * mean) / f32(c.count);
+    let whole = chunk_total(me.local_index, seen * mean) / f32(c.count);
     let off = mean - whole;
-    squares = chunk_total(me.local, squares + seen * off * off);
+    squares = chunk_total(me.local_index, squares + seen * off * off);
     if c.stores {
         chunk_moments[c.parts] = stored(whole);
         chunk_moments[c.parts + BLOCKS] = stored(squares);
@@ -61,7 +61,7 @@ fn moments_of_chunks(workgroup: Workgroup, me: Invocation) {
 // products of the deviations from both means.
 @compute @workgroup_size(WORKGROUP)
 fn dual_moments_of_chunks(workgroup: Workgroup, me: Invocation) {
-    let c = chunk_of(workgroup, me.local);
+    let c = chunk_of(workgroup, me.local_index);
     var seen = 0.0;
     var mean = Lanes();
     var squares = Lanes();
@@ -75,15 +75,15 @@ fn dual_moments_of_chunks(workgroup: Workgroup, me: Invocation) {
         let deviation = value - mean;
         mean += share * deviation;
         squares += deviation * (value - mean);
-        let tangent_deviation = load(dx[at]) - tangent_mean;
+        let tangent_deviation = load(x_tangent[at]) - tangent_mean;
         tangent_mean += share * tangent_deviation;
         products += (value - mean) * tangent_deviation;
     }
-    let whole = chunk_total(me.local, seen * mean) / f32(c.count);
-    let tangent_whole = chunk_total(me.local, seen * tangent_mean) / f32(c.count);
+    let whole = chunk_total(me.local_index, seen * mean) / f32(c.count);
+    let tangent_whole = chunk_total(me.local_index, seen * tangent_mean) / f32(c.count);
     let off = mean - whole;
-    squares = chunk_total(me.local, squares + seen * off * off);
-    products = chunk_total(me.local, products + seen * off * (tangent_mean - tangent_whole));
+    squares = chunk_total(me.local_index, squares + seen * off * off);
+    products = chunk_total(me.local_index, products + seen * off * (tangent_mean - tangent_whole));
     if c.stores {
         chunk_moments[c.parts] = stored(whole);
         chunk_moments[c.parts + BLOCKS] = stored(squares);
@@ -97,7 +97,7 @@ fn dual_moments_of_chunks(workgroup: Workgroup, me: Invocation) {
 // For each chunk: [2, CHANNELS] = Σ x̂·dx and Σ dx.
 @compute @workgroup_size(WORKGROUP)
 fn tangent_sums(workgroup: Workgroup, me: Invocation) {
-    let c = chunk_of(workgroup, me.local);
+    let c = chunk_of(workgroup, me.local_index);
     let s = statistic_of(c.example, c.block);
     let mean = load(moments[s]);
     let rstd = load(moments[s + BLOCKS]);
@@ -105,12 +105,12 @@ fn tangent_sums(workgroup: Workgroup, me: Invocation) {
     var sum = Lanes();
     for (var k = c.slice; k < c.count; k += SLICES) {
         let at = c.first + k * BLOCKS;
-        let value = load(dx[at]);
+        let value = load(x_tangent[at]);
         products += (load(x[at]) - mean) * rstd * value;
         sum += value;
     }
-    products = chunk_total(me.local, products);
-    sum = chunk_total(me.local, sum);
+    products = chunk_total(me.local_index, products);
+    sum = chunk_total(me.local_index, sum);
     if c.stores {
         chunk_sums[c.parts] = stored(products);
         chunk_sums[c.parts + BLOCKS] = stored(sum);
@@ -123,7 +123,7 @@ fn tangent_sums(workgroup: Workgroup, me: Invocation) {
 // of scale and shift.
 @compute @workgroup_size(WORKGROUP)
 fn backward_sums(workgroup: Workgroup, me: Invocation) {
-    let c = chunk_of(workgroup, me.local);
+    let c = chunk_of(workgroup, me.local_index);
     let s = statistic_of(c.example, c.block);
     let mean = load(moments[s]);
     let rstd = load(moments[s + BLOCKS]);
@@ -138,8 +138,8 @@ fn backward_sums(workgroup: Workgroup, me: Invocation) {
         products += g * normalised;
         sum += g;
     }
-    products = chunk_total(me.local, products);
-    sum = chunk_total(me.local, sum);
+    products = chunk_total(me.local_index, products);
+    sum = chunk_total(me.local_index, sum);
     if c.stores {
         chunk_gradient_sums[c.parts] = stored(products);
         chunk_gradient_sums[c.parts + BLOCKS] = stored(sum);

@@ -105,12 +105,12 @@ fn store_statistics(i: u32, found: Moments) {
 
 @compute @workgroup_size(WORKGROUP)
 fn combine_moments(workgroup: Workgroup, me: Invocation) {
-    let statistic = combined_statistic(workgroup, me.local);
+    let statistic = combined_statistic(workgroup, me.local_index);
     if QUANTITIES * statistic >= arrayLength(&statistics) {
         return;
     }
-    let found = combined(statistic, me.local);
-    if first_part(me.local) == 0u {
+    let found = combined(statistic, me.local_index);
+    if first_part(me.local_index) == 0u {
         store_statistics(statistic, found);
     }
 }
@@ -119,24 +119,27 @@ fn combine_moments(workgroup: Workgroup, me: Invocation) {
 // variance is the unbiased one, as in PyTorch.
 @compute @workgroup_size(WORKGROUP)
 fn combine_moments_and_run(workgroup: Workgroup, me: Invocation) {
-    let channel = combined_statistic(workgroup, me.local);
+    let channel = combined_statistic(workgroup, me.local_index);
     if channel >= CHANNELS {
         return;
     }
-    let found = combined(channel, me.local);
-    if first_part(me.local) == 0u {
+    let found = combined(channel, me.local_index);
+    if first_part(me.local_index) == 0u {
         store_statistics(channel, found);
         let unbiased = found.variance * (found.count / max(found.count - 1.0, 1.0));
-        running[channel] += MOMENTUM * (found.mean - running[channel]);
-        running[CHANNELS + channel] += MOMENTUM * (unbiased - running[CHANNELS + channel]);
+        // What is not finite would stay for ever. The variance is not where the mean is not.
+        if (bitcast<u32>(unbiased) & 0x7f800000u) != 0x7f800000u {
+            running[channel] += MOMENTUM * (found.mean - running[channel]);
+            running[CHANNELS + channel] += MOMENTUM * (unbiased - running[CHANNELS + channel]);
+        }
     }
 }
 
 // Evaluation: the running statistics, in `parts`, take the place of the batch's.
 @compute @workgroup_size(WORKGROUP)
 fn running_moments(workgroup: Workgroup, me: Invocation) {
-    let channel = combined_statistic(workgroup, me.local);
-    if channel < CHANNELS && first_part(me.local) == 0u {
+    let channel = combined_statistic(workgroup, me.local_index);
+    if channel < CHANNELS && first_part(me.local_index) == 0u {
         store_statistics(
             channel,
             Moments(parts[channel], parts[CHANNELS + channel], 0.0, 0.0, 0.0),
@@ -172,12 +175,12 @@ fn summed(statistic: u32, local: u32) -> vec2<f32> {
 // For every statistic: the means of the two sums.
 @compute @workgroup_size(WORKGROUP)
 fn combine_sums(workgroup: Workgroup, me: Invocation) {
-    let statistic = combined_statistic(workgroup, me.local);
+    let statistic = combined_statistic(workgroup, me.local_index);
     if 2u * statistic >= arrayLength(&combined_means) {
         return;
     }
-    let sums = summed(statistic, me.local);
-    if first_part(me.local) == 0u {
+    let sums = summed(statistic, me.local_index);
+    if first_part(me.local_index) == 0u {
         store_means(statistic, sums / count_of(share_of(statistic, rows())));
     }
 }
@@ -188,12 +191,12 @@ fn combine_sums(workgroup: Workgroup, me: Invocation) {
 // The same for BatchNorm's gradients, whose sums, not SCALED, are those of scale and shift.
 @compute @workgroup_size(WORKGROUP)
 fn combine_gradients(workgroup: Workgroup, me: Invocation) {
-    let channel = combined_statistic(workgroup, me.local);
+    let channel = combined_statistic(workgroup, me.local_index);
     if channel >= CHANNELS {
         return;
     }
-    let sums = summed(channel, me.local);
-    if first_part(me.local) != 0u {
+    let sums = summed(channel, me.local_index);
+    if first_part(me.local_index) != 0u {
         return;
     }
     let means = sums / count_of(share_of(channel, rows()));

@@ -1,14 +1,18 @@
 //! A device and its queue, what is known of the adapter, and the pipelines made so far.
 
+use std::fmt::Display;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::faults::Faults;
 use super::pace::{Pace, suited_limit};
 use super::pipeline_cache::PipelineCache;
 use super::pipelines::{Pipeline, Pipelines};
+use super::poller::Poller;
+use super::signal::Signal;
 use super::{Dispatch, GpuError, Recording, Tuning};
 
 /// Whether the runtime checks that naga writes into shaders (index clamps, loop bounds) stay.
@@ -39,6 +43,8 @@ pub struct Context {
     pace: Pace,
     pipelines: Arc<Pipelines>,
     submissions: Arc<AtomicU64>,
+    pub(super) faults: Faults,
+    poller: Poller,
 }
 
 impl Context {
@@ -74,7 +80,9 @@ impl Context {
             adapter.request_device(&Self::device_descriptor(&adapter)).await.map_err(|e| {
                 GpuError::NoDevice { adapter: info.name.clone(), reason: e.to_string() }
             })?;
-        Ok(Self::from_device(device, queue, info, checks))
+        let context = Self::from_device(device, queue, info, checks);
+        context.faults.watch(&context.device);
+        Ok(context)
     }
 
     /// The features and limits that this crate asks of an adapter: an application that makes its
@@ -123,6 +131,10 @@ impl Context {
 
     /// Uses a device that the caller already has, with the queue and the facts that its adapter
     /// gives (`Adapter::get_info`). See [`Context::device_descriptor`] for what to ask of it.
+    ///
+    /// The device's callbacks remain the caller's. One for lost devices should call
+    /// [`Context::device_lost`]: without it, the loss becomes known when results are read back.
+    /// Where no handler of uncaptured errors is set, wgpu's own one ends the program.
     pub fn from_device(
         device: wgpu::Device,
         queue: wgpu::Queue,
@@ -141,7 +153,54 @@ impl Context {
             tuning,
             pipelines: Arc::default(),
             submissions: Arc::default(),
+            faults: Faults::default(),
+            poller: Poller::default(),
         }
+    }
+
+    /// Tells the context that its device was lost: for applications that made the device, from
+    /// their callback. From then on calls answer [`GpuError::DeviceLost`].
+    pub fn device_lost(&self, reason: impl Into<String>) {
+        self.faults.lose(reason.into());
+    }
+
+    /// Whether the device is known to be lost.
+    pub fn is_lost(&self) -> bool {
+        self.faults.is_lost()
+    }
+
+    /// The error of what has happened to the device since the last time.
+    pub(crate) fn check(&self, doing: &str) -> Result<(), GpuError> {
+        self.faults.check(doing)
+    }
+
+    /// The error of a device that does not answer: with the reason for its loss, where one is
+    /// known.
+    pub(crate) fn lost(&self, doing: &str, reason: &dyn Display) -> GpuError {
+        // The device's callback may not have run yet.
+        match self.poll(wgpu::PollType::Poll, doing) {
+            Err(known @ GpuError::DeviceLost { .. }) => known,
+            // Whatever is made on a lost device is invalid, which becomes an error of its own.
+            Err(other) => {
+                GpuError::DeviceLost { doing: doing.to_owned(), reason: other.to_string() }
+            }
+            Ok(()) => GpuError::DeviceLost { doing: doing.to_owned(), reason: reason.to_string() },
+        }
+    }
+
+    /// Polls the device, whose callbacks then run.
+    pub(super) fn poll(&self, poll: wgpu::PollType, doing: &str) -> Result<(), GpuError> {
+        self.faults.poll(&self.device, poll, doing)
+    }
+
+    /// Waits for a submission on a thread of the context's own, where `done` runs; in browsers `done`
+    /// is a callback of theirs.
+    pub(super) fn wait_behind(
+        &self,
+        submission: wgpu::SubmissionIndex,
+        done: impl FnOnce(bool) + Send + 'static,
+    ) {
+        self.poller.wait(self, submission, Box::new(done));
     }
 
     /// The same with kernels written otherwise than what suits adapters of this kind in general.
@@ -269,7 +328,11 @@ impl Context {
             mapped_at_creation: false,
         });
         match scope.pop().await {
-            None => Ok(buffer),
+            None => {
+                // A lost device answers with a buffer that is none.
+                self.check(&format!("allocating '{label}'"))?;
+                Ok(buffer)
+            }
             Some(error) => {
                 let (what, reason) = (label.to_owned(), error.to_string());
                 Err(GpuError::OutOfMemory { what, bytes: size, reason })
@@ -288,19 +351,67 @@ impl Context {
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer, GpuError> {
         let buffer = self.allocate(label, content.len() as u64, usage).await?;
-        self.write(&buffer, content);
+        for (piece, first) in content.chunks(PIECE).zip((0..).step_by(PIECE)) {
+            self.write_at(&buffer, first, piece);
+            if content.len() > PIECE {
+                // The copy that the queue holds is freed once the device has read it.
+                let nothing = self.device.create_command_encoder(&Default::default());
+                let submission = self.submit(nothing);
+                self.wait(submission, &format!("uploading '{label}'")).await?;
+            }
+        }
         Ok(buffer)
     }
 
     /// Overwrites the first bytes of a buffer with `content`, which it has room for when rounded up
     /// to whole words, before the next submission.
     pub(crate) fn write(&self, buffer: &wgpu::Buffer, content: &[u8]) {
+        self.write_at(buffer, 0, content);
+    }
+
+    /// The same from byte `first` on, a multiple of 4.
+    fn write_at(&self, buffer: &wgpu::Buffer, first: u64, content: &[u8]) {
         let whole = content.len() / 4 * 4;
-        self.queue.write_buffer(buffer, 0, &content[..whole]);
+        self.queue.write_buffer(buffer, first, &content[..whole]);
         if whole < content.len() {
             let mut last = [0; 4];
             last[..content.len() - whole].copy_from_slice(&content[whole..]);
-            self.queue.write_buffer(buffer, whole as u64, &last);
+            self.queue.write_buffer(buffer, first + whole as u64, &last);
+        }
+    }
+
+    /// Whether the device answers at all: on a lost one everything can be made, and nothing works.
+    pub(super) async fn probe(&self, doing: &str) -> Result<(), GpuError> {
+        self.check(doing)?;
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("l2rw probe"),
+            size: 4,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let signal = Signal::default();
+        let callback = signal.clone();
+        buffer.map_async(wgpu::MapMode::Read, .., move |result| callback.set(result.is_ok()));
+        while cfg!(not(target_arch = "wasm32")) && signal.get().is_none() {
+            let polled = self.poll(wgpu::PollType::Poll, doing);
+            if signal.get().is_none() {
+                polled?;
+            }
+        }
+        match signal.wait().await {
+            true => self.check(doing),
+            false => Err(self.lost(doing, &"it maps no buffers")),
+        }
+    }
+
+    /// Until a submission has run.
+    async fn wait(&self, submission: wgpu::SubmissionIndex, doing: &str) -> Result<(), GpuError> {
+        let signal = Signal::default();
+        let done = signal.clone();
+        self.wait_behind(submission, move |answered| done.set(answered));
+        match signal.wait().await {
+            true => self.check(doing),
+            false => Err(self.lost(doing, &"it did not answer")),
         }
     }
 
@@ -326,7 +437,7 @@ impl Context {
 
     /// The pipeline of a dispatch that was [prepared](Self::prepare).
     pub(super) fn pipeline(&self, dispatch: &Dispatch) -> Result<Pipeline, GpuError> {
-        self.pipelines.get(dispatch)
+        self.pipelines.get(dispatch, self.checks)
     }
 
     /// Shader modules and pipelines made so far by this context and its clones.
@@ -334,6 +445,9 @@ impl Context {
         self.pipelines.counts()
     }
 }
+
+/// Bytes of data that are copied into the queue's memory at a time.
+const PIECE: usize = 64 << 20;
 
 /// Refuses a tensor that no buffer of the device holds.
 pub(super) fn check_buffer_size(

@@ -120,8 +120,19 @@ pub enum GpuError {
         /// The device's words.
         reason: String,
     },
+    /// The device or its driver refused something that no call had asked about.
+    #[error("the device failed while {doing}: {reason}")]
+    Device {
+        /// What was being done when it became known.
+        doing: String,
+        /// The device's words.
+        reason: String,
+    },
     /// The device was lost, or a buffer could not be mapped.
-    #[error("the device stopped answering while {doing}: {reason}")]
+    #[error(
+        "the device was lost while {doing}: {reason}. Open another one and go on from the last \
+         checkpoint or snapshot"
+    )]
     DeviceLost {
         /// What was being done.
         doing: String,

@@ -59,6 +59,9 @@ pub struct Executable {
 impl Executable {
     /// Allocates the transient tensors, compiles the pipelines and makes the bind groups.
     ///
+    /// A recording may come from anywhere, so its kernels are compiled with runtime checks, the
+    /// crate's as well: see [`Executable::trusted`].
+    ///
     /// # Errors
     /// When a tensor or dispatch exceeds the device's limits, an external tensor is missing or its
     /// buffer unsuitable, a pipeline does not compile, or memory runs out.
@@ -77,6 +80,34 @@ impl Executable {
     /// As [`Executable::new`].
     pub async fn new_async(
         context: &Context,
+        mut recording: Recording,
+        externals: &DeviceTensors,
+    ) -> Result<Self, GpuError> {
+        recording.trust(false);
+        Self::of(context, recording, externals).await
+    }
+
+    /// The same with kernels as the context's [`ShaderChecks`](super::ShaderChecks) say.
+    ///
+    /// # Errors
+    /// As [`Executable::new`].
+    ///
+    /// # Safety
+    /// With [`ShaderChecks::Trusted`](super::ShaderChecks::Trusted), every dispatch must keep to
+    /// its bindings, whatever they hold, and end.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub unsafe fn trusted(
+        context: &Context,
+        mut recording: Recording,
+        externals: &DeviceTensors,
+    ) -> Result<Self, GpuError> {
+        recording.trust(true);
+        pollster::block_on(Self::of(context, recording, externals))
+    }
+
+    /// Of a recording that the crate has made and nobody has changed.
+    pub(crate) async fn of(
+        context: &Context,
         recording: Recording,
         externals: &DeviceTensors,
     ) -> Result<Self, GpuError> {
@@ -90,7 +121,31 @@ impl Executable {
         let prepare = |dispatch| executable.prepare(context, dispatch);
         executable.prepared =
             executable.recording.dispatches.iter().map(prepare).collect::<Result<_, _>>()?;
+        context.probe("preparing the kernels").await?;
         Ok(executable)
+    }
+
+    /// Binds other buffers to the external tensors that `externals` names; the rest stays. Makes
+    /// new bind groups for the dispatches that use them, and none where nothing has moved.
+    ///
+    /// # Errors
+    /// When a buffer is unsuitable. Nothing has changed then.
+    pub fn rebind(&mut self, context: &Context, externals: &DeviceTensors) -> Result<(), GpuError> {
+        check_externals(&context.device.limits(), &self.recording, externals)?;
+        let mut moved = vec![false; self.places.len()];
+        for (index, tensor) in self.recording.tensors.iter().enumerate() {
+            let Some(place) = externals.places.get(&tensor.label) else { continue };
+            if tensor.is_external() && self.places[index].as_ref() != Some(place) {
+                self.places[index] = Some(place.clone());
+                moved[index] = true;
+            }
+        }
+        for (at, dispatch) in self.recording.dispatches.iter().enumerate() {
+            if dispatch.bindings.iter().any(|binding| moved[binding.tensor.0]) {
+                self.prepared[at] = self.prepare(context, dispatch)?;
+            }
+        }
+        Ok(())
     }
 
     /// The recording that this runs.
@@ -158,7 +213,7 @@ fn check_externals(
 ) -> Result<(), GpuError> {
     for (index, tensor) in recording.tensors.iter().enumerate() {
         let Some((buffer, first)) = externals.places.get(&tensor.label) else { continue };
-        if matches!(tensor.lifetime, Lifetime::External | Lifetime::ExternalUniform) {
+        if tensor.is_external() {
             let uses = recording.dispatches.iter().flat_map(|d| &d.bindings);
             let uniform = |b: &super::Binding| b.access == Access::Uniform;
             let mut usage = wgpu::BufferUsages::empty();

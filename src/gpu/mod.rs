@@ -8,17 +8,20 @@
 mod context;
 mod error;
 mod executable;
+mod faults;
 mod matrices;
 pub mod memory;
 mod order;
 mod pace;
 mod pipeline_cache;
 mod pipelines;
+mod poller;
 mod profile;
 mod readback;
 mod recorder;
 mod recording;
 mod shader;
+mod signal;
 mod tuning;
 
 pub use context::{Context, ShaderChecks};

@@ -7,8 +7,32 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use super::pipeline_cache::PipelineCache;
 use super::{Access, Dispatch, GpuError, Kernel, ShaderChecks};
 
-/// What tells pipelines apart: the kernel, and how each of its bindings is used.
-type Key = (Kernel, Vec<Access>);
+/// What tells pipelines apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    kernel: Kernel,
+    /// How each binding is used.
+    accesses: Vec<Access>,
+    checks: ShaderChecks,
+}
+
+impl Key {
+    /// That of a dispatch; `checks` is for what is trusted.
+    fn of(dispatch: &Dispatch, checks: ShaderChecks) -> Self {
+        let accesses = dispatch.bindings.iter().map(|binding| match binding.access {
+            // One layout serves both: the API knows no write-only buffers.
+            Access::Write => Access::ReadWrite,
+            other => other,
+        });
+        let checks = if dispatch.trusted { checks } else { ShaderChecks::Checked };
+        Self { kernel: dispatch.kernel.clone(), accesses: accesses.collect(), checks }
+    }
+
+    /// Text and checks of its shader.
+    fn module(&self) -> (String, ShaderChecks) {
+        (self.kernel.source(), self.checks)
+    }
+}
 
 /// A pipeline with the layout of its one bind group.
 #[derive(Clone, Debug)]
@@ -20,7 +44,7 @@ pub(super) struct Pipeline {
 /// All modules and pipelines made so far.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
-    modules: Mutex<HashMap<String, wgpu::ShaderModule>>,
+    modules: Mutex<HashMap<(String, ShaderChecks), wgpu::ShaderModule>>,
     made: Mutex<HashMap<Key, Pipeline>>,
     /// The driver's own, where the program asked for it to be kept.
     kept: OnceLock<PipelineCache>,
@@ -44,13 +68,14 @@ impl Pipelines {
     }
 
     /// The pipeline of a dispatch that was [prepared](Self::prepare).
-    pub fn get(&self, dispatch: &Dispatch) -> Result<Pipeline, GpuError> {
-        let key = key(dispatch);
+    pub fn get(&self, dispatch: &Dispatch, checks: ShaderChecks) -> Result<Pipeline, GpuError> {
+        let key = Key::of(dispatch, checks);
         let made = held(&self.made).get(&key).cloned();
-        made.ok_or_else(|| refused(&key.0, "it was not prepared".into()))
+        made.ok_or_else(|| refused(&key.kernel, "it was not prepared".into()))
     }
 
-    /// Makes the pipelines of all dispatches that do not exist yet.
+    /// Makes the pipelines of all dispatches that do not exist yet, with `checks` where they are
+    /// trusted.
     pub async fn prepare<'a>(
         &self,
         device: &wgpu::Device,
@@ -59,33 +84,35 @@ impl Pipelines {
     ) -> Result<(), GpuError> {
         let missing: Vec<Key> = {
             let (made, mut seen) = (held(&self.made), HashSet::new());
-            let keys = dispatches.map(key);
+            let keys = dispatches.map(|dispatch| Key::of(dispatch, checks));
             keys.filter(|key| !made.contains_key(key) && seen.insert(key.clone())).collect()
         };
-        let sources: Vec<(&Kernel, String)> = {
+        let sources: Vec<(&Kernel, (String, ShaderChecks))> = {
             let (made, mut seen) = (held(&self.modules), HashSet::new());
-            let sources = missing.iter().map(|(kernel, _)| (kernel, kernel.source()));
+            let sources = missing.iter().map(|key| (&key.kernel, key.module()));
             sources.filter(|(_, s)| !made.contains_key(s) && seen.insert(s.clone())).collect()
         };
-        for_each(&sources, |source| self.make_module(device, checks, source)).await?;
-        for_each(&missing, |key| self.make(device, checks, key)).await
+        for_each(&sources, |source| self.make_module(device, source)).await?;
+        for_each(&missing, |key| self.make(device, key)).await
     }
 
     async fn make_module(
         &self,
         device: &wgpu::Device,
-        checks: ShaderChecks,
-        (kernel, source): &(&Kernel, String),
+        (kernel, module): &(&Kernel, (String, ShaderChecks)),
     ) -> Result<(), GpuError> {
-        let module = scoped(device, kernel, || {
+        let (source, checks) = module;
+        let made = scoped(device, kernel, || {
             let descriptor = wgpu::ShaderModuleDescriptor {
                 label: Some(kernel.shader.name),
                 source: wgpu::ShaderSource::Wgsl(source.into()),
             };
             match checks {
                 ShaderChecks::Checked => device.create_shader_module(descriptor),
-                // SAFETY: the kernels index within their bindings and their loops end; the tests
-                // run every one of them with the checks on as well and compare with the CPU twin.
+                // SAFETY: only the crate's own texts, called by the crate, and what an unsafe call
+                // vouches for come here. The former index within their bindings and their loops
+                // end; the tests run every one of them with the checks on as well and compare with
+                // the CPU twin.
                 ShaderChecks::Trusted => unsafe {
                     device.create_shader_module_trusted(
                         descriptor,
@@ -94,19 +121,14 @@ impl Pipelines {
                 },
             }
         });
-        let module = module.await?;
-        held(&self.modules).insert(source.clone(), module);
+        let made = made.await?;
+        held(&self.modules).insert(module.clone(), made);
         Ok(())
     }
 
-    async fn make(
-        &self,
-        device: &wgpu::Device,
-        checks: ShaderChecks,
-        key: &Key,
-    ) -> Result<(), GpuError> {
-        let (kernel, accesses) = key;
-        let module = held(&self.modules).get(&kernel.source()).cloned();
+    async fn make(&self, device: &wgpu::Device, key: &Key) -> Result<(), GpuError> {
+        let Key { kernel, accesses, checks } = key;
+        let module = held(&self.modules).get(&key.module()).cloned();
         let module = module.ok_or_else(|| refused(kernel, "it has no module".into()))?;
         let label = kernel.to_string();
         let pipeline = scoped(device, kernel, || {
@@ -127,7 +149,7 @@ impl Pipelines {
                 entry_point: Some(kernel.entry),
                 compilation_options: wgpu::PipelineCompilationOptions {
                     constants: &kernel.constants,
-                    zero_initialize_workgroup_memory: checks == ShaderChecks::Checked,
+                    zero_initialize_workgroup_memory: *checks == ShaderChecks::Checked,
                 },
                 cache: self.kept.get().map(|kept| &kept.cache),
             });
@@ -207,15 +229,6 @@ async fn for_each<'a, T: Sync, F: Future<Output = Result<(), GpuError>>>(
     })
 }
 
-fn key(dispatch: &Dispatch) -> Key {
-    let accesses = dispatch.bindings.iter().map(|binding| match binding.access {
-        // One layout serves both: the API knows no write-only buffers.
-        Access::Write => Access::ReadWrite,
-        other => other,
-    });
-    (dispatch.kernel.clone(), accesses.collect())
-}
-
 fn layout_entry((binding, access): (u32, &Access)) -> wgpu::BindGroupLayoutEntry {
     let ty = match access {
         Access::Uniform => wgpu::BufferBindingType::Uniform,
@@ -227,5 +240,38 @@ fn layout_entry((binding, access): (u32, &Access)) -> wgpu::BindGroupLayoutEntry
         visibility: wgpu::ShaderStages::COMPUTE,
         ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
         count: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::{Part, Recorder, Shader};
+
+    #[test]
+    fn only_the_crates_own_texts_called_by_the_crate_go_without_checks() {
+        let own = Shader::joined("own", [Part::own("a", "", None)]);
+        let foreign = Shader::joined("foreign", [Part::own("a", "", None), Part::new("b", "")]);
+        // SAFETY: nothing is compiled.
+        let vouched = unsafe { foreign.clone().trusted() };
+        let checks = |shader: &Shader, caller_is_crate: bool| {
+            let mut rec = Recorder::new();
+            rec.trust(caller_is_crate);
+            rec.dispatch(Kernel::new(shader, "main"), Vec::new(), [1; 3], 0);
+            let recording = rec.finish().unwrap();
+            Key::of(&recording.dispatches[0], ShaderChecks::Trusted).checks
+        };
+        assert_eq!(checks(&own, true), ShaderChecks::Trusted);
+        assert_eq!(checks(&vouched, true), ShaderChecks::Trusted);
+        assert_eq!(checks(&own, false), ShaderChecks::Checked);
+        assert_eq!(checks(&foreign, true), ShaderChecks::Checked);
+        // Unless an unsafe call vouches for it, a recording is nobody's.
+        let mut rec = Recorder::new();
+        rec.trust(true);
+        rec.dispatch(Kernel::new(&own, "main"), Vec::new(), [1; 3], 0);
+        let mut recording = rec.finish().unwrap();
+        recording.trust(false);
+        let key = Key::of(&recording.dispatches[0], ShaderChecks::Trusted);
+        assert_eq!(key.checks, ShaderChecks::Checked);
     }
 }

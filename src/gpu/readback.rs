@@ -1,19 +1,12 @@
 //! Getting results back to the host without stalling the queue.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, Waker};
 
+use super::signal::Signal;
 use super::{Context, GpuError};
 
-/// A staging buffer on its way to the host.
-#[derive(Debug, Default)]
-struct Mapping {
-    /// Whether it went well, once that is known.
-    outcome: Option<bool>,
-    /// Who awaits it.
-    waker: Option<Waker>,
-}
+/// What is being done here, for errors.
+const READING: &str = "reading results back";
 
 /// A ring of staging buffers: each run of a computation copies a few small tensors into the next
 /// one, and the host reads them some runs later.
@@ -29,7 +22,7 @@ pub struct Readback {
 #[derive(Debug)]
 struct InFlight {
     staging: wgpu::Buffer,
-    mapping: Arc<Mutex<Mapping>>,
+    mapped: Signal,
     submission: wgpu::SubmissionIndex,
 }
 
@@ -79,16 +72,10 @@ impl Readback {
 
     /// Starts mapping, once the encoder of [`Readback::encode`] was submitted.
     pub fn submitted(&mut self, Pending(staging): Pending, submission: wgpu::SubmissionIndex) {
-        let mapping = Arc::new(Mutex::new(Mapping::default()));
-        let shared = mapping.clone();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            let mut mapping = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            mapping.outcome = Some(result.is_ok());
-            if let Some(waker) = mapping.waker.take() {
-                waker.wake();
-            }
-        });
-        self.in_flight.push_back(InFlight { staging, mapping, submission });
+        let mapped = Signal::default();
+        let callback = mapped.clone();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| callback.set(result.is_ok()));
+        self.in_flight.push_back(InFlight { staging, mapped, submission });
     }
 
     /// The oldest run's results if they are there; with `wait`, waits for them.
@@ -97,7 +84,7 @@ impl Readback {
     /// [`GpuError::DeviceLost`] when mapping fails, [`GpuError::CannotWait`] in a browser with
     /// `wait`.
     pub fn take(&mut self, context: &Context, wait: bool) -> Result<Option<Vec<u32>>, GpuError> {
-        let Some(InFlight { mapping, submission, .. }) = self.in_flight.front() else {
+        let Some(InFlight { mapped, submission, .. }) = self.in_flight.front() else {
             return Ok(None);
         };
         if wait && cfg!(target_arch = "wasm32") {
@@ -107,70 +94,67 @@ impl Readback {
         let until =
             wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: None };
         let poll = || if wait { until.clone() } else { wgpu::PollType::Poll };
-        while outcome(mapping).is_none() {
-            context.device.poll(poll()).map_err(|e| lost(&e))?;
+        while mapped.get().is_none() {
+            let polled = context.poll(poll(), READING);
+            if mapped.get() == Some(false) {
+                // The cause of any other error.
+                break;
+            }
+            polled?;
             if !wait {
                 break;
             }
             // Another thread's poll may have taken the callback and not have called it yet.
             std::thread::yield_now();
         }
-        match outcome(mapping) {
+        match mapped.get() {
             None => Ok(None),
-            Some(mapped) => self.take_oldest(mapped),
+            Some(mapped) => self.take_oldest(context, mapped),
         }
     }
 
     /// The oldest run's results, awaited; `None` when no run is outstanding.
     ///
-    /// Outside browsers somebody has to poll the device before results arrive: the future does it
-    /// itself, without waiting, whenever its executor gets to it.
+    /// Outside browsers somebody has to poll the device before results arrive: a thread of the
+    /// context's own waits for them, whatever the executor.
     ///
     /// # Errors
     /// [`GpuError::DeviceLost`] when mapping fails.
     pub async fn take_async(&mut self, context: &Context) -> Result<Option<Vec<u32>>, GpuError> {
-        let Some(InFlight { mapping, .. }) = self.in_flight.front() else { return Ok(None) };
-        let mapped = std::future::poll_fn(|task| {
-            if outcome(mapping).is_none() {
-                let mut mapping = mapping.lock().unwrap_or_else(PoisonError::into_inner);
-                mapping.waker = Some(task.waker().clone());
-            }
-            if cfg!(not(target_arch = "wasm32"))
-                && let Err(error) = context.device.poll(wgpu::PollType::Poll)
-            {
-                return Poll::Ready(Err(lost(&error)));
-            }
-            match outcome(mapping) {
-                Some(mapped) => Poll::Ready(Ok(mapped)),
-                None => {
-                    if cfg!(not(target_arch = "wasm32")) {
-                        task.waker().wake_by_ref();
-                    }
-                    Poll::Pending
+        let Some(InFlight { mapped, submission, .. }) = self.in_flight.front() else {
+            return Ok(None);
+        };
+        if cfg!(not(target_arch = "wasm32")) && mapped.get().is_none() {
+            let callback = mapped.clone();
+            // Where the device answers, the callback of the mapping tells.
+            context.wait_behind(submission.clone(), move |answered| {
+                if !answered {
+                    callback.set(false);
                 }
-            }
-        });
-        let mapped = mapped.await?;
-        self.take_oldest(mapped)
+            });
+        }
+        let mapped = mapped.wait().await;
+        self.take_oldest(context, mapped)
     }
 
-    fn take_oldest(&mut self, mapped: bool) -> Result<Option<Vec<u32>>, GpuError> {
+    fn take_oldest(
+        &mut self,
+        context: &Context,
+        mapped: bool,
+    ) -> Result<Option<Vec<u32>>, GpuError> {
         let Some(InFlight { staging, .. }) = self.in_flight.pop_front() else { return Ok(None) };
         if !mapped {
-            return Err(lost(&"the staging buffer could not be mapped"));
+            return Err(context.lost(READING, &"the staging buffer could not be mapped"));
         }
         let words = {
-            let view = staging.get_mapped_range(..self.bytes).map_err(|e| lost(&e))?;
+            let view = staging.get_mapped_range(..self.bytes);
+            let view = view.map_err(|error| context.lost(READING, &error))?;
             bytemuck::pod_collect_to_vec(&view)
         };
         staging.unmap();
         self.idle.push(staging);
         Ok(Some(words))
     }
-}
-
-fn outcome(mapping: &Mutex<Mapping>) -> Option<bool> {
-    mapping.lock().unwrap_or_else(PoisonError::into_inner).outcome
 }
 
 /// Copies the first `bytes` bytes of a buffer to the host and waits for them.
@@ -217,8 +201,4 @@ fn staging_buffer(context: &Context, bytes: u64) -> wgpu::Buffer {
         usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
         mapped_at_creation: false,
     })
-}
-
-fn lost(reason: &dyn std::fmt::Display) -> GpuError {
-    GpuError::DeviceLost { doing: "reading results back".into(), reason: reason.to_string() }
 }

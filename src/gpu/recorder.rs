@@ -13,6 +13,7 @@ pub struct Recorder {
     label: String,
     tuning: Tuning,
     rounding: bool,
+    trusted: bool,
     fences: Vec<usize>,
 }
 
@@ -25,6 +26,12 @@ impl Recorder {
     /// Sets how the kernels to come are written.
     pub fn tune(&mut self, tuning: Tuning) {
         self.tuning = tuning;
+    }
+
+    /// Whether the dispatches to come keep to their bindings as far as their shaders do: sizes and
+    /// grids are the crate's.
+    pub(crate) fn trust(&mut self, trusted: bool) {
+        self.trusted = trusted;
     }
 
     /// Whether kernels to come may round their factors to [`Staging::precision`](super::Staging):
@@ -150,6 +157,7 @@ impl Recorder {
         flops: u64,
     ) {
         let (stage, label) = (self.stage, self.label.clone());
+        let trusted = self.trusted && kernel.shader.is_trusted();
         self.recording.dispatches.push(Dispatch {
             stage,
             label,
@@ -157,6 +165,7 @@ impl Recorder {
             bindings,
             workgroups,
             flops,
+            trusted,
         });
     }
 

@@ -50,6 +50,11 @@ impl Tensor {
     pub fn bytes(&self) -> u64 {
         4 * self.len as u64
     }
+
+    /// Whether the caller supplies its buffer.
+    pub fn is_external(&self) -> bool {
+        matches!(self.lifetime, Lifetime::External | Lifetime::ExternalUniform)
+    }
 }
 
 /// How a dispatch uses a binding.
@@ -93,6 +98,8 @@ pub struct Dispatch {
     pub workgroups: [u32; 3],
     /// Floating point operations that the algorithm needs (not those that the kernel wastes).
     pub flops: u64,
+    /// Whether it is known to keep to its bindings, so that it needs no runtime checks.
+    pub(super) trusted: bool,
 }
 
 impl Dispatch {
@@ -165,6 +172,13 @@ impl Recording {
             }
         }
         Ok(())
+    }
+
+    /// Says of all dispatches whether they need runtime checks.
+    pub(super) fn trust(&mut self, trusted: bool) {
+        for dispatch in &mut self.dispatches {
+            dispatch.trusted = trusted;
+        }
     }
 
     /// Sum of the operations of all dispatches.

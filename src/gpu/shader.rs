@@ -16,9 +16,25 @@ pub struct Part {
     /// Where the part is one of several that declare the same names, and exactly one of them goes
     /// into a shader: which one it is, e.g. `vec4` of the folder `common/lanes`.
     pub answer: Option<&'static str>,
+    /// Whether it indexes within its bindings, and its loops end, whatever they hold.
+    trusted: bool,
 }
 
 impl Part {
+    /// A text from outside the crate: it is compiled with runtime checks.
+    pub const fn new(path: &'static str, text: &'static str) -> Self {
+        Self { path, text, answer: None, trusted: false }
+    }
+
+    /// A text of the crate's own.
+    pub(crate) const fn own(
+        path: &'static str,
+        text: &'static str,
+        answer: Option<&'static str>,
+    ) -> Self {
+        Self { path, text, answer, trusted: true }
+    }
+
     /// Question and answer: `lanes=vec4` for the file `vec4` of the folder `lanes`.
     fn choice(&self) -> Option<String> {
         let answer = self.answer?;
@@ -52,6 +68,23 @@ impl Shader {
     /// A shader whose parts are chosen while the program runs.
     pub fn joined(name: &'static str, parts: impl Into<Vec<Part>>) -> Self {
         Self { name, parts: Cow::Owned(parts.into()) }
+    }
+
+    /// The same without the runtime checks that texts from outside the crate are compiled with.
+    ///
+    /// # Safety
+    /// Its kernels must keep to their bindings, whatever those hold, and end.
+    #[must_use]
+    pub unsafe fn trusted(mut self) -> Self {
+        for part in self.parts.to_mut() {
+            part.trusted = true;
+        }
+        self
+    }
+
+    /// Whether all its parts are known to keep to their bindings.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.parts.iter().all(|part| part.trusted)
     }
 
     /// Which alternatives it was joined from ([`Part::answer`]), in order: `lanes=vec4`, …
@@ -203,7 +236,7 @@ mod tests {
     const PATH: &str = "weights.wgsl";
 
     fn kernel(text: &'static str) -> Kernel {
-        Kernel::new(Shader::joined("w", [Part { path: PATH, text, answer: None }]), "main")
+        Kernel::new(Shader::joined("w", [Part::new(PATH, text)]), "main")
     }
 
     #[test]
@@ -224,7 +257,7 @@ mod tests {
 
     #[test]
     fn the_origin_of_a_text_gives_the_line_where_each_file_begins() {
-        let part = |path, text| Part { path, text, answer: None };
+        let part = |path, text| Part::new(path, text);
         let parts = [part("a", "enable f16;\nconst A = 1;\n"), part("b", "const B = 2;")];
         let kernel = Kernel::new(Shader::joined("x", parts), "main").header("C", 3);
         assert_eq!(kernel.origin(), "a from line 3, b from line 4");
@@ -233,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_variant_is_named_by_the_alternatives_it_was_joined_from() {
-        let part = |path, answer| Part { path, text: "", answer };
+        let part = |path, answer| Part::own(path, "", answer);
         let parts = [part("grid", None), part("lanes/wide", Some("wide")), part("x", None)];
         assert_eq!(
             Kernel::new(Shader::joined("x", parts), "main").variant(),

@@ -22,11 +22,15 @@ pub struct Tuning {
     pub wide_loads: bool,
     /// The 8 invocations of a subgroup load the weights of a convolution, and both factors of a
     /// weight gradient, for each other. The device must offer subgroups (`SUBGROUP`) of always 8
-    /// invocations.
+    /// invocations, by another interface than DirectX 12.
     pub shared_loads: bool,
     /// An invocation of a convolution computes two blocks of channels instead of one where their
     /// number is even.
     pub two_blocks: bool,
+    /// Convolutions that are not staged read their sizes from a binding, so that compilers cannot
+    /// follow a loop to its end, and layers of other sizes may share a pipeline.
+    #[serde(default)]
+    pub bound_sizes: bool,
     /// Invocations over which long sums are split.
     pub split_invocations: usize,
     /// Positions of an image that one invocation of a reduction takes.
@@ -93,6 +97,7 @@ impl Tuning {
         wide_loads: false,
         shared_loads: false,
         two_blocks: false,
+        bound_sizes: false,
         split_invocations: 32768,
         chunk: 32,
         trees: true,
@@ -114,6 +119,7 @@ impl Tuning {
         wide_loads: true,
         shared_loads: true,
         two_blocks: true,
+        bound_sizes: false,
         split_invocations: 1024,
         chunk: 256,
         trees: false,
@@ -145,7 +151,7 @@ impl Tuning {
                  ask a device of its own for subgroups, to have them",
                 adapter.name
             );
-            return Self { staging: None, ..Self::GPU };
+            return Self { staging: None, bound_sizes: true, ..Self::GPU };
         }
         Self { staging: Self::GPU.staging.filter(|_| can_stage(device)), ..Self::GPU }
     }
@@ -211,7 +217,9 @@ fn has_wide_loads(device: &wgpu::Device) -> bool {
 }
 
 fn can_share(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> bool {
-    device.features().contains(wgpu::Features::SUBGROUP)
+    // naga's HLSL has subgroup builtins as parameters only, not as members of a struct.
+    adapter.backend != wgpu::Backend::Dx12
+        && device.features().contains(wgpu::Features::SUBGROUP)
         && (adapter.subgroup_min_size, adapter.subgroup_max_size) == (8, 8)
 }
 
@@ -262,6 +270,20 @@ mod tests {
         assert!(is_fxc(none, &adapter(wgpu::Backend::Dx12)));
         assert!(!is_fxc(subgroups, &adapter(wgpu::Backend::Dx12)));
         assert!(!is_fxc(none, &adapter(wgpu::Backend::Vulkan)));
+    }
+
+    #[test]
+    fn devices_of_directx_share_no_loads() {
+        let context = context();
+        let adapter = |backend| wgpu::AdapterInfo {
+            backend,
+            subgroup_min_size: 8,
+            subgroup_max_size: 8,
+            ..context.adapter.clone()
+        };
+        let has_subgroups = context.device.features().contains(wgpu::Features::SUBGROUP);
+        assert_eq!(can_share(&context.device, &adapter(wgpu::Backend::Vulkan)), has_subgroups);
+        assert!(!can_share(&context.device, &adapter(wgpu::Backend::Dx12)));
     }
 
     #[test]

@@ -21,12 +21,14 @@ pub struct Options {
 
 /// m ← β₁·m + (1 − β₁)·g; v ← β₂·v + (1 − β₂)·g²; θ ← θ − η·λ·θ − η·m̂ / (√v̂ + ε), with the bias
 /// corrections, η and λ from the step's uniform. `state.velocity` holds the first moment m.
+/// Nothing happens where something was [found](super::not_finite) that is not finite.
 pub fn update(
     rec: &mut Recorder,
     step: TensorId,
     state: State,
     second_moment: TensorId,
     gradient: TensorId,
+    found: TensorId,
     options: Options,
 ) {
     let len = rec.len(state.parameters);
@@ -41,6 +43,7 @@ pub fn update(
         rec.whole(second_moment, Access::ReadWrite),
         rec.read(gradient),
         rec.read(state.decay_mask),
+        rec.read(found),
     ];
     rec.dispatch(kernel, bindings, per_element(len), 16 * len as u64);
 }

@@ -60,3 +60,18 @@ pub fn divide(rec: &mut Recorder, u: TensorId) -> TensorId {
     rec.dispatch(kernel("divide", n), bindings, per_element(n), n as u64);
     weights
 }
+
+/// The weights `[n]`, but 0 where a label `[n]` is none of the classes.
+pub fn labelled(
+    rec: &mut Recorder,
+    classes: usize,
+    labels: TensorId,
+    weights: TensorId,
+) -> TensorId {
+    let n = rec.len(weights);
+    let out = rec.transient("weights", n);
+    let bindings = vec![rec.read(weights), rec.read(labels), rec.write(out)];
+    let kernel = kernel("keep_labelled", n).size("CLASSES", classes);
+    rec.dispatch(kernel, bindings, per_element(n), 0);
+    out
+}

@@ -17,6 +17,7 @@
 //! import | import | import | import
 //! matmul | matmul/direct, matmul/staged | matmul | matmul
 //! norm | norm/apply, norm/chunks, norm/combine | norm | norm
+//! not_finite | not_finite, unusable | not_finite | not_finite
 //! pool | pool/pool | pool | pool
 //! reduce | reduce/dots, reduce/sums | reduce | reduce
 //! relu | relu | relu | relu
@@ -36,6 +37,7 @@ pub mod gram;
 pub mod import;
 pub mod matmul;
 pub mod norm;
+pub mod not_finite;
 mod optimizer;
 pub(crate) mod parts;
 pub mod pool;

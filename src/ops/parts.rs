@@ -6,24 +6,29 @@ use crate::gpu::{Kernel, Part, Shader, Tuning};
 /// the same names: an answer to the question that the folder asks.
 macro_rules! wgsl {
     ($path:literal) => {
-        $crate::gpu::Part {
-            path: concat!("shaders/", $path, ".wgsl"),
-            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path, ".wgsl")),
-            answer: None,
+        // A constant, so that a list of parts may be borrowed.
+        const {
+            $crate::gpu::Part::own(
+                concat!("shaders/", $path, ".wgsl"),
+                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path, ".wgsl")),
+                None,
+            )
         }
     };
     ($axis:literal, $answer:literal) => {
-        $crate::gpu::Part {
-            path: concat!("shaders/", $axis, "/", $answer, ".wgsl"),
-            text: include_str!(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/shaders/",
-                $axis,
-                "/",
-                $answer,
-                ".wgsl"
-            )),
-            answer: Some($answer),
+        const {
+            $crate::gpu::Part::own(
+                concat!("shaders/", $axis, "/", $answer, ".wgsl"),
+                include_str!(concat!(
+                    env!("CARGO_MANIFEST_DIR"),
+                    "/shaders/",
+                    $axis,
+                    "/",
+                    $answer,
+                    ".wgsl"
+                )),
+                Some($answer),
+            )
         }
     };
 }

@@ -18,12 +18,14 @@ pub struct State {
     pub decay_mask: TensorId,
 }
 
-/// v ← μ·v + g + λ·θ; θ ← θ − η·v, with η, μ, λ from the step's uniform.
+/// v ← μ·v + g + λ·θ; θ ← θ − η·v, with η, μ, λ from the step's uniform. Nothing
+/// happens where something was [found](super::not_finite) that is not finite.
 pub fn update(
     rec: &mut Recorder,
     step: TensorId,
     state: State,
     gradient: TensorId,
+    found: TensorId,
     nesterov: bool,
 ) {
     let len = rec.len(state.parameters);
@@ -34,6 +36,7 @@ pub fn update(
         rec.whole(state.velocity, Access::ReadWrite),
         rec.read(gradient),
         rec.read(state.decay_mask),
+        rec.read(found),
     ];
     rec.dispatch(kernel, bindings, per_element(len), 6 * len as u64);
 }

@@ -31,6 +31,7 @@ pub fn evaluation(
         return Err(PlanError::Batch { which: "evaluation", batch, available: dataset.len });
     }
     let mut rec = Recorder::new();
+    rec.trust(true);
     rec.tune(tuning);
     let step = step_tensor(&mut rec);
     let parameters = rec.external("parameters", ElementType::F32, network.parameters_len);

@@ -80,10 +80,10 @@ pub trait Method: fmt::Debug + Send + Sync {
     fn record(&self, it: &mut IterationBuilder<'_>) -> Result<WeightedBatch, PlanError> {
         let batch = it.training_batch()?;
         let train = it.forward(batch)?;
-        it.rec().stage("weights");
+        it.own_rec().stage("weights");
         let weights = self.weights(it, &train)?;
         self.learn(it, &train, weights)?;
-        it.rec().allow_rounding(true);
+        it.own_rec().allow_rounding(true);
         it.weighted_backward(&train, weights);
         Ok(WeightedBatch::new(train, weights))
     }

@@ -14,13 +14,13 @@ mod training;
 
 use std::fmt;
 
-use crate::gpu::{Lifetime, Recording, Tensor, TensorId};
+use crate::gpu::{Recording, Tensor, TensorId};
 
 pub use crate::ops::Optimizer;
 pub use error::PlanError;
 pub use evaluation::evaluation;
 pub(crate) use externals::step_tensor;
-pub use iteration::{IterationBuilder, LayerDeltas, ScoredBatch, WeightedBatch};
+pub use iteration::{IterationBuilder, LayerDeltas, MethodRecorder, ScoredBatch, WeightedBatch};
 pub use method::{Method, Weighting};
 pub use options::{DatasetFacts, DatasetShape, Input, TrainingOptions};
 pub use sampling::Sampling;
@@ -108,6 +108,8 @@ pub struct Plan {
     pub similarities: Option<TensorId>,
     /// w, `[n]`.
     pub weights: TensorId,
+    /// What is not finite: [`ops::not_finite`](crate::ops::not_finite).
+    pub not_finite: TensorId,
     /// The route taken to u.
     pub route: Option<Route>,
     /// Whether u is exact rather than an approximation.
@@ -127,8 +129,7 @@ impl Plan {
     /// this is the peak.
     pub fn memory_bytes(&self) -> u64 {
         let activations = crate::gpu::memory::plan(&self.recording).bytes();
-        let external =
-            |t: &&Tensor| matches!(t.lifetime, Lifetime::External | Lifetime::ExternalUniform);
+        let external = |t: &&Tensor| t.is_external();
         let tensors = self.recording.tensors.iter().filter(external);
         activations + tensors.map(Tensor::bytes).sum::<u64>()
     }

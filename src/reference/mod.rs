@@ -31,6 +31,7 @@ pub mod gram;
 pub mod import;
 pub mod matmul;
 pub mod norm;
+pub mod not_finite;
 pub mod pool;
 pub mod reduce;
 pub mod relu;

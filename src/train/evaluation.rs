@@ -1,7 +1,9 @@
 //! Scores a labelled set with a model, as often as wanted.
 
+use std::collections::VecDeque;
+
 use super::iteration::required;
-use super::trainer::RING;
+use super::trainer::{RING, unstamped};
 use super::{ImageSet, Model, TrainError};
 use crate::gpu::{Context, Executable, GpuError, Readback, TensorId, Tuning};
 use crate::ops::Step;
@@ -18,6 +20,8 @@ pub struct Evaluation {
     batch: usize,
     classes: usize,
     len: usize,
+    /// First examples of the batches that are outstanding.
+    submitted: VecDeque<u32>,
 }
 
 /// What a model makes of a set, in its order.
@@ -55,16 +59,19 @@ impl Evaluation {
         let step = context.allocate("step", size_of::<Step>() as u64, usage).await?;
         tensors.insert("step", step.clone());
         set.upload(context, "evaluation", &mut tensors).await?;
-        let executable = Executable::new_async(context, recording, &tensors).await?;
+        let executable = Executable::of(context, recording, &tensors).await?;
         let source = |id: TensorId| {
             let bytes = executable.recording().tensor(id).bytes();
             Ok((required(&executable, id)?.clone(), bytes))
         };
         let results = [outputs.predictions, outputs.losses, outputs.scores];
-        let sources = results.into_iter().map(source).collect::<Result<_, GpuError>>()?;
+        let stamp = [Ok((step.clone(), 4))];
+        let sources = stamp.into_iter().chain(results.into_iter().map(source));
+        let sources = sources.collect::<Result<_, GpuError>>()?;
         let readback = Readback::new(context, sources, RING);
         let (context, classes, len) = (context.clone(), network.classes(), set.len());
-        Ok(Self { context, executable, readback, step, batch, classes, len })
+        let submitted = VecDeque::new();
+        Ok(Self { context, executable, readback, step, batch, classes, len, submitted })
     }
 
     /// Predicted class and loss of every example, in order.
@@ -87,13 +94,13 @@ impl Evaluation {
         for first in (0..self.len).step_by(self.batch) {
             if self.readback.is_full() {
                 let words = self.readback.take(&self.context, true)?;
-                self.append(words, &mut scores);
+                self.append(words, &mut scores)?;
             }
-            self.submit(first);
+            self.submit(first)?;
         }
         while self.readback.in_flight() > 0 {
             let words = self.readback.take(&self.context, true)?;
-            self.append(words, &mut scores);
+            self.append(words, &mut scores)?;
         }
         Ok(self.cut(scores))
     }
@@ -107,19 +114,21 @@ impl Evaluation {
         for first in (0..self.len).step_by(self.batch) {
             if self.readback.is_full() {
                 let words = self.readback.take_async(&self.context).await?;
-                self.append(words, &mut scores);
+                self.append(words, &mut scores)?;
             }
-            self.submit(first);
+            self.submit(first)?;
         }
         while self.readback.in_flight() > 0 {
             let words = self.readback.take_async(&self.context).await?;
-            self.append(words, &mut scores);
+            self.append(words, &mut scores)?;
         }
         Ok(self.cut(scores))
     }
 
-    fn submit(&mut self, first: usize) {
-        let step = Step { train_position: first as u32, ..Step::default() };
+    fn submit(&mut self, first: usize) -> Result<(), TrainError> {
+        self.context.check("scoring a set")?;
+        let first = first as u32;
+        let step = Step { number: first, train_position: first, ..Step::default() };
         self.context.queue.write_buffer(&self.step, 0, bytemuck::bytes_of(&step));
         let encoder = || self.context.device.create_command_encoder(&Default::default());
         let limit = self.context.submission_limit();
@@ -138,16 +147,21 @@ impl Evaluation {
         let submission = self.context.submit(encoder);
         if let Some(pending) = pending {
             self.readback.submitted(pending, submission);
+            self.submitted.push_back(first);
         }
+        Ok(())
     }
 
-    fn append(&self, words: Option<Vec<u32>>, scores: &mut Scores) {
-        let Some(words) = words else { return };
+    fn append(&mut self, words: Option<Vec<u32>>, scores: &mut Scores) -> Result<(), TrainError> {
+        let Some(words) = words else { return Ok(()) };
+        let first = self.submitted.pop_front().unwrap_or_default();
+        let words = unstamped(&self.context, &words, first)?;
         let (predictions, rest) = words.split_at(self.batch);
         let (losses, logits) = rest.split_at(self.batch);
         scores.predictions.extend_from_slice(predictions);
         scores.losses.extend(losses.iter().map(|bits| f32::from_bits(*bits)));
         scores.scores.extend(logits.iter().map(|bits| f32::from_bits(*bits)));
+        Ok(())
     }
 
     /// Without the repetitions that fill the last batch.

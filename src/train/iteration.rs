@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::{Model, TrainError, TrainerOptions};
+use super::step_ring::StepRing;
+use super::{Model, NotFinite, TrainError, TrainerOptions};
 use crate::gpu::{
     Context, DeviceTensors, ElementType, Executable, GpuError, Recorder, TensorId, Tuning,
 };
 use crate::nn::Network;
 use crate::ops::Step;
 use crate::ops::import::{self, ImportOffset};
+use crate::ops::not_finite;
 use crate::plan::{self, DatasetFacts, Input, Plan, TrainingOptions};
 
 /// Images of a batch in a buffer of the application, `[n, height, width, channels]`.
@@ -49,6 +51,9 @@ pub struct Outputs<'a> {
     pub predictions: &'a wgpu::Buffer,
     /// Losses of the clean batch, `[m]` f32, of methods that look at it.
     pub clean_losses: Option<&'a wgpu::Buffer>,
+    /// What was not finite, u32: word 0 is 0 where all was well. See
+    /// [`ops::not_finite`](crate::ops::not_finite) and [`NotFinite`].
+    pub not_finite: &'a wgpu::Buffer,
 }
 
 /// A training iteration that is recorded into the application's own command encoder and reads
@@ -83,6 +88,7 @@ pub struct Iteration {
     executable: Executable,
     results: Results,
     imports: Vec<(Vec<ImportedSlice>, Executable)>,
+    steps: StepRing,
 }
 
 /// What is left to record of an iteration: [`Iteration::slices`].
@@ -110,6 +116,7 @@ struct Results {
     losses: wgpu::Buffer,
     predictions: wgpu::Buffer,
     clean_losses: Option<wgpu::Buffer>,
+    not_finite: wgpu::Buffer,
 }
 
 impl Results {
@@ -121,6 +128,7 @@ impl Results {
             losses: buffer(plan.train.losses)?,
             predictions: buffer(plan.train.predictions)?,
             clean_losses: plan.clean.map(|clean| buffer(clean.losses)).transpose()?,
+            not_finite: buffer(plan.not_finite)?,
         })
     }
 }
@@ -194,9 +202,10 @@ impl Iteration {
     ) -> Result<Self, TrainError> {
         let model = Model::new(context, network, options, &plan, given).await?;
         let recording = plan.recording.clone();
-        let executable = Executable::new_async(context, recording, &model.tensors).await?;
+        let executable = Executable::of(context, recording, &model.tensors).await?;
         let results = Results::new(&executable, &plan)?;
-        Ok(Self { model, options: options.clone(), plan, executable, results, imports: Vec::new() })
+        let (options, imports, steps) = (options.clone(), Vec::new(), StepRing::new(context)?);
+        Ok(Self { model, options, plan, executable, results, imports, steps })
     }
 
     /// The iteration as plain data.
@@ -222,12 +231,13 @@ impl Iteration {
         &self.executable
     }
 
-    /// Device memory in bytes, allocated once and for all: [`Plan::memory_bytes`] and the
-    /// normalisation of 8-bit images.
+    /// Device memory in bytes, allocated once and for all: [`Plan::memory_bytes`], the
+    /// normalisation of 8-bit images and what steps are told.
     pub fn memory_bytes(&self) -> u64 {
         let planned = self.plan.recording.find("normalisation").is_some();
         let normalisation = self.model.tensors.get("normalisation").filter(|_| !planned);
-        self.plan.memory_bytes() + normalisation.map_or(0, wgpu::Buffer::size)
+        let normalisation = normalisation.map_or(0, wgpu::Buffer::size);
+        self.plan.memory_bytes() + normalisation + self.steps.bytes()
     }
 
     /// Where the results of the last encoded iteration will lie once it has run.
@@ -239,6 +249,7 @@ impl Iteration {
             losses: &results.losses,
             predictions: &results.predictions,
             clean_losses: results.clean_losses.as_ref(),
+            not_finite: &results.not_finite,
         }
     }
 
@@ -248,8 +259,8 @@ impl Iteration {
     ///
     /// # Errors
     /// [`TrainError::Dataset`] where a batch is missing or too short, or an offset is not a
-    /// multiple of 4, [`TrainError::Gpu`] where a buffer lacks the usage `STORAGE`. Nothing has
-    /// been recorded then.
+    /// multiple of 4, [`TrainError::Gpu`] where a buffer lacks the usage `STORAGE` or the device
+    /// is known to be lost. Nothing has been recorded then.
     pub fn encode(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
@@ -268,6 +279,7 @@ impl Iteration {
         train: BatchBuffers<'_>,
         clean: Option<BatchBuffers<'_>>,
     ) -> Result<(Step, usize), TrainError> {
+        self.model.context.check("recording an iteration")?;
         let mut step = self.model.next_step(&self.options);
         let image = self.model.network.input().len() as u64;
         let mut parts = Vec::new();
@@ -318,7 +330,12 @@ impl Iteration {
         let Some(range) = slices.ranges.pop_front() else { return false };
         let mut import = None;
         if let Some(step) = slices.step.take() {
-            self.write_step(encoder, step);
+            if let Some(uniform) = self.model.tensors.get("step") {
+                self.steps.encode(&self.model.context, encoder, &step, uniform);
+            }
+            if self.options.not_finite != NotFinite::Stop {
+                encoder.clear_buffer(&self.results.not_finite, 0, None);
+            }
             import = slices.import.and_then(|index| self.imports.get(index));
         }
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -348,20 +365,6 @@ impl Iteration {
         Slices { step: Some(step), import, ranges }
     }
 
-    fn write_step(&self, encoder: &mut wgpu::CommandEncoder, step: Step) {
-        use wgpu::util::DeviceExt;
-        let Some(uniform) = self.model.tensors.get("step") else { return };
-        // A copy in the encoder: a write to the queue would reach all iterations of it.
-        let content = bytemuck::bytes_of(&step);
-        let device = &self.model.context.device;
-        let staging = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some("l2rw step"),
-            contents: content,
-            usage: wgpu::BufferUsages::COPY_SRC,
-        });
-        encoder.copy_buffer_to_buffer(&staging, 0, uniform, 0, content.len() as u64);
-    }
-
     /// The index of the bindings to these parts, made now if they are new.
     fn import(&mut self, parts: Vec<ImportedSlice>) -> Result<usize, TrainError> {
         if let Some(index) = self.imports.iter().position(|(known, _)| *known == parts) {
@@ -375,7 +378,7 @@ impl Iteration {
         let context = &self.model.context;
         // Nothing to wait for: the pipelines are there, and nothing is allocated.
         let executable =
-            pollster::block_on(Executable::new_async(context, recording.finish()?, &tensors))?;
+            pollster::block_on(Executable::of(context, recording.finish()?, &tensors))?;
         if self.imports.len() == IMPORTS {
             self.imports.remove(0);
         }
@@ -385,6 +388,7 @@ impl Iteration {
 
     fn import_recording(&self, parts: &[ImportedSlice]) -> Result<Recorder, GpuError> {
         let mut rec = Recorder::new();
+        rec.trust(true);
         rec.tune(Tuning::of(&self.model.context));
         rec.stage("import");
         let step = plan::step_tensor(&mut rec);
@@ -413,7 +417,25 @@ impl Iteration {
                 _ => import::words(&mut rec, step, source, data, out),
             }
         }
+        if self.options.not_finite == NotFinite::DropExample {
+            self.leave_out(&mut rec, parts);
+        }
         Ok(rec)
+    }
+
+    /// Leaves examples out whose images, of floats, are not finite.
+    fn leave_out(&self, rec: &mut Recorder, parts: &[ImportedSlice]) {
+        let classes = self.model.network.classes();
+        for (source, name) in
+            [(ImportOffset::TrainImages, "train"), (ImportOffset::CleanImages, "clean")]
+        {
+            let floats = parts.iter().any(|part| part.source == source && !part.bytes);
+            let tensors = ["images", "labels"].map(|what| rec.find(&format!("{name}/{what}")));
+            if let ([Some(images), Some(labels)], true) = (tensors, floats) {
+                rec.label(name);
+                not_finite::leave_out(rec, images, labels, classes);
+            }
+        }
     }
 
     /// Compiles the pipelines of all imports, which [`Iteration::encode`] cannot await.

@@ -7,12 +7,14 @@ mod evaluation;
 mod iteration;
 mod ledger;
 mod model;
+mod not_finite;
 mod options;
 mod recipe;
 mod safetensors;
 mod schedule;
 mod snapshot;
 mod step_report;
+mod step_ring;
 mod trainer;
 
 use thiserror::Error;
@@ -26,6 +28,7 @@ pub use evaluation::{Evaluation, Scores};
 pub use iteration::{BatchBuffers, Images, Iteration, Outputs, Slices};
 pub use ledger::{Beliefs, WeightLedger};
 pub use model::Model;
+pub use not_finite::NotFinite;
 pub use options::TrainerOptions;
 pub use recipe::Recipe;
 pub use safetensors::Contents;
@@ -88,6 +91,18 @@ pub enum TrainError {
     Ledger {
         /// What is wrong, and what to do.
         reason: String,
+    },
+    /// Numbers that are not finite; no parameter has followed them.
+    #[error(
+        "step {step}: not finite: {what}. Take a lower learning rate, look at these examples, or \
+         let such steps or examples be left out (TrainerOptions::not_finite)"
+    )]
+    NotFinite {
+        /// The first step that found them, counted from 0.
+        step: u64,
+        /// Losses and u with the examples' places in the batch, gradients, parameters and running
+        /// statistics with the first tensor.
+        what: String,
     },
     /// The plan cannot be made.
     #[error(transparent)]

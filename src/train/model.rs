@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::{Evaluation, ImageSet, TrainError};
-use crate::files::write_atomic;
 use crate::gpu::{Context, DeviceTensors, GpuError, Lifetime, read_back_async};
 use crate::nn::Network;
 use crate::ops::Step;
+use crate::ops::not_finite::SLOTS;
 use crate::plan::{Optimizer, Plan, StateTensor};
 use crate::train::TrainerOptions;
 
@@ -142,7 +142,7 @@ impl Model {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         let bytes = self.to_safetensors(super::Contents::Checkpoint)?;
-        Ok(write_atomic(path, &bytes)?)
+        Ok(crate::files::write_atomic(path, &bytes)?)
     }
 
     /// Goes on from a checkpoint of the same network and optimizer: see
@@ -158,6 +158,18 @@ impl Model {
             TrainError::Safetensors { reason } => fail(reason),
             other => other,
         })
+    }
+
+    /// Ends the state in which no step is taken: see [`NotFinite::Stop`](super::NotFinite).
+    pub(super) fn forget_not_finite(&self) {
+        if let Some(found) = self.tensors.get("not_finite") {
+            self.context.write(found, &[0; 4 * SLOTS]);
+        }
+    }
+
+    /// The word on the device that tells which run it was last told of.
+    pub(super) fn stamp(&self) -> Option<(wgpu::Buffer, u64)> {
+        Some((self.tensors.get("step")?.clone(), 4))
     }
 
     /// Content of one of the flat vectors.

@@ -1,6 +1,6 @@
 //! Options of a training run.
 
-use super::{Schedule, TrainError};
+use super::{NotFinite, Schedule, TrainError};
 use crate::ops::Optimizer;
 use crate::weighting::{L2rw, Weighting};
 
@@ -29,6 +29,8 @@ pub struct TrainerOptions {
     pub deviation: Vec<f32>,
     /// Seed of initial parameters, batches, augmentation and dropout.
     pub seed: u32,
+    /// What happens when numbers are not finite.
+    pub not_finite: NotFinite,
 }
 
 impl TrainerOptions {
@@ -47,6 +49,7 @@ impl TrainerOptions {
             mean: vec![0.5; 3],
             deviation: vec![0.5; 3],
             seed: 1,
+            not_finite: NotFinite::default(),
         }
     }
 

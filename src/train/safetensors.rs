@@ -156,6 +156,7 @@ impl Model {
             }
         }
         (self.steps, self.moment_steps) = (steps, moment_steps);
+        self.forget_not_finite();
         Ok(())
     }
 

@@ -53,6 +53,7 @@ impl Model {
             }
         }
         self.moment_steps = snapshot.moment_steps;
+        self.forget_not_finite();
         Ok(())
     }
 }

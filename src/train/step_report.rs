@@ -1,6 +1,8 @@
 //! What a step reports, and what is read back for it.
 
+use super::not_finite::findings;
 use crate::gpu::TensorId;
+use crate::ops::not_finite::Quantity;
 use crate::plan::Plan;
 
 /// What one step did, read back some steps later.
@@ -24,6 +26,8 @@ pub struct StepReport {
     pub clean_losses: Vec<f32>,
     /// Predictions for the clean examples.
     pub clean_predictions: Vec<u32>,
+    /// What was not finite, each with its first place: then the parameters stayed as they were.
+    pub not_finite: Vec<(Quantity, u32)>,
 }
 
 impl StepReport {
@@ -48,6 +52,7 @@ impl StepReport {
                 Field::Similarities => report.similarities = floats(),
                 Field::CleanIndices => report.clean_indices = words.to_vec(),
                 Field::CleanLosses => report.clean_losses = floats(),
+                Field::NotFinite => report.not_finite = findings(words),
                 Field::CleanPredictions => report.clean_predictions = words.to_vec(),
             }
         }
@@ -56,7 +61,7 @@ impl StepReport {
 
     /// Whether no example helped and the step was decay and momentum only.
     pub fn is_zero_weight(&self) -> bool {
-        self.weights.iter().all(|w| *w == 0.0)
+        self.not_finite.is_empty() && self.weights.iter().all(|w| *w == 0.0)
     }
 }
 
@@ -75,11 +80,13 @@ pub(super) enum Field {
     CleanIndices,
     CleanLosses,
     CleanPredictions,
+    NotFinite,
 }
 
 /// What is read back after each step, in order.
 pub(super) fn report_fields(plan: &Plan) -> Vec<(Field, TensorId)> {
     let mut fields = vec![
+        (Field::NotFinite, plan.not_finite),
         (Field::Losses, plan.train.losses),
         (Field::Predictions, plan.train.predictions),
         (Field::Weights, plan.weights),

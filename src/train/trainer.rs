@@ -5,9 +5,11 @@ use std::path::Path;
 
 use super::clock::StepClock;
 use super::iteration::{plan_of, required};
+use super::not_finite;
 use super::step_report::{Field, StepReport, report_fields};
 use super::{
-    BatchBuffers, ImageSet, Images, Iteration, Model, Snapshot, TrainError, TrainerOptions,
+    BatchBuffers, ImageSet, Images, Iteration, Model, NotFinite, Snapshot, TrainError,
+    TrainerOptions,
 };
 use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorId};
 use crate::nn::Network;
@@ -53,6 +55,19 @@ enum BatchSource {
 struct HostBatch {
     images: wgpu::Buffer,
     labels: wgpu::Buffer,
+}
+
+/// Results without the number in front of them that tells which run they are of. Some drivers say
+/// that a lost device is done, and what they hand out then is anything.
+pub(super) fn unstamped<'a>(
+    context: &Context,
+    words: &'a [u32],
+    expected: u32,
+) -> Result<&'a [u32], GpuError> {
+    match words.split_first() {
+        Some((stamp, results)) if *stamp == expected => Ok(results),
+        _ => Err(context.lost("reading results back", &"it returned those of another run")),
+    }
 }
 
 /// Runs whose results may be outstanding before a step waits for the oldest.
@@ -154,11 +169,12 @@ impl Trainer {
     fn around(iteration: Iteration, source: BatchSource) -> Result<Self, TrainError> {
         let plan = iteration.plan();
         let fields = report_fields(plan);
-        let sources = fields.iter().map(|(_, id)| {
+        let results = fields.iter().map(|(_, id)| {
             let bytes = plan.recording.tensor(*id).bytes();
             Ok((required(iteration.executable(), *id)?.clone(), bytes))
         });
-        let sources = sources.collect::<Result<_, GpuError>>()?;
+        let stamp = iteration.model().stamp().map(Ok);
+        let sources = stamp.into_iter().chain(results).collect::<Result<_, GpuError>>()?;
         let readback = Readback::new(iteration.model().context(), sources, RING);
         let len_of = |(field, id): &(Field, TensorId)| (*field, plan.recording.tensor(*id).len);
         let report_fields = fields.iter().map(len_of).collect();
@@ -207,7 +223,7 @@ impl Trainer {
     ///
     /// # Errors
     /// When the device is lost.
-    pub fn profile(&self) -> Result<Option<Vec<f64>>, TrainError> {
+    pub fn profile(&mut self) -> Result<Option<Vec<f64>>, TrainError> {
         Ok(crate::gpu::profile(self.model().context(), self.iteration.executable())?)
     }
 
@@ -298,6 +314,7 @@ impl Trainer {
             return Err(TrainError::Dataset { which: "training", reason });
         };
         let options = self.iteration.options();
+        self.model().context().check("taking a step")?;
         let mut step = self.model().next_step(options);
         let steps = self.steps();
         (step.train_epoch, step.train_position) = cursor(steps, options.batch, train_len);
@@ -361,6 +378,8 @@ impl Trainer {
         let context = self.model().context().clone();
         let mut slices = self.iteration.slices_of(step, import, context.submission_limit());
         let mut encoder = self.encoder();
+        // By the last submission the device may be done with the first ones.
+        let begun = StepClock::now();
         while self.iteration.encode_slice(&mut encoder, &mut slices) {
             context.submit(std::mem::replace(&mut encoder, self.encoder()));
         }
@@ -369,7 +388,7 @@ impl Trainer {
         if let Some(pending) = pending {
             self.readback.submitted(pending, submission);
             self.reported.push_back(self.steps() - 1);
-            self.clock.submit();
+            self.clock.submit(begun);
         }
     }
 
@@ -388,7 +407,7 @@ impl Trainer {
         if let Some(seconds) = self.clock.arrive(waited) {
             context.learn_pace(&self.iteration.plan().recording, seconds);
         }
-        Ok(Some(self.report(&words)))
+        self.report(&words).map(Some)
     }
 
     /// The oldest step's report that was not taken yet, awaited; `None` when there is none.
@@ -398,12 +417,19 @@ impl Trainer {
     pub async fn take_report_async(&mut self) -> Result<Option<StepReport>, TrainError> {
         let words = self.readback.take_async(self.iteration.model().context()).await?;
         self.clock.arrive(false);
-        Ok(words.map(|words| self.report(&words)))
+        words.map(|words| self.report(&words)).transpose()
     }
 
-    fn report(&mut self, words: &[u32]) -> StepReport {
+    fn report(&mut self, words: &[u32]) -> Result<StepReport, TrainError> {
         let step = self.reported.pop_front().unwrap_or_default();
-        StepReport::of(step, &self.report_fields, words)
+        let words = unstamped(self.model().context(), words, step as u32)?;
+        let report = StepReport::of(step, &self.report_fields, words);
+        let policy = self.iteration.options().not_finite;
+        if policy == NotFinite::Stop && !report.not_finite.is_empty() {
+            // It comes first in a report.
+            return Err(not_finite::error(self.network(), words, &report));
+        }
+        Ok(report)
     }
 
     /// A copy of what the network has learned so far: [`Model::snapshot`].

@@ -17,6 +17,9 @@ use crate::plan::{IterationBuilder, PlanError, ScoredBatch};
 /// In batches from the caller's buffers an example may have a label that is none of the classes.
 /// It does not count: `weight` is not called for it, its loss is 0, its label is `CLASSES` or more,
 /// and `is_labelled(j)` tells it apart.
+///
+/// The text is compiled with runtime checks: an index out of range reads or writes something of the
+/// same binding. An endless loop is one: a driver may take the device for lost.
 #[macro_export]
 macro_rules! weight_shader {
     ($name:expr, $weight:expr) => {
@@ -27,11 +30,7 @@ macro_rules! weight_shader {
                 $crate::weighting::parts::STEP,
                 $crate::weighting::parts::RNG,
                 $crate::weighting::parts::PER_EXAMPLE,
-                $crate::gpu::Part {
-                    path: concat!(file!(), ":", line!()),
-                    text: $weight,
-                    answer: None,
-                },
+                $crate::gpu::Part::new(concat!(file!(), ":", line!()), $weight),
             ],
         )
     };
@@ -43,11 +42,7 @@ macro_rules! weight_shader {
                 $crate::weighting::parts::STEP,
                 $crate::weighting::parts::RNG,
                 $crate::weighting::parts::PER_EXAMPLE,
-                $crate::gpu::Part {
-                    path: concat!(file!(), ":", line!()),
-                    text: $functions,
-                    answer: None,
-                },
+                $crate::gpu::Part::new(concat!(file!(), ":", line!()), $functions),
                 $crate::weighting::parts::OBSERVE,
             ],
         )
@@ -121,7 +116,7 @@ impl PerExample {
         let classes = it.network().classes();
         let step = it.step();
         let table = self.table.unwrap_or_else(|| it.table("no table", || vec![0.0]));
-        let rec = it.rec();
+        let rec = it.own_rec();
         rec.label("");
         let raw = rec.transient("raw weights", n);
         let state = match self.state {

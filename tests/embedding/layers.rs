@@ -5,7 +5,7 @@ use l2rw::gpu::{
 };
 use l2rw::layer_weights::{LayerBatch, LayerShape, LayerTensors, LayerWeights, LayerWeightsError};
 use l2rw::nn::{LayerKind, Network};
-use l2rw::ops::{NormKind, Step};
+use l2rw::ops::{NormKind, Step, Window};
 use l2rw::plan::{Input, Optimizer, Route, TrainingOptions, training};
 use l2rw::weighting::L2rw;
 
@@ -210,4 +210,97 @@ fn layers_that_do_not_fit_are_refused_by_name() {
         message.contains("fc/train/output gradient") && message.contains("multiple"),
         "{message}"
     );
+}
+
+/// Inputs and output gradients of a linear layer of 8 inputs and 3 outputs with a bias, both
+/// batches, in one buffer: an engine's memory page.
+struct Page {
+    buffer: wgpu::Buffer,
+    /// Where the page begins to hold tensors, and how far they lie apart, in bytes.
+    first: u64,
+    pitch: u64,
+}
+
+impl Page {
+    fn new(context: &Context, tag: u32, first: u64, pitch: u64) -> Self {
+        let bytes = (first + 4 * pitch) as usize;
+        let content: Vec<f32> =
+            values::values(tag, bytes / 4).into_iter().map(|v| v as f32).collect();
+        Self { buffer: storage_only(context, bytemuck::cast_slice(&content)), first, pitch }
+    }
+
+    fn layers(&self) -> [LayerTensors<'_>; 2] {
+        let slice = |at| self.buffer.slice(self.first + at * self.pitch..);
+        let batch = |at| LayerBatch { input: Some(slice(at)), output_gradient: slice(at + 1) };
+        let layer = LayerShape::Linear { inputs: 8, outputs: 3 };
+        let weights = LayerTensors { name: "fc", layer, train: batch(0), clean: batch(2) };
+        [weights.bias("fc bias"), weights]
+    }
+}
+
+fn weights_of(context: &Context, primitive: &LayerWeights) -> Vec<f32> {
+    let mut encoder = context.device.create_command_encoder(&Default::default());
+    primitive.encode(&mut encoder.begin_compute_pass(&Default::default()));
+    context.queue.submit([encoder.finish()]);
+    floats(context, primitive.weights(), N)
+}
+
+#[test]
+fn tensors_that_moved_give_the_weights_of_their_new_place() {
+    let context = context(ShaderChecks::Trusted);
+    let pages = [(1, 0, 512), (2, 256, 1024), (2, 0, 512)];
+    let pages = pages.map(|(tag, first, pitch)| Page::new(context, tag, first, pitch));
+    let fresh = pages.each_ref().map(|page| {
+        weights_of(context, &LayerWeights::new(context, N, M, &page.layers()).unwrap())
+    });
+    assert!(fresh[0] != fresh[1] && fresh[1] != fresh[2], "{fresh:?}");
+    let mut primitive = LayerWeights::new(context, N, M, &pages[0].layers()).unwrap();
+    for at in [0, 1, 2, 1, 0] {
+        primitive.rebind(context, &pages[at].layers()).unwrap();
+        assert_eq!(weights_of(context, &primitive), fresh[at]);
+    }
+}
+
+#[test]
+fn other_layers_than_those_bound_at_first_are_refused_by_name() {
+    let context = context(ShaderChecks::Trusted);
+    let page = Page::new(context, 1, 0, 512);
+    let mut primitive = LayerWeights::new(context, N, M, &page.layers()).unwrap();
+    let expected = weights_of(context, &primitive);
+    let [bias, weights] = page.layers();
+    let transposed = LayerShape::Linear { inputs: 3, outputs: 8 };
+    let unaligned = LayerBatch { output_gradient: page.buffer.slice(4..), ..weights.train };
+    for (name, part, layers) in [
+        ("fc2", "was bound", vec![bias.clone(), LayerTensors { name: "fc2", ..weights.clone() }]),
+        (
+            "fc",
+            "was bound",
+            vec![bias.clone(), LayerTensors { layer: transposed, ..weights.clone() }],
+        ),
+        ("fc bias", "missing", vec![weights.clone()]),
+        ("fc/train", "multiple", vec![bias.clone(), LayerTensors { train: unaligned, ..weights }]),
+    ] {
+        let message = primitive.rebind(context, &layers).unwrap_err().to_string();
+        assert!(message.contains(name) && message.contains(part), "{message}");
+        assert_eq!(weights_of(context, &primitive), expected, "the former tensors stay bound");
+    }
+}
+
+#[test]
+fn the_bias_of_a_layer_has_its_output_gradients_and_no_input() {
+    let context = context(ShaderChecks::Trusted);
+    let page = Page::new(context, 1, 0, 512);
+    let [_, weights] = page.layers();
+    let window = Window::padded(4, 3, 2, 5, 3, 2, 1);
+    for (layer, positions, channels) in [
+        (LayerShape::Linear { inputs: 8, outputs: 3 }, 1, 3),
+        (LayerShape::Conv(window), window.out_positions(), 5),
+        (LayerShape::Bias { positions: 6, channels: 2 }, 6, 2),
+    ] {
+        let bias = LayerTensors { layer, ..weights.clone() }.bias("bias");
+        assert_eq!((bias.name, bias.layer), ("bias", LayerShape::Bias { positions, channels }));
+        assert!(bias.train.input.is_none() && bias.clean.input.is_none());
+        assert_eq!(bias.train.output_gradient.offset(), weights.train.output_gradient.offset());
+        assert_eq!(bias.clean.output_gradient.offset(), weights.clean.output_gradient.offset());
+    }
 }

@@ -350,11 +350,15 @@ fn nothing_blocks_in_the_async_forms_and_results_are_the_same() {
     assert!(found.1 == bytes);
 }
 
-/// Bytes of all live buffers of a device of its own, by the allocator's account.
-fn allocated(context: &Context) -> u64 {
+/// Bytes of all live buffers of a device of its own, by the account that wgpu's allocator for
+/// Vulkan and DirectX 12 keeps.
+fn allocated(context: &Context) -> Option<u64> {
     context.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
-    let report = context.device.generate_allocator_report().expect("Vulkan has an allocator");
-    report.total_allocated_bytes
+    let report = context.device.generate_allocator_report();
+    let has_allocator =
+        matches!(context.adapter.backend, wgpu::Backend::Vulkan | wgpu::Backend::Dx12);
+    assert_eq!(report.is_some(), has_allocator, "{}", context.describe());
+    report.map(|report| report.total_allocated_bytes)
 }
 
 #[test]
@@ -376,13 +380,17 @@ fn the_memory_that_a_plan_foretells_is_what_is_allocated() {
     let mut trainer = Trainer::new(&context, &network, set, Some(set), &options).unwrap();
     trainer.step().unwrap();
     trainer.take_report(true).unwrap();
-    let (found, foretold) = (allocated(&context) - before, trainer.memory_bytes());
+    assert!(trainer.memory_bytes() > trainer.plan().memory_bytes());
+    let (Some(before), Some(after)) = (before, allocated(&context)) else {
+        eprintln!("{}: nobody counts what is allocated: not checked", context.describe());
+        return;
+    };
+    let (found, foretold) = (after - before, trainer.memory_bytes());
     // What the allocator adds: buffers are rounded up, and the driver keeps a little of its own.
     let buffers = trainer.plan().recording.tensors.len() as u64;
     let slack = found.abs_diff(foretold);
     assert!(slack <= 256 * buffers + 65_536, "{found} bytes allocated, {foretold} foretold");
     assert!(slack * 50 < foretold, "{found} bytes allocated, {foretold} foretold");
-    assert!(trainer.memory_bytes() > trainer.plan().memory_bytes());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! AdamW equals its twin.
 
 use l2rw::ops::adamw::{self, Options};
+use l2rw::ops::not_finite::SLOTS;
 use l2rw::ops::{Step, sgd};
 use l2rw::reference;
 use l2rw::reference::adamw::AdamW;
@@ -61,7 +62,16 @@ fn two_steps_equal_the_twin() {
             let uniform = bench.uniform(bytemuck::cast_slice(&[step]));
             let gradient = values_with_nan(4 + later as u32, case.len);
             let gradient_in = bench.floats(&gradient);
-            adamw::update(&mut bench.rec, uniform, state, second_moment, gradient_in, options);
+            let found = bench.integers(&[0; SLOTS]);
+            adamw::update(
+                &mut bench.rec,
+                uniform,
+                state,
+                second_moment,
+                gradient_in,
+                found,
+                options,
+            );
             reference::adamw::adamw(settings, &mut theta, &mut m, &mut v, &gradient, &mask);
         }
         expected.floats("first moment", state.velocity, m, Tolerance::roundings(12, 2.0));

@@ -390,6 +390,19 @@ fn convolutions_whose_loads_a_subgroup_shares_equal_the_twins() {
 }
 
 #[test]
+fn convolutions_that_read_their_sizes_equal_the_twins() {
+    let bound = |tuning| offered(Tuning { bound_sizes: true, shared_loads: false, ..tuning });
+    assert_table_tuned(
+        &cases(),
+        [Tuning::GPU, Tuning::SOFTWARE].map(bound),
+        |case, bench, expected| {
+            record_passes(case.n, &case.window, bench, expected);
+            record_similarity(case.n, &case.window, bench, expected);
+        },
+    );
+}
+
+#[test]
 fn layers_of_equal_counts_of_blocks_but_other_blocks_are_told_apart() {
     // 4 → 3 blocks of 4 channels, and of 1.
     assert_table(&["16 → 12, 4 → 3"], |_, bench, expected| {
@@ -414,11 +427,12 @@ prop_compose! {
     fn any_tuning()(
         (composed_dual, uniform_weights, trees) in any::<(bool, bool, bool)>(),
         (two_blocks, wide_loads, shared_loads) in any::<(bool, bool, bool)>(),
+        bound_sizes in any::<bool>(),
         (split_invocations, chunk) in (1_usize..5000, 1_usize..40),
     ) -> Tuning {
         offered(Tuning {
             composed_dual, uniform_weights, wide_loads, shared_loads, two_blocks,
-            split_invocations, chunk, trees, staging: None,
+            bound_sizes, split_invocations, chunk, trees, staging: None,
         })
     }
 }

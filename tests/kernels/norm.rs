@@ -33,6 +33,7 @@ fn cases() -> Vec<Case> {
         (group(3), 3, 7, 6),
         (group(4), 2, 9, 4),
         (group(2), 2, 513, 4),
+        (group(2), 9, 9, 16),
     ];
     let mut cases = Vec::new();
     for (kind, n, positions, channels) in shapes {

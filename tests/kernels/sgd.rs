@@ -1,5 +1,6 @@
 //! Steps of stochastic gradient descent equal the twin's.
 
+use l2rw::ops::not_finite::SLOTS;
 use l2rw::ops::{Step, sgd};
 use l2rw::reference;
 use l2rw::reference::sgd::Sgd;
@@ -60,8 +61,9 @@ fn two_steps_equal_the_twin() {
         let gradient = values_with_nan(3, case.len);
         let state = state(bench, &parameters, &velocity);
         let gradient_in = bench.floats(&gradient);
+        let found = bench.integers(&[0; SLOTS]);
         for _ in 0..2 {
-            sgd::update(&mut bench.rec, uniform, state, gradient_in, case.settings.nesterov);
+            sgd::update(&mut bench.rec, uniform, state, gradient_in, found, case.settings.nesterov);
             let mask = decay_mask(case.len);
             reference::sgd::sgd(case.settings, &mut parameters, &mut velocity, &gradient, &mask);
         }

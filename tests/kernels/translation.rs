@@ -5,15 +5,16 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use l2rw::gpu::{
-    ElementType, Kernel, Lifetime, Matrices, Precision, Recorder, Recording, Staging, Tensor,
-    TensorId, Tuning,
+    Access, Dispatch, ElementType, Kernel, Lifetime, Matrices, Precision, Recorder, Recording,
+    Staging, Tensor, TensorId, Tuning,
 };
 use l2rw::nn::zoo::{ResNet, caffe_lenet, lenet5, mlp, mnist_lenet};
 use l2rw::nn::{Network, Normalisation, Shape};
 use l2rw::ops::batch::Gather;
-use l2rw::ops::{Step, View, Window, add, conv, import, matmul, pool};
+use l2rw::ops::{Step, View, Window, add, conv, import, matmul, not_finite, pool};
 use l2rw::plan::{
     DatasetFacts, DatasetShape, Input, Optimizer, Route, TrainingOptions, evaluation, training,
     training_on,
@@ -22,7 +23,7 @@ use l2rw::weighting::{L2rw, Mentor, Setup, Uniform, Weighting, variants};
 use naga::ShaderStage;
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, glsl, hlsl, msl, spv};
-use naga::proc::BoundsCheckPolicies;
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
 fn networks() -> Vec<Network> {
@@ -48,7 +49,7 @@ fn networks() -> Vec<Network> {
 }
 
 /// Every method, and every route of the one with routes.
-fn weightings(classes: usize) -> Vec<Weighting> {
+pub(super) fn weightings(classes: usize) -> Vec<Weighting> {
     let l2rw = |route, decay_in_clean_gradient| {
         L2rw { route: Some(route), decay_in_clean_gradient, last_layers: None }.into()
     };
@@ -128,6 +129,7 @@ fn other_operations() -> Recording {
         }
     }
     imports(&mut rec);
+    one_pixel(&mut rec);
     rec.finish().expect("a valid recording")
 }
 
@@ -142,6 +144,16 @@ fn imports(rec: &mut Recorder) {
     let [data, normalisation, out] = [64, 6, 30].map(|len| rec.external("", ElementType::F32, len));
     import::words(rec, step, import::ImportOffset::CleanLabels, data, out);
     import::pixels(rec, step, import::ImportOffset::TrainImages, data, normalisation, out);
+    let labels = rec.external("labels", ElementType::U32, 10);
+    not_finite::leave_out(rec, out, labels, 4);
+}
+
+/// An input of fewer numbers than a kernel reads at once of anything else.
+fn one_pixel(rec: &mut Recorder) {
+    rec.tune(Tuning::GPU);
+    let window = Window::same(1, 1, 1, 4, 1, 1);
+    let [x, weights] = [1, 4].map(|len| rec.external("", ElementType::F32, len));
+    conv::forward(rec, &window, 1, x, View::whole(rec, weights), None);
 }
 
 fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
@@ -164,11 +176,12 @@ fn convolution(rec: &mut Recorder, window: &Window, x: TensorId, dy: TensorId) {
 }
 
 /// Every choice, with weights in either kind of binding.
-fn tunings() -> Vec<Tuning> {
+pub(super) fn tunings() -> Vec<Tuning> {
     let [gpu, shared] = [Tuning::GPU, Tuning::SOFTWARE];
     let software = Tuning { composed_dual: false, shared_loads: false, ..shared };
     let swapped = |tuning: Tuning| Tuning { uniform_weights: !tuning.uniform_weights, ..tuning };
     let mut all = vec![gpu, swapped(gpu), shared, software, swapped(software)];
+    all.extend([gpu, software, swapped(software)].map(|t| Tuning { bound_sizes: true, ..t }));
     for wide_tiles in [false, true] {
         all.push(staged(wide_tiles, None, Precision::F32));
         all.push(staged(wide_tiles, None, Precision::F16));
@@ -189,12 +202,28 @@ fn staged(wide_tiles: bool, matrices: Option<Matrices>, precision: Precision) ->
     Tuning { staging: Some(staging), ..Tuning::GPU }
 }
 
-pub(super) fn kernels() -> Vec<Kernel> {
-    let mut recordings: Vec<Recording> = networks().iter().flat_map(plans).collect();
-    recordings.push(other_operations());
-    let dispatches = recordings.into_iter().flat_map(|recording| recording.dispatches);
+/// What is recorded for those networks, and beside them.
+pub(super) static RECORDINGS: LazyLock<Vec<Recording>> = LazyLock::new(|| {
+    let other = std::iter::once(other_operations());
+    networks().iter().flat_map(plans).chain(other).collect()
+});
+
+/// A dispatch for each pipeline: kernel, and how each binding is used.
+pub(super) fn dispatches() -> Vec<&'static Dispatch> {
     let mut seen = HashSet::new();
-    dispatches.map(|d| d.kernel).filter(|kernel| seen.insert(kernel.clone())).collect()
+    let all = RECORDINGS.iter().flat_map(|recording| &recording.dispatches);
+    all.filter(|d| seen.insert((&d.kernel, accesses(d)))).collect()
+}
+
+/// How a dispatch uses `@binding(i)`, for each i.
+pub(super) fn accesses(dispatch: &Dispatch) -> Vec<Access> {
+    dispatch.bindings.iter().map(|binding| binding.access).collect()
+}
+
+pub(super) fn kernels() -> Vec<Kernel> {
+    let mut seen = HashSet::new();
+    let kernels = dispatches().into_iter().map(|dispatch| &dispatch.kernel);
+    kernels.filter(|kernel| seen.insert(*kernel)).cloned().collect()
 }
 
 pub(super) fn parsed(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
@@ -248,14 +277,15 @@ pub(super) fn with_constants<'a>(
 }
 
 /// What goes wrong in any of the four languages.
-fn failures(kernel: &Kernel, module: &naga::Module, info: &ModuleInfo) -> Vec<String> {
+fn failures(dispatch: &Dispatch, module: &naga::Module, info: &ModuleInfo) -> Vec<String> {
+    let kernel = &dispatch.kernel;
     let (module, info) = match with_constants(kernel, module, info) {
         Ok(processed) => processed,
         Err(error) => return vec![format!("{kernel}: {error}")],
     };
     let mut written = vec![
         ("SPIR-V", to_spirv(kernel.entry, &module, &info)),
-        ("MSL", to_msl(kernel.entry, &module, &info)),
+        ("MSL", to_msl(dispatch, &module, &info, false).map(|text| text.len())),
     ];
     if !has_matrices(kernel) {
         let text = to_hlsl(kernel.entry, &module, &info);
@@ -280,14 +310,47 @@ fn to_spirv(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usi
     words.map(|words| words.len()).map_err(|error| error.to_string())
 }
 
-fn to_msl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usize, String> {
-    let options = msl::Options { lang_version: (2, 4), ..Default::default() };
-    let entry_point = Some((ShaderStage::Compute, entry.to_owned()));
+/// As wgpu-hal (metal/device.rs) writes it: `@binding(i)` becomes `[[buffer(i)]]`, and behind them
+/// stands the buffer of sizes.
+pub(super) fn to_msl(
+    dispatch: &Dispatch,
+    module: &naga::Module,
+    info: &ModuleInfo,
+    checked: bool,
+) -> Result<String, String> {
+    let entry = dispatch.kernel.entry.to_owned();
+    let target = |(binding, access): (u32, Access)| {
+        let mutable = matches!(access, Access::Write | Access::ReadWrite);
+        let target = msl::BindTarget { buffer: Some(binding as u8), mutable, ..Default::default() };
+        (naga::ResourceBinding { group: 0, binding }, target)
+    };
+    let resources = msl::EntryPointResources {
+        resources: (0..).zip(accesses(dispatch)).map(target).collect(),
+        immediates_buffer: None,
+        sizes_buffer: Some(dispatch.bindings.len() as u8),
+    };
+    let policy = if checked { BoundsCheckPolicy::Restrict } else { BoundsCheckPolicy::Unchecked };
+    let options = msl::Options {
+        lang_version: (2, 4),
+        fake_missing_bindings: false,
+        per_entry_point_map: [(entry.clone(), resources)].into(),
+        bounds_check_policies: BoundsCheckPolicies {
+            index: policy,
+            buffer: policy,
+            image_load: policy,
+            binding_array: BoundsCheckPolicy::Unchecked,
+        },
+        zero_initialize_workgroup_memory: checked,
+        force_loop_bounding: checked,
+        emit_int_div_checks: checked,
+        ..Default::default()
+    };
+    let entry_point = Some((ShaderStage::Compute, entry));
     let pipeline = msl::PipelineOptions { entry_point, ..Default::default() };
     let (text, translated) =
         msl::write_string(module, info, &options, &pipeline).map_err(|error| error.to_string())?;
     all_entry_points(&translated.entry_point_names)?;
-    Ok(text.len())
+    Ok(text)
 }
 
 /// As wgpu gives it to DirectX 12 for shaders that it does not check.
@@ -338,9 +401,10 @@ fn to_glsl(entry: &str, module: &naga::Module, info: &ModuleInfo) -> Result<usiz
 fn every_kernel_translates_to_every_language() {
     let mut modules = HashMap::new();
     let mut failed = Vec::new();
-    for kernel in kernels() {
-        let (module, info) = modules.entry(kernel.source()).or_insert_with(|| parsed(&kernel));
-        failed.extend(failures(&kernel, module, info));
+    for dispatch in dispatches() {
+        let kernel = &dispatch.kernel;
+        let (module, info) = modules.entry(kernel.source()).or_insert_with(|| parsed(kernel));
+        failed.extend(failures(dispatch, module, info));
     }
     assert!(failed.is_empty(), "{} failures:\n{}", failed.len(), failed.join("\n"));
 }

@@ -37,6 +37,60 @@ function compare(browser, native) {
   }
 }
 
+// A folder a class: dark and light squares, as 24-bit BMP files of one size.
+function ownPictures(count) {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "l2rw-pictures-"));
+  for (const [name, base] of [["dark", 20], ["light", 170]]) {
+    fs.mkdirSync(path.join(folder, name));
+    for (let i = 0; i < count; i++) {
+      const side = 20, data = Buffer.alloc(54 + 3 * side * side);
+      data.write("BM");
+      data.writeUInt32LE(data.length, 2);
+      data.writeUInt32LE(54, 10);
+      data.writeUInt32LE(40, 14);
+      data.writeInt32LE(side, 18);
+      data.writeInt32LE(side, 22);
+      data.writeUInt16LE(1, 26);
+      data.writeUInt16LE(24, 28);
+      for (let at = 54; at < data.length; at++) data[at] = base + ((at * 31 + i * 17) % 60);
+      fs.writeFileSync(path.join(folder, name, `${i}.bmp`), data);
+    }
+  }
+  return folder;
+}
+
+// Drops folders of the visitor's on the page as the system does, and trains on them.
+async function trainOnOwn(page, count) {
+  const folder = ownPictures(count);
+  try {
+    await page.locator("#drop").scrollIntoViewIfNeeded();
+    const box = await page.locator("#drop").boundingBox();
+    const session = await page.context().newCDPSession(page);
+    const files = ["dark", "light"].map((name) => path.join(folder, name));
+    for (const type of ["dragEnter", "dragOver", "drop"]) {
+      await session.send("Input.dispatchDragEvent", { type, x: box.x + box.width / 2,
+        y: box.y + box.height / 2, data: { items: [], files, dragOperationsMask: 1 } });
+    }
+    await page.waitForFunction((n) =>
+      [...document.querySelectorAll("#classes li")].filter((li) =>
+        li.textContent.endsWith(`: ${n} pictures`)).length === 2, count, { timeout: 30e3 });
+    await page.click("#use-own");
+    await page.waitForFunction(() =>
+      document.getElementById("status").textContent.includes("your pictures"));
+    await page.locator("#clean").fill("3");
+    await page.click("#start");
+    await page.waitForFunction(() => window.l2rw.history().length > 1, null, { timeout: 120e3 });
+    await page.click("#pause");
+    await page.evaluate(() => window.l2rw.idle());
+    const [csv] = await Promise.all([page.waitForEvent("download"), page.click("#csv")]);
+    const text = fs.readFileSync(await csv.path(), "utf8");
+    assert.ok(/"light\/\d+\.bmp","light"/.test(text), text.slice(0, 300));
+    console.log(`own pictures: ${text.trim().split("\n").length - 1} labels judged`);
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 async function main() {
   fs.mkdirSync(shots, { recursive: true });
   const server = await serve();
@@ -80,6 +134,9 @@ async function main() {
       now = await last();
     }
     await pause();
+    const factor = now.seconds / native.seconds;
+    console.log(`a step of both: ${native.seconds.toFixed(3)} s natively, ${factor.toFixed(2)} times`,
+      "as long in the browser");
     console.log(`step ${now.step}: baseline ${now.plain}, L2RW ${now.l2rw}, ${now.seconds} s a step`);
     await page.screenshot({ path: path.join(shots, "desktop.png"), fullPage: true });
     await page.setViewportSize({ width: 390, height: 844 });
@@ -92,6 +149,7 @@ async function main() {
     assert.ok(fs.readFileSync(await csv.path(), "utf8").split("\n").length > 100);
     await page.click("#reset");
     await page.waitForFunction(() => window.l2rw.history().length === 0);
+    await trainOnOwn(page, 24);
     assert.deepEqual(problems, [], "errors on the console");
     console.log("web-test: passed");
   } finally {

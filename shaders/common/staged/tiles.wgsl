@@ -38,7 +38,7 @@ struct Part { is_left: bool, is_right: bool, term: i32, quad: i32 }
 
 // Neighbouring invocations load what lies side by side in storage: whether that is terms.
 fn part(me: Invocation, left_along_terms: bool, right_along_terms: bool) -> Part {
-    let i = i32(me.local);
+    let i = i32(me.local_index);
     if i < 4 * LEFT {
         if left_along_terms { return Part(true, false, i % 4, i / 4); }
         return Part(true, false, i / LEFT, i % LEFT);
@@ -58,9 +58,9 @@ fn stage(p: Part, square: Square) {
 
 // First row, and quad of columns, of the square (tall, wide) of an invocation.
 fn square_row(at: Place, me: Invocation, tall: i32) -> i32 {
-    return 4 * (at.row * LEFT + 16 * tall + i32(me.local / 16u));
+    return 4 * (at.row * LEFT + 16 * tall + i32(me.local_index / 16u));
 }
 
 fn square_column(at: Place, me: Invocation, wide: i32) -> i32 {
-    return at.column * RIGHT + 16 * wide + i32(me.local % 16u);
+    return at.column * RIGHT + 16 * wide + i32(me.local_index % 16u);
 }

@@ -2,9 +2,9 @@
 
 // Whether the input has a tangent; images have none.
 override INPUT_TANGENT: bool = true;
-@group(0) @binding(2) var<storage, read> dx: array<StoredIn>;
-@group(0) @binding(4) var<storage, read_write> dual_z: array<Out>;
-@group(0) @binding(5) var<storage, read_write> dz: array<Out>;
+@group(0) @binding(2) var<storage, read> x_tangent: array<StoredIn>;
+@group(0) @binding(NEXT_BINDING + 1u) var<storage, read_write> dual_z: array<Out>;
+@group(0) @binding(NEXT_BINDING + 2u) var<storage, read_write> dz: array<Out>;
 
 fn add_dual_tap(
     tile: ptr<function, array<Out, TILE>>,
@@ -27,7 +27,8 @@ fn add_dual_tap(
     }
 }
 
-// dual_z = conv(x, w), dz = conv(dx, w) + conv(x, v): every input and weight is loaded once.
+// dual_z = conv(x, w), dz = conv(x_tangent, w) + conv(x, v): every input and weight is loaded
+// once.
 @compute @workgroup_size(WORKGROUP)
 fn dual(workgroup: Workgroup, me: Invocation) {
     let i = begin(workgroup, me);
@@ -51,7 +52,7 @@ fn dual(workgroup: Workgroup, me: Invocation) {
                     let column = p.first * S + i - PAD_LEFT;
                     if is_inside(i, column, WIDTH) {
                         let at = ((p.image * HEIGHT + row) * WIDTH + column) * IN_BLOCKS + in;
-                        dspan[i] = load_in(dx[at]);
+                        dspan[i] = load_in(x_tangent[at]);
                     }
                 }
             }

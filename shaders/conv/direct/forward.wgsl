@@ -188,9 +188,10 @@ fn add_transposed_tap(
     block: Block,
 ) {
     for (var r = 0; r < i32(TILE); r++) {
-        let t = r + PAD_LEFT - kx - FIRST_OFFSET * S;
-        if t % S == 0 {
-            (*tile)[r] += to_in(block, (*span)[t / S]);
+        // Never negative. FXC loses taps where a signed number is divided by a stride of 1.
+        let t = u32(r + PAD_LEFT - kx - FIRST_OFFSET * S);
+        if t % STRIDE == 0u {
+            (*tile)[r] += to_in(block, (*span)[t / STRIDE]);
         }
     }
 }

@@ -125,13 +125,13 @@ fn similarity(workgroup: Workgroup, me: Invocation) {
     }
 }
 
-@group(0) @binding(2) var<storage, read> dx: array<Quad>;
+@group(0) @binding(2) var<storage, read> x_tangent: array<Quad>;
 @group(0) @binding(3) var<storage, read> v: array<Quad>;
 @group(0) @binding(4) var<storage, read_write> dual_z: array<Quad>;
 @group(0) @binding(5) var<storage, read_write> dz: array<Quad>;
 
 fn dx_quad(at: i32) -> Quad {
-    return select(Quad(), dx[max(at, 0)], at >= 0);
+    return select(Quad(), x_tangent[max(at, 0)], at >= 0);
 }
 
 fn dx_square(at: vec4<i32>) -> Square {
@@ -164,8 +164,8 @@ fn store_dual(pixel: i32, block: i32, value: Quad, tangent: Quad) {
     }
 }
 
-// dual_z = conv(x, w), dz = conv(dx, w) + conv(x, v) for TALL = WIDE = 2: tiles of 64 × 64 numbers
-// and their tangents.
+// dual_z = conv(x, w), dz = conv(x_tangent, w) + conv(x, v) for TALL = WIDE = 2: tiles of 64 × 64
+// numbers and their tangents.
 @compute @workgroup_size(WORKGROUP)
 fn dual(workgroup: Workgroup, me: Invocation) {
     let at = place(workgroup);
@@ -190,8 +190,8 @@ fn dual(workgroup: Workgroup, me: Invocation) {
         workgroupBarrier();
     }
     let tile = tile_of(&sums, me);
-    let pixel = 4 * (at.row * 16 + i32(me.local / 16u));
-    let block = at.column * 16 + i32(me.local % 16u);
+    let pixel = 4 * (at.row * 16 + i32(me.local_index / 16u));
+    let block = at.column * 16 + i32(me.local_index % 16u);
     store_dual(pixel, block, tile[0][0], tile[TALL - 1u][0]);
     store_dual(pixel + 1, block, tile[0][1], tile[TALL - 1u][1]);
     store_dual(pixel + 2, block, tile[0][2], tile[TALL - 1u][2]);

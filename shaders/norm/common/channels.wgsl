@@ -16,7 +16,7 @@ fn statistic_of(example: u32, block: u32) -> u32 {
 @group(0) @binding(1) var<storage, read> moments: array<Stored>;
 // CHANNELS scales, if there are any, then CHANNELS shifts.
 @group(0) @binding(2) var<storage, read> affine: array<Stored>;
-@group(0) @binding(2) var<storage, read> dx: array<Stored>;
+@group(0) @binding(2) var<storage, read> x_tangent: array<Stored>;
 @group(0) @binding(3) var<storage, read> gradient: array<Stored>;
 
 fn scale_of(block: u32) -> Lanes {

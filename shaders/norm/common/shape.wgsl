@@ -12,6 +12,7 @@ override HAS_SCALE: bool = true;
 // Numbers that a channel of a chunk has among the parts.
 override QUANTITIES: u32 = 2u;
 
+// The first member has a name that nothing else has: tests/kernels/portability/metal.rs says why.
 struct Invocation {
-    @builtin(local_invocation_index) local: u32,
+    @builtin(local_invocation_index) local_index: u32,
 }

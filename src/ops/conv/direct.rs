@@ -71,9 +71,9 @@ impl Weights {
 }
 
 /// Who loads what neighbouring invocations need as well, and with it what an invocation is: the
-/// axes `conv/direct/weight_loads`, `conv/direct/gradient_loads` and `conv/direct/invocation`, and
-/// for passes over pixels `conv/sizes`. Gradients of weights can share where
-/// [`Blocks::shared_inputs`] finds a shape of subgroup, passes over pixels wherever [`is_shared`].
+/// axes `conv/direct/weight_loads`, `conv/direct/gradient_loads` and `conv/direct/invocation`.
+/// Gradients of weights can share where [`Blocks::shared_inputs`] finds a shape of subgroup, passes
+/// over pixels wherever [`is_shared`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loads {
     /// Each invocation for itself.
@@ -87,13 +87,6 @@ impl Loads {
         match self {
             Self::Own => wgsl!("conv/direct/invocation", "single"),
             Self::Shared => wgsl!("conv/direct/invocation", "subgroup"),
-        }
-    }
-
-    fn sizes(self) -> Part {
-        match self {
-            Self::Own => FIXED_SIZES,
-            Self::Shared => wgsl!("conv/sizes", "bound"),
         }
     }
 
@@ -124,6 +117,8 @@ struct Scheme {
     weights: Weights,
     block: Block,
     loads: Loads,
+    /// Whether sizes come through a binding: the axis `conv/sizes`.
+    bound: bool,
 }
 
 impl Scheme {
@@ -131,7 +126,9 @@ impl Scheme {
         let block = Block::of(w);
         let loads = if is_shared(w, tuning) { Loads::Shared } else { Loads::Own };
         let weights = if in_uniform(w, tuning) { Weights::Uniform } else { Weights::Storage };
-        Self { lanes: block.lanes(tuning), weights, block, loads }
+        // Where loads are shared, one pipeline serves all layers.
+        let bound = tuning.bound_sizes || loads == Loads::Shared;
+        Self { lanes: block.lanes(tuning), weights, block, loads, bound }
     }
 
     fn shader(self) -> Shader {
@@ -144,7 +141,7 @@ impl Scheme {
             self.weights.part(),
             self.block.part(),
             self.loads.invocation(),
-            self.loads.sizes(),
+            if self.bound { wgsl!("conv/sizes", "bound") } else { FIXED_SIZES },
             self.loads.weights(),
             wgsl!("conv/direct/forward"),
         ];
@@ -276,13 +273,15 @@ pub(super) fn kernel(
 ) -> Kernel {
     let scheme = Scheme::of(&g.window, rec.tuning());
     let kernel = Kernel::new(scheme.shader(), entry);
+    let kernel = match scheme.bound {
+        true => g.bound(rec, kernel, bindings),
+        false => g.constants(kernel),
+    };
     let kernel = match (scheme.loads, scheme.weights) {
-        (Loads::Shared, _) => {
-            g.bound(rec, kernel, bindings).constant("HALO", tiling.has_halo(SUBGROUP))
-        }
-        (Loads::Own, Weights::Storage) => g.constants(kernel),
+        (Loads::Shared, _) => kernel.constant("HALO", tiling.has_halo(SUBGROUP)),
+        (Loads::Own, Weights::Storage) => kernel,
         (Loads::Own, Weights::Uniform) => {
-            g.constants(kernel.header("WEIGHTS", (g.window.weight_len() / 4) as u32))
+            kernel.header("WEIGHTS", (g.window.weight_len() / 4) as u32)
         }
     };
     tiling.constants(kernel).header("COLUMNS", columns as u32)

@@ -48,7 +48,7 @@ pub fn forward(
         rec.read(x),
         bind(weights, w, rec.tuning()),
         rec.write(z),
-        // Something of blocks of output channels: one input may be shorter than one of them.
+        // What is bound for no addend must hold one element of it, which the input may not.
         addend.map_or(weights.read(), |addend| rec.read(addend)),
     ];
     let columns = columns(Blocks::of(&g.window).output, rec.tuning());

@@ -37,9 +37,6 @@ impl IterationBuilder<'_> {
                 let len = n * self.network.input().len();
                 let images = self.rec.external(format!("{name}/images"), ElementType::F32, len);
                 let labels = self.rec.external(format!("{name}/labels"), ElementType::U32, n);
-                if stream == Stream::Train {
-                    self.unchecked_labels = Some(labels);
-                }
                 Ok(Batch { images, labels, indices: None })
             }
             Input::Buffers => {

@@ -3,6 +3,8 @@
 mod batches;
 mod passes;
 
+use std::ops::{Deref, DerefMut};
+
 use super::backward::Delta;
 use super::externals::{running_tensor, step_tensor};
 use super::forward::Activations;
@@ -13,6 +15,7 @@ use super::{
 use crate::gpu::{ElementType, Recorder, TensorId};
 use crate::nn::{LayerKind, Network};
 use crate::ops::batch::Batch;
+use crate::ops::not_finite::{self, Quantity};
 use crate::ops::softmax_cross_entropy::Losses;
 use crate::ops::{self, adamw, sgd};
 
@@ -30,6 +33,8 @@ pub struct IterationBuilder<'a> {
     gradient: TensorId,
     clean_gradient: TensorId,
     running: Option<TensorId>,
+    /// What is not finite: [`not_finite`].
+    found: TensorId,
     exchange_points: Vec<ExchangePoint>,
     state: Vec<StateTensor>,
     pass_len: Option<usize>,
@@ -80,6 +85,30 @@ impl WeightedBatch {
 #[derive(Debug, Default)]
 pub struct LayerDeltas(Vec<Delta>);
 
+/// The recorder of an iteration in the hands of a method: [`IterationBuilder::rec`].
+#[derive(Debug)]
+pub struct MethodRecorder<'a>(&'a mut Recorder);
+
+impl Deref for MethodRecorder<'_> {
+    type Target = Recorder;
+
+    fn deref(&self) -> &Recorder {
+        self.0
+    }
+}
+
+impl DerefMut for MethodRecorder<'_> {
+    fn deref_mut(&mut self) -> &mut Recorder {
+        self.0
+    }
+}
+
+impl Drop for MethodRecorder<'_> {
+    fn drop(&mut self) {
+        self.0.trust(true);
+    }
+}
+
 impl<'a> IterationBuilder<'a> {
     pub(super) fn new(
         network: &'a Network,
@@ -87,6 +116,7 @@ impl<'a> IterationBuilder<'a> {
         facts: &'a DatasetFacts<'a>,
     ) -> Self {
         let mut rec = Recorder::new();
+        rec.trust(true);
         rec.tune(options.tuning);
         let step = step_tensor(&mut rec);
         let len = network.parameters_len;
@@ -100,6 +130,7 @@ impl<'a> IterationBuilder<'a> {
         let has_second_moment = matches!(options.optimizer, Optimizer::AdamW { .. });
         let second_moment = has_second_moment.then(|| vector("second_moment"));
         let running = running_tensor(&mut rec, network);
+        let found = rec.external("not_finite", ElementType::U32, not_finite::SLOTS);
         Self {
             network,
             options,
@@ -111,6 +142,7 @@ impl<'a> IterationBuilder<'a> {
             gradient,
             clean_gradient,
             running,
+            found,
             exchange_points: Vec::new(),
             state: Vec::new(),
             pass_len: None,
@@ -118,8 +150,15 @@ impl<'a> IterationBuilder<'a> {
         }
     }
 
-    /// The recorder, for kernels of the method's own.
-    pub fn rec(&mut self) -> &mut Recorder {
+    /// The recorder, for kernels of the method's own. Whatever is recorded through it is compiled
+    /// with runtime checks, since nobody knows with what sizes a kernel is called.
+    pub fn rec(&mut self) -> MethodRecorder<'_> {
+        self.rec.trust(false);
+        MethodRecorder(&mut self.rec)
+    }
+
+    /// The recorder, for what the crate answers for.
+    pub(crate) fn own_rec(&mut self) -> &mut Recorder {
         &mut self.rec
     }
 
@@ -207,9 +246,18 @@ impl<'a> IterationBuilder<'a> {
         tensor
     }
 
-    /// 1/n for each training example.
+    /// 1/n for each example of the [training batch](Self::training_batch); 0 for one of the
+    /// caller's whose label is none of the classes.
     pub fn uniform(&mut self) -> TensorId {
-        self.uniform_of("train", self.options.batch)
+        let uniform = self.uniform_of("train", self.options.batch);
+        match (&self.options.input, self.rec.find("train/labels")) {
+            // Data sets have been checked on the host.
+            (Input::Buffers, Some(labels)) => {
+                let classes = self.network.classes();
+                ops::example_weights::labelled(&mut self.rec, classes, labels, uniform)
+            }
+            _ => uniform,
+        }
     }
 
     fn uniform_of(&mut self, name: &str, len: usize) -> TensorId {
@@ -261,19 +309,35 @@ impl<'a> IterationBuilder<'a> {
         };
         let second_moment =
             self.second_moment.map(|_| self.state(&format!("{name} second moment"), zeros));
+        let found = self.found;
+        not_finite::look(&mut self.rec, self.step, &[(Quantity::MethodGradient, gradient)], found);
         self.descend(state, second_moment, gradient);
     }
 
+    /// Looks for what is not finite, before the parameters follow it.
+    fn look(&mut self, weighed: &WeightedBatch) {
+        let losses = |scored: &ScoredBatch| scored.losses.losses;
+        let mut vectors = vec![
+            (Quantity::Loss, losses(&weighed.train)),
+            (Quantity::Gradient, self.gradient),
+            (Quantity::Parameter, self.vectors.parameters),
+        ];
+        vectors.extend(weighed.similarities.map(|u| (Quantity::Similarity, u)));
+        vectors.extend(weighed.clean.as_ref().map(|c| (Quantity::CleanLoss, losses(c))));
+        vectors.extend(self.running.map(|running| (Quantity::RunningStatistic, running)));
+        not_finite::look(&mut self.rec, self.step, &vectors, self.found);
+    }
+
     fn descend(&mut self, state: sgd::State, second_moment: Option<TensorId>, gradient: TensorId) {
-        let (rec, step) = (&mut self.rec, self.step);
+        let (rec, step, found) = (&mut self.rec, self.step, self.found);
         match (self.options.optimizer, second_moment) {
             (Optimizer::AdamW { beta1, beta2, epsilon }, Some(second_moment)) => {
                 let options = adamw::Options { beta1, beta2, epsilon };
-                adamw::update(rec, step, state, second_moment, gradient, options);
+                adamw::update(rec, step, state, second_moment, gradient, found, options);
             }
             (optimizer, _) => {
                 let nesterov = matches!(optimizer, Optimizer::Sgd { nesterov: true, .. });
-                sgd::update(rec, step, state, gradient, nesterov);
+                sgd::update(rec, step, state, gradient, found, nesterov);
             }
         }
     }
@@ -281,6 +345,7 @@ impl<'a> IterationBuilder<'a> {
     pub(super) fn finish(mut self, weighed: WeightedBatch) -> Result<Plan, PlanError> {
         self.rec.stage("update");
         self.rec.label("");
+        self.look(&weighed);
         self.descend(self.vectors, self.second_moment, self.gradient);
         let train = keep_outputs(&mut self.rec, "train", &weighed.train);
         let clean = weighed.clean.map(|clean| keep_outputs(&mut self.rec, "clean", &clean));
@@ -295,6 +360,7 @@ impl<'a> IterationBuilder<'a> {
             clean,
             similarities: weighed.similarities,
             weights: weighed.weights,
+            not_finite: self.found,
             route: weighed.route,
             exact: !approximates && self.first_layer == 0,
             exchange_points: self.exchange_points,

@@ -161,7 +161,7 @@ impl MetaWeightNet {
     fn weigh(&self, it: &mut IterationBuilder<'_>, seen: &ScoredBatch) -> (TensorId, TensorId) {
         let (n, classes) = (it.batch_len(), it.network().classes());
         let theta = it.state("theta", Vec::new);
-        let rec = it.rec();
+        let rec = it.own_rec();
         rec.stage("weights");
         rec.label("");
         let values = rec.transient("values", n);
@@ -187,7 +187,7 @@ impl MetaWeightNet {
         let (n, classes) = (it.batch_len(), it.network().classes());
         let (step, theta) = (it.step(), it.state("theta", Vec::new));
         let moments = it.state("moments", Vec::new);
-        let rec = it.rec();
+        let rec = it.own_rec();
         rec.stage("meta");
         rec.label("");
         let coefficients = rec.transient("coefficients", n);
@@ -263,7 +263,7 @@ impl Method for MetaWeightNet {
         };
         self.learn_theta(it, &train, values, u);
         let (_, weights) = self.weigh(it, &train);
-        it.rec().allow_rounding(true);
+        it.own_rec().allow_rounding(true);
         follow(it, weights);
         let (clean, similarities) = (Some(clean), Some(u));
         Ok(WeightedBatch { train, clean, weights, similarities, route: Some(route) })

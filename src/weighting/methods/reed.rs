@@ -55,7 +55,7 @@ impl Method for Reed {
             .size("CLASSES", classes)
             .constant("BETA", self.beta)
             .constant("HARD", self.hard);
-        let rec = it.rec();
+        let rec = it.own_rec();
         let losses = Losses::transient(rec, rec.len(scores) / classes, classes);
         let Losses { residual, losses: values, predictions } = losses;
         let bindings = vec![

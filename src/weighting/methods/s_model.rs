@@ -107,7 +107,7 @@ impl Method for SModel {
         let noise = it.state("noise", || initial.iter().map(|v| *v as f32).collect());
         let transition = it.table("transition", || vec![0.0; classes * classes]);
         let posterior = it.table("posterior", || vec![0.0; n * classes]);
-        let rec = it.rec();
+        let rec = it.own_rec();
         let bindings = vec![rec.read(noise), rec.write(transition)];
         rec.dispatch(kernel("rows", classes, n), bindings, per_element(classes), 0);
         let losses = Losses::transient(rec, n, classes);
@@ -134,7 +134,7 @@ impl Method for SModel {
         let (n, classes) = (it.batch_len(), it.network().classes());
         let transition = it.table("transition", Vec::new);
         let posterior = it.table("posterior", Vec::new);
-        let rec = it.rec();
+        let rec = it.own_rec();
         let cells = classes * classes;
         let gradient = rec.transient("noise gradient", cells);
         let bindings = vec![

@@ -1,5 +1,5 @@
 //! The same computations natively, to compare with the browser's: `native fixture` prints u and w
-//! of the fixed step as JSON, `native train` the accuracies of a run.
+//! of the fixed step and the seconds of a step of the page's two trainings as JSON, `native train` the accuracies of a run.
 
 #[cfg(not(target_arch = "wasm32"))]
 fn main() -> Result<(), l2rw_web::Failure> {
@@ -10,7 +10,9 @@ fn main() -> Result<(), l2rw_web::Failure> {
     match std::env::args().nth(1).as_deref() {
         Some("fixture") => {
             let fixture = pollster::block_on(run_fixture(&context))?;
-            println!("{}", serde_json::to_string(&fixture)?);
+            let mut fixture = serde_json::to_value(&fixture)?;
+            fixture["seconds"] = seconds_of_a_step(&context)?.into();
+            println!("{fixture}");
         }
         Some("train") => {
             eprintln!("{}", context.describe());
@@ -33,6 +35,19 @@ fn main() -> Result<(), l2rw_web::Failure> {
         _ => return Err("say fixture or train".into()),
     }
     Ok(())
+}
+
+/// Once all kernels are compiled.
+#[cfg(not(target_arch = "wasm32"))]
+fn seconds_of_a_step(context: &l2rw::gpu::Context) -> Result<f64, l2rw_web::Failure> {
+    const STEPS: usize = 20;
+    let pictures = l2rw_web::Pictures::drawn(1);
+    let session = l2rw_web::Session::new(context, &pictures, 10, 0.6, 1);
+    let mut session = pollster::block_on(session)?;
+    pollster::block_on(session.steps(5))?;
+    let started = std::time::Instant::now();
+    pollster::block_on(session.steps(STEPS))?;
+    Ok(started.elapsed().as_secs_f64() / STEPS as f64)
 }
 
 #[cfg(target_arch = "wasm32")]

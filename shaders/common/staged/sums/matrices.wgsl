@@ -3,8 +3,9 @@
 //
 // Workgroup memory holds, for each term, all rows of the left factor or columns of the right one.
 
+// The first member has a name that nothing else has: tests/kernels/portability/metal.rs says why.
 struct Invocation {
-    @builtin(local_invocation_index) local: u32,
+    @builtin(local_invocation_index) local_index: u32,
     @builtin(subgroup_id) subgroup: u32,
 }
 
@@ -109,7 +110,7 @@ fn results_quad(at: u32) -> Quad {
 // they go through workgroup memory, 64 × 64 at a time.
 fn tile_of(sums: ptr<function, Sums>, me: Invocation) -> Tile {
     var tile: Tile;
-    let at = 256u * (me.local / 16u) + 4u * (me.local % 16u);
+    let at = 256u * (me.local_index / 16u) + 4u * (me.local_index % 16u);
     for (var part = 0u; part < TALL * WIDE; part++) {
         store_part(sums, me, part % TALL, part / TALL);
         workgroupBarrier();

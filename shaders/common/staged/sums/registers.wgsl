@@ -3,8 +3,9 @@
 // Workgroup memory holds a quad, four neighbouring rows of the left factor or columns of the right
 // one, for each term.
 
+// The first member has a name that nothing else has: tests/kernels/portability/metal.rs says why.
 struct Invocation {
-    @builtin(local_invocation_index) local: u32,
+    @builtin(local_invocation_index) local_index: u32,
 }
 
 const RIGHT_BASE: i32 = STEP * LEFT;
@@ -56,8 +57,8 @@ fn add_term(sums: ptr<function, Sums>, left: i32, right: i32) {
 // Adds what the staged terms give. Written out, since drivers need not unroll naga's loops.
 fn multiply(sums: ptr<function, Sums>, me: Invocation) {
     for (var term = 0; term < STEP / 4; term++) {
-        let left = left_slot(me.local, term);
-        let right = right_slot(me.local, term);
+        let left = left_slot(me.local_index, term);
+        let right = right_slot(me.local_index, term);
         add_term(sums, left, right);
         add_term(sums, left + LEFT, right + RIGHT);
         add_term(sums, left + 2 * LEFT, right + 2 * RIGHT);
@@ -77,8 +78,8 @@ fn add_dual_term(sums: ptr<function, Sums>, left: i32, right: i32) {
 // tangents: values into the first square, tangents into the second one.
 fn multiply_dual(sums: ptr<function, Sums>, me: Invocation) {
     for (var term = 0; term < STEP / 4; term++) {
-        let left = left_slot(me.local, term);
-        let right = right_slot(me.local, term);
+        let left = left_slot(me.local_index, term);
+        let right = right_slot(me.local_index, term);
         add_dual_term(sums, left, right);
         add_dual_term(sums, left + LEFT, right + RIGHT);
         add_dual_term(sums, left + 2 * LEFT, right + 2 * RIGHT);

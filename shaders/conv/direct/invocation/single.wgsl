@@ -5,5 +5,6 @@ struct Invocation {
 
 // Index of an invocation.
 fn begin(workgroup: Workgroup, me: Invocation) -> i32 {
+    read_sizes();
     return i32(linear_index(me.id, workgroup.groups));
 }
