@@ -350,7 +350,7 @@ pub fn forward_running(
 /// `running_mean`, `running_variance` are `[channels]`; `batch` holds the batch's [`moments`]
 /// `[channels]` over `count` elements a channel. `unbiased` stores the variance times
 /// `count / (count − 1)`, as PyTorch (and TensorFlow's fused kernel) does; a count below 2 leaves
-/// it as it is.
+/// it as it is. A channel whose variance is not finite moves nothing: it would stay so for ever.
 pub fn update_running(
     running_mean: &mut [f64],
     running_variance: &mut [f64],
@@ -364,6 +364,9 @@ pub fn update_running(
     let correction = if unbiased && count > 1 { count as f64 / (count - 1) as f64 } else { 1.0 };
     for c in 0..batch.len() {
         let (mean, variance) = batch[c];
+        if !variance.is_finite() {
+            continue;
+        }
         running_mean[c] = (1.0 - momentum) * running_mean[c] + momentum * mean;
         running_variance[c] =
             (1.0 - momentum) * running_variance[c] + momentum * correction * variance;

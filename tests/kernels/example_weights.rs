@@ -91,7 +91,7 @@ fn the_weight_of_an_example_whose_label_is_none_of_the_classes_is_0() {
         [(1, vec![0]), (1, vec![1]), (3, vec![2, 3, 0, u32::MAX, 1 << 31, 1]), (10, vec![9; 70])];
     assert_table(&cases, |(classes, labels), bench, expected| {
         let weights = values(1, labels.len());
-        let (labels_in, weights_in) = (bench.words(labels), bench.floats(&weights));
+        let (labels_in, weights_in) = (bench.integers(labels), bench.floats(&weights));
         let kept = example_weights::labelled(&mut bench.rec, *classes, labels_in, weights_in);
         let known = |(weight, label): (&f64, &u32)| match (*label as usize) < *classes {
             true => (*weight as f32).to_bits(),
