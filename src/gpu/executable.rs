@@ -111,17 +111,39 @@ impl Executable {
         recording: Recording,
         externals: &DeviceTensors,
     ) -> Result<Self, GpuError> {
-        context.check_backend()?;
-        let limits = context.device.limits();
-        recording.check_limits(&limits)?;
-        check_externals(&limits, &recording, externals)?;
+        check(context, &recording, externals)?;
         context.prepare(recording.dispatches.iter()).await?;
         let (places, allocated_bytes) = allocate(context, &recording, externals).await?;
+        let executable = Self::bind(context, recording, places, allocated_bytes)?;
+        context.probe("preparing the kernels").await?;
+        Ok(executable)
+    }
+
+    /// The same at once, for a recording whose pipelines are there and whose tensors are all
+    /// external.
+    pub(crate) fn of_prepared(
+        context: &Context,
+        recording: Recording,
+        externals: &DeviceTensors,
+    ) -> Result<Self, GpuError> {
+        check(context, &recording, externals)?;
+        let place = |tensor: &Tensor| externals.places.get(&tensor.label).cloned();
+        let places = recording.tensors.iter().map(place).collect();
+        let executable = Self::bind(context, recording, places, 0)?;
+        context.check("preparing the kernels")?;
+        Ok(executable)
+    }
+
+    fn bind(
+        context: &Context,
+        recording: Recording,
+        places: Vec<Option<Place>>,
+        allocated_bytes: u64,
+    ) -> Result<Self, GpuError> {
         let mut executable = Self { recording, prepared: Vec::new(), places, allocated_bytes };
         let prepare = |dispatch| executable.prepare(context, dispatch);
         executable.prepared =
             executable.recording.dispatches.iter().map(prepare).collect::<Result<_, _>>()?;
-        context.probe("preparing the kernels").await?;
         Ok(executable)
     }
 
@@ -203,6 +225,18 @@ impl Executable {
         });
         Ok(Prepared { pipeline: pipeline.pipeline, bind_group, workgroups: dispatch.workgroups })
     }
+}
+
+/// Refuses what the device cannot run.
+fn check(
+    context: &Context,
+    recording: &Recording,
+    externals: &DeviceTensors,
+) -> Result<(), GpuError> {
+    context.check_backend()?;
+    let limits = context.device.limits();
+    recording.check_limits(&limits)?;
+    check_externals(&limits, recording, externals)
 }
 
 /// Refuses buffers of the caller that the API would reject, by the tensor's label.

@@ -376,9 +376,7 @@ impl Iteration {
             tensors.insert_slice(label_of(part.source), part.buffer.slice(part.first..));
         }
         let context = &self.model.context;
-        // Nothing to wait for: the pipelines are there, and nothing is allocated.
-        let executable =
-            pollster::block_on(Executable::of(context, recording.finish()?, &tensors))?;
+        let executable = Executable::of_prepared(context, recording.finish()?, &tensors)?;
         if self.imports.len() == IMPORTS {
             self.imports.remove(0);
         }
