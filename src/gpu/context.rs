@@ -178,14 +178,15 @@ impl Context {
     /// known.
     pub(crate) fn lost(&self, doing: &str, reason: &dyn Display) -> GpuError {
         // The device's callback may not have run yet.
-        match self.poll(wgpu::PollType::Poll, doing) {
-            Err(known @ GpuError::DeviceLost { .. }) => known,
+        let reason = match self.poll(wgpu::PollType::Poll, doing) {
+            Err(known @ GpuError::DeviceLost { .. }) => return known,
             // Whatever is made on a lost device is invalid, which becomes an error of its own.
-            Err(other) => {
-                GpuError::DeviceLost { doing: doing.to_owned(), reason: other.to_string() }
-            }
-            Ok(()) => GpuError::DeviceLost { doing: doing.to_owned(), reason: reason.to_string() },
-        }
+            Err(other) => other.to_string(),
+            Ok(()) => reason.to_string(),
+        };
+        // Whoever asks next hears of the loss, too, instead of such an error.
+        self.faults.lose(reason.clone());
+        GpuError::DeviceLost { doing: doing.to_owned(), reason }
     }
 
     /// Polls the device, whose callbacks then run.
@@ -193,8 +194,8 @@ impl Context {
         self.faults.poll(&self.device, poll, doing)
     }
 
-    /// Waits for a submission on a thread of the context's own, where `done` runs; in browsers `done`
-    /// is a callback of theirs.
+    /// Waits for a submission on a thread of the context's own, where `done` runs; in browsers
+    /// `done` is a callback of theirs.
     pub(super) fn wait_behind(
         &self,
         submission: wgpu::SubmissionIndex,

@@ -1,5 +1,5 @@
-//! What browsers ask of the kernels: Tint's rules on uniformity, and pipelines in Dawn, which is the
-//! WebGPU of Chrome and Edge.
+//! What browsers ask of the kernels: Tint's rules on uniformity, and pipelines in Dawn, which is
+//! the WebGPU of Chrome and Edge.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

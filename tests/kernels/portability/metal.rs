@@ -108,9 +108,9 @@ fn metal_knows_which_invocation_zeroes_workgroup_memory() {
     );
 }
 
-/// Words of the Metal Shading Language Specification (keywords, attributes that are words, macros of
-/// its headers) and of C's headers behind it that naga's list of reserved words lacks. clang finds
-/// those of C++.
+/// Words of the Metal Shading Language Specification (keywords, attributes that are words, macros
+/// of its headers) and of C's headers behind it that naga's list of reserved words lacks. clang
+/// finds those of C++.
 const TAKEN: [&str; 34] = [
     "ulong",
     "mesh",
