@@ -184,7 +184,8 @@ impl Context {
             Err(other) => other.to_string(),
             Ok(()) => reason.to_string(),
         };
-        // Whoever asks next hears of the loss, too, instead of such an error.
+        // The callback waits for submissions that a lost device may never end: until then, calls
+        // would take what follows from the loss for errors of other kinds.
         self.faults.lose(reason.clone());
         GpuError::DeviceLost { doing: doing.to_owned(), reason }
     }

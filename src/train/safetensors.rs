@@ -44,7 +44,7 @@ impl Model {
     /// `norm.running_var` `[channels]`. A normalisation without a learned scale gets a weight of
     /// ones. With [`Contents::Checkpoint`] there are `optimizer/velocity/<name>` (SGD) or
     /// `optimizer/first_moment/<name>` and `optimizer/second_moment/<name>` (AdamW) in the same
-    /// layouts, with AdamW `optimizer/step` (the number of steps that its moments remember, a u64
+    /// layouts, with AdamW `optimizer/step` (the number of steps that its moments remember, a
     /// scalar), the weighting method's `weighting/<name>` `[len]`, and the metadata `steps`.
     ///
     /// # Errors
@@ -72,8 +72,8 @@ impl Model {
                 }
             }
             if self.counts_moments() {
-                let count = self.moment_steps.to_le_bytes().to_vec();
-                stored.push((MOMENT_STEPS.to_owned(), Vec::new(), count));
+                let count = (self.moment_steps as f32).to_bits();
+                stored.push((MOMENT_STEPS.to_owned(), Vec::new(), to_bytes(&[count])));
             }
             for (label, len) in &self.method_state {
                 let words = self.read_vector(label).await?;
@@ -81,9 +81,7 @@ impl Model {
             }
         }
         let views = stored.iter().map(|(name, shape, bytes)| {
-            // An f32 counts to 2²⁴ only.
-            let dtype = if name == MOMENT_STEPS { Dtype::U64 } else { Dtype::F32 };
-            let view = TensorView::new(dtype, shape.clone(), bytes);
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
             view.map(|view| (name.as_str(), view)).map_err(|e| fail(e.to_string()))
         });
         let views = views.collect::<Result<Vec<_>, _>>()?;
@@ -143,7 +141,8 @@ impl Model {
             }
             moment_steps = steps;
             if self.counts_moments() {
-                moment_steps = read_count(&file, MOMENT_STEPS)?;
+                let count = read(&file, MOMENT_STEPS, &[])?;
+                moment_steps = count.first().map_or(steps, |bits| f32::from_bits(*bits) as u64);
             }
             for (label, len) in &self.method_state {
                 writes.push((label, 0, read(&file, label, &[*len])?));
@@ -193,15 +192,6 @@ fn read(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<u32>,
     }
     let words = view.data().chunks_exact(4);
     Ok(words.map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect())
-}
-
-/// A number of steps: a u64, or the f32 of PyTorch and of older files.
-fn read_count(file: &SafeTensors<'_>, name: &str) -> Result<u64, TrainError> {
-    let view = file.tensor(name).map_err(|e| fail(format!("tensor '{name}': {e}")))?;
-    match (view.dtype(), <[u8; 8]>::try_from(view.data())) {
-        (Dtype::U64, Ok(bytes)) if view.shape().is_empty() => Ok(u64::from_le_bytes(bytes)),
-        _ => Ok(read(file, name, &[])?.first().map_or(0, |bits| f32::from_bits(*bits) as u64)),
-    }
 }
 
 fn to_bytes(words: &[u32]) -> Vec<u8> {

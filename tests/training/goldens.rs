@@ -11,7 +11,6 @@ use l2rw::gpu::{
 };
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::Step;
-use l2rw::ops::not_finite::SLOTS;
 use l2rw::plan::{Input, Optimizer, Plan, Route, TrainingOptions, training};
 use l2rw::weighting::{L2rw, MetaOptimizer, MetaWeightNet, Weighting};
 use safetensors::{Dtype, SafeTensors};
@@ -243,7 +242,7 @@ fn externals(
     storage("decay_mask", &bits(network.decay_mask()));
     storage("gradient", &zeros);
     storage("clean_gradient", &zeros);
-    storage("not_finite", &[0; SLOTS]);
+    storage("not_finite", &vec![0; plan.recording.tensor(plan.not_finite).len]);
     if network.running_len > 0 {
         storage("running", &bits(network.initial_running()));
     }
