@@ -1,5 +1,6 @@
 //! The same computations natively, to compare with the browser's: `native fixture` prints u and w
-//! of the fixed step and the seconds of a step of the page's two trainings as JSON, `native train` the accuracies of a run.
+//! of the fixed step and the seconds of a step of the page's two trainings as JSON, `native train`
+//! the accuracies of a run.
 
 #[cfg(not(target_arch = "wasm32"))]
 fn main() -> Result<(), l2rw_web::Failure> {
