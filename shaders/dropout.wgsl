@@ -21,5 +21,6 @@ fn apply(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) 
         return;
     }
     let draw = uniform_draw(pcg_hash(step.seed ^ pcg_hash(step.number ^ pcg_hash(STREAM))), i);
-    y[i] = select(0.0, x[i] / (1.0 - RATE), draw >= RATE);
+    // A product, so that a NaN stays one whether it is dropped or not, as in PyTorch.
+    y[i] = select(0.0, 1.0, draw >= RATE) * x[i] / (1.0 - RATE);
 }

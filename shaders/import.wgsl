@@ -19,12 +19,15 @@ fn first() -> u32 {
 
 @group(0) @binding(2) var<storage, read_write> copied: array<u32>;
 
+// Words above become this one: one label for all that are none of the classes.
+override LARGEST: u32 = 0xffffffffu;
+
 // Words as they are: labels, or images that are normalised already.
 @compute @workgroup_size(WORKGROUP)
 fn words(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = linear_index(id, groups);
     if i < LEN {
-        copied[i] = source[first() + i];
+        copied[i] = min(source[first() + i], LARGEST);
     }
 }
 

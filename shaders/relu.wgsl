@@ -11,7 +11,7 @@ fn forward(
 ) {
     let i = linear_index(id, groups);
     if i < arrayLength(&y) {
-        y[i] = stored(max(load(x[i]), Lanes()));
+        y[i] = stored(rectified(load(x[i])));
     }
 }
 
@@ -19,11 +19,11 @@ fn forward(
 @group(0) @binding(1) var<storage, read> value: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> masked: array<Stored>;
 
-// masked = value where the rectifier's output is positive, else 0: its tangent and its gradient.
+// masked = value where the rectifier's output is not 0, else 0: its tangent and its gradient.
 @compute @workgroup_size(WORKGROUP)
 fn mask(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = linear_index(id, groups);
     if i < arrayLength(&masked) {
-        masked[i] = stored(select(Lanes(), load(value[i]), load(output[i]) > Lanes()));
+        masked[i] = stored(through_rectifier(load(output[i]), load(value[i])));
     }
 }

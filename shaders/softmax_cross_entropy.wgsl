@@ -8,7 +8,8 @@ override CLASSES: u32;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(4) var<storage, read_write> predictions: array<u32>;
 
-// residual = softmax − onehot, losses = −log softmax[label], predictions = first largest score.
+// residual = softmax − onehot, losses = −log softmax[label], predictions = first largest score. A
+// label outside the classes has neither loss nor residual: the example does not count.
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
     let example = id.x;
@@ -34,13 +35,12 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var k = 0u; k < CLASSES; k++) {
         if k != label {
             let probability = exp(scores[first + k] - largest) / sum;
-            residual[first + k] = probability;
+            residual[first + k] = select(0.0, probability, label < CLASSES);
             others += probability;
         }
     }
     predictions[example] = prediction;
-    // No number for a label outside the classes; its place would be another example's.
-    losses[example] = bitcast<f32>(max(label, 0x7fc00000u));
+    losses[example] = 0.0;
     if label < CLASSES {
         residual[first + label] = -others;
         losses[example] = log(sum) - (scores[first + label] - largest);

@@ -399,8 +399,9 @@ impl Planner {
         self.rec.stage("weights");
         self.rec.label("");
         let u = ops::example_weights::sum_parts(&mut self.rec, self.n, pitch, parts);
-        let total = ops::example_weights::sum_rectified(&mut self.rec, u);
-        (u, ops::example_weights::normalise(&mut self.rec, u, total))
+        let largest = ops::example_weights::largest(&mut self.rec, u);
+        let total = ops::example_weights::sum_scaled(&mut self.rec, u, largest);
+        (u, ops::example_weights::normalise(&mut self.rec, u, largest, total))
     }
 
     fn bind(&mut self, tensors: &LayerTensors<'_>, which: &str, examples: usize) -> Bound {

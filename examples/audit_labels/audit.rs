@@ -113,7 +113,7 @@ pub fn judge(
     for step in trainer.steps() + 1..=steps {
         let started = Instant::now();
         if let Some(report) = trainer.step()? {
-            account.ledger.record(&report.indices, &report.weights);
+            account.ledger.record(&report.indices, &report.weights)?;
             bar.update(step, &view(&report, step, account.seconds));
         }
         log::debug!("audit step {step}");
@@ -125,7 +125,7 @@ pub fn judge(
         let stopped = stop.requested() && step < steps;
         if stopped || step == steps || step % every == 0 {
             while let Some(report) = trainer.take_report(true)? {
-                account.ledger.record(&report.indices, &report.weights);
+                account.ledger.record(&report.indices, &report.weights)?;
             }
         }
         account.seconds += started.elapsed().as_secs_f64();

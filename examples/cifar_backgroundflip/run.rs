@@ -163,7 +163,7 @@ impl Task<'_> {
             running.busy += started.elapsed();
             log::debug!("{} step {step}", self.name);
             if let Some(report) = oldest {
-                running.record(&report);
+                running.record(&report)?;
                 bar.update(step, &running.view());
             }
             let (last, stopped) = (step == steps, self.stop.requested() && step < steps);

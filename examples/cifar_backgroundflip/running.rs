@@ -176,13 +176,13 @@ impl<'a> Running<'a> {
     pub fn drain(&mut self, trainer: &mut Trainer) -> Result<()> {
         let started = std::time::Instant::now();
         while let Some(report) = trainer.take_report(true)? {
-            self.record(&report);
+            self.record(&report)?;
         }
         self.busy += started.elapsed();
         Ok(())
     }
 
-    pub fn record(&mut self, report: &StepReport) {
+    pub fn record(&mut self, report: &StepReport) -> Result<()> {
         self.recorded += 1;
         let window = &mut self.window;
         window.steps += 1.0;
@@ -191,13 +191,13 @@ impl<'a> Running<'a> {
         let right = |(index, class): (&u32, &u32)| self.labels[*index as usize] == *class;
         let pairs = report.indices.iter().zip(&report.predictions);
         window.correct += pairs.filter(|pair| right(*pair)).count() as f64;
-        self.ledger.record(&report.indices, &report.weights);
+        self.ledger.record(&report.indices, &report.weights)?;
         self.keep_samples(report);
         let uniform = 1.0 / report.weights.len() as f32;
         self.reweights |= report.weights.iter().any(|w| (w - uniform).abs() > 1e-6);
         if report.is_zero_weight() {
             self.zero_weight_steps += 1;
-            return;
+            return Ok(());
         }
         let weights = report.indices.iter().zip(&report.weights);
         let on_corrupted: f64 = weights
@@ -212,6 +212,7 @@ impl<'a> Running<'a> {
             self.late[0] += share;
             self.late[1] += 1.0;
         }
+        Ok(())
     }
 
     fn keep_samples(&mut self, report: &StepReport) {

@@ -47,7 +47,7 @@ fn main() -> Result<()> {
             if learned && step % 10 == 0 {
                 let words = read_back(&context, weights, 4 * TRAIN as u64)?;
                 let weights: Vec<f32> = words.into_iter().map(f32::from_bits).collect();
-                ledger.record(&indices, &weights);
+                ledger.record(&indices, &weights)?;
             }
         }
         let right = engine.predictions(&context, &train)?;

@@ -12,7 +12,9 @@ fn pcg_hash(x: u32) -> u32 {
 fn feistel(key: u32, index: u32, half_bits: u32, mask: u32) -> u32 {
     var left = index >> half_bits;
     var right = index & mask;
-    for (var round = 0u; round < 4u; round++) {
+    // Halves of few bits have few functions of them: it takes more rounds until none shows.
+    let rounds = select(4u, 12u, half_bits <= 4u);
+    for (var round = 0u; round < rounds; round++) {
         let key_round = pcg_hash(key + round * 0x9E3779B9u);
         let next = left ^ (pcg_hash(right ^ key_round) & mask);
         left = right;

@@ -43,7 +43,7 @@ fn forward(
             let at = t.first + k * BLOCKS;
             var value = scale * ((load(x[at]) - mean) * rstd) + shift;
             if RELU {
-                value = max(value, Lanes());
+                value = rectified(value);
             }
             y[at] = stored(value);
         }
@@ -143,7 +143,7 @@ fn forward_dual(
             let normalised = (load(x[at]) - statistics.mean) * statistics.rstd;
             var value = affine.scale * normalised + affine.shift;
             if RELU {
-                value = max(value, Lanes());
+                value = rectified(value);
             }
             y[at] = stored(value);
             dy[at] = stored(output_tangent(statistics, affine, normalised, load(x_tangent[at])));

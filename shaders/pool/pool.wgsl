@@ -46,7 +46,8 @@ fn input_at(p: Place, tap_row: u32, tap_column: u32) -> u32 {
 // Taps of the maxima, packed.
 @group(0) @binding(2) var<storage, read_write> winner: array<u32>;
 
-// y = the maximum, winner = its tap in the window, row by row; the first of equals wins.
+// y = the maximum, winner = its tap in the window, row by row; the first of equals wins, but the
+// last NaN, as in PyTorch.
 @compute @workgroup_size(WORKGROUP)
 fn max_forward(
     @builtin(global_invocation_id) id: vec3<u32>,
@@ -64,7 +65,9 @@ fn max_forward(
     for (var row = rows.first; row < rows.end; row++) {
         for (var column = columns.first; column < columns.end; column++) {
             let value = load(x[input_at(p, row, column)]);
-            let wins = value > best;
+            // By its bits: compilers may take it for granted that nothing is a NaN.
+            let is_nan = (bitcast<Bits>(value) & Bits(0x7fffffff)) > Bits(0x7f800000);
+            let wins = (value > best) | is_nan;
             best = select(best, value, wins);
             best_tap = select(best_tap, Taps(row * KERNEL_W + column), wins);
         }

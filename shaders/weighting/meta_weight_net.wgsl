@@ -3,6 +3,7 @@
 // A net takes 3·HIDDEN + 1 elements: w1, b1, w2, b2; there is one for all examples or one a class.
 
 override EXAMPLES: u32;
+override CLASSES: u32;
 override HIDDEN: u32;
 override NETS: u32;
 // Whether weights are divided by their sum instead of n.
@@ -28,18 +29,28 @@ fn net_of(label: u32) -> u32 {
     return min(label, NETS - 1u);
 }
 
-// values[i] = V(losses[i])
+// max(z, 0), of which a NaN stays a NaN: by its bits, as in shaders/common/rectifier.wgsl.
+fn rectified(z: f32) -> f32 {
+    return select(z, 0.0, bitcast<i32>(z) <= -0x800000);
+}
+
+// values[i] = V(losses[i]), or 0 for a label that is none of the classes: the example does not
+// count.
 @compute @workgroup_size(WORKGROUP)
 fn evaluate(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = id.x;
     if i >= EXAMPLES {
         return;
     }
+    if labels[i] >= CLASSES {
+        values[i] = 0.0;
+        return;
+    }
     let first = net_of(labels[i]) * (3u * HIDDEN + 1u);
     var sum = theta[first + 3u * HIDDEN];
     for (var h = 0u; h < HIDDEN; h++) {
         let z = theta[first + h] * losses[i] + theta[first + HIDDEN + h];
-        sum += theta[first + 2u * HIDDEN + h] * max(z, 0.0);
+        sum += theta[first + 2u * HIDDEN + h] * rectified(z);
     }
     values[i] = 1.0 / (1.0 + exp(-sum));
 }
@@ -92,14 +103,14 @@ fn sum_gradient(
     let hidden = (at - first) % HIDDEN;
     var sum = 0.0;
     for (var i = 0u; i < EXAMPLES; i++) {
-        if net_of(labels[i]) != net {
+        if labels[i] >= CLASSES || net_of(labels[i]) != net {
             continue;
         }
         // By the sum before the sigmoid.
         var g = coefficients_read[i] * values_seen[i] * (1.0 - values_seen[i]);
         let z = theta[first + hidden] * losses[i] + theta[first + HIDDEN + hidden];
         if part == 2u {
-            g *= max(z, 0.0);
+            g *= rectified(z);
         } else if part < 2u {
             g *= select(0.0, theta[first + 2u * HIDDEN + hidden], z > 0.0);
             g *= select(1.0, losses[i], part == 0u);

@@ -21,6 +21,12 @@ fn one_minus_exp(x: f32) -> f32 {
     return select(1.0 - exp(-x), series, x < 0.05);
 }
 
+// Whether an example has one of the classes as its label. Others do not count: their loss is 0, and
+// `weight` is not asked for them.
+fn is_labelled(j: u32) -> bool {
+    return labels[j] < CLASSES;
+}
+
 // Examples of the batch with a larger loss; of equal losses the earlier ones count as larger.
 fn rank(i: u32) -> u32 {
     var larger = 0u;
@@ -34,7 +40,12 @@ fn rank(i: u32) -> u32 {
 
 @compute @workgroup_size(WORKGROUP)
 fn weigh(@builtin(global_invocation_id) id: vec3<u32>) {
-    if id.x < EXAMPLES {
-        raw[id.x] = weight(id.x);
+    if id.x >= EXAMPLES {
+        return;
     }
+    var found = 0.0;
+    if is_labelled(id.x) {
+        found = weight(id.x);
+    }
+    raw[id.x] = found;
 }

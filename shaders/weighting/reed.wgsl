@@ -25,6 +25,16 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
             prediction = k;
         }
     }
+    predictions[example] = prediction;
+    let label = labels[example];
+    // An example whose label is none of the classes does not count.
+    if label >= CLASSES {
+        losses[example] = 0.0;
+        for (var k = 0u; k < CLASSES; k++) {
+            residual[first + k] = 0.0;
+        }
+        return;
+    }
     let largest = scores[first + prediction];
     var sum = 0.0;
     for (var k = 0u; k < CLASSES; k++) {
@@ -37,7 +47,6 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
         let log_p = scores[first + k] - largest - log_sum;
         entropy -= exp(log_p) * log_p;
     }
-    let label = labels[example];
     for (var k = 0u; k < CLASSES; k++) {
         let log_p = scores[first + k] - largest - log_sum;
         let p = exp(log_p);
@@ -49,11 +58,6 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
         }
         residual[first + k] = BETA * given + (1.0 - BETA) * other;
     }
-    predictions[example] = prediction;
-    // No number for a label outside the classes.
-    losses[example] = bitcast<f32>(max(label, 0x7fc00000u));
-    if label < CLASSES {
-        let cross_entropy = log_sum - (scores[first + label] - largest);
-        losses[example] = BETA * cross_entropy + (1.0 - BETA) * select(entropy, log_sum, HARD);
-    }
+    let cross_entropy = log_sum - (scores[first + label] - largest);
+    losses[example] = BETA * cross_entropy + (1.0 - BETA) * select(entropy, log_sum, HARD);
 }

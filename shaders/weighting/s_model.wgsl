@@ -53,9 +53,9 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     predictions[example] = prediction;
     let largest = scores[first + prediction];
-    // No number for a label outside the classes, and no part in any sum.
-    losses[example] = bitcast<f32>(max(label, 0x7fc00000u));
+    // An example whose label is none of the classes does not count.
     if label >= CLASSES {
+        losses[example] = 0.0;
         for (var k = 0u; k < CLASSES; k++) {
             residual[first + k] = 0.0;
             posterior[first + k] = 0.0;
@@ -69,7 +69,8 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
         sum += e;
         joint += e * transition_read[k * CLASSES + label];
     }
-    joint = max(joint, 1e-30);
+    // By its bits, so that a NaN stays one.
+    joint = select(joint, 1e-30, bitcast<u32>(joint) < bitcast<u32>(1e-30));
     for (var k = 0u; k < CLASSES; k++) {
         let e = exp(scores[first + k] - largest);
         let r = e * transition_read[k * CLASSES + label] / joint;

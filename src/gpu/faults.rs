@@ -70,13 +70,11 @@ impl Faults {
             Ok(Err(error)) => error.to_string(),
             Err(panic) => {
                 let words = panic.downcast_ref::<String>().cloned();
-                let reason = words.unwrap_or_else(|| "waiting for it failed".into());
-                self.lose(reason.clone());
-                reason
+                words.unwrap_or_else(|| "waiting for it failed".into())
             }
         };
-        self.check(doing)?;
-        Err(GpuError::DeviceLost { doing: doing.to_owned(), reason })
+        self.lose(reason);
+        self.check(doing)
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, Option<String>> {

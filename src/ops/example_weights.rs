@@ -7,8 +7,8 @@ use crate::gpu::{Kernel, Recorder, Shader, TensorId};
 /// `shaders/example_weights.wgsl`
 static SHADER: Shader = Shader::new("example_weights", &[GRID, wgsl!("example_weights")]);
 
-fn kernel(entry: &'static str, examples: usize, parts: usize) -> Kernel {
-    Kernel::new(&SHADER, entry).size("EXAMPLES", examples).size("PARTS", parts)
+fn kernel(entry: &'static str, examples: usize) -> Kernel {
+    Kernel::new(&SHADER, entry).size("EXAMPLES", examples)
 }
 
 /// u = the sum of the rows of `parts` `[rows, pitch]`, of which the first `n` columns count: e.g.
@@ -17,26 +17,61 @@ pub fn sum_parts(rec: &mut Recorder, n: usize, pitch: usize, parts: TensorId) ->
     let rows = rec.len(parts) / pitch;
     let u = rec.transient("u", n);
     let bindings = vec![rec.read(parts), rec.write(u)];
-    let kernel = kernel("sum_parts", n, rows).size("PITCH", pitch);
+    let kernel = kernel("sum_parts", n).size("PARTS", rows).size("PITCH", pitch);
     rec.dispatch(kernel, bindings, per_element(n), (rows * n) as u64);
     u
 }
 
-/// Σ max(u, 0), `[1]`: what a data-parallel run sums over its ranks.
-pub fn sum_rectified(rec: &mut Recorder, u: TensorId) -> TensorId {
+/// The largest max(u, 0), `[1]`; 0 where there is none. A similarity that is infinite or not a
+/// number counts as 0. What a data-parallel run takes the maximum of over its ranks.
+pub fn largest(rec: &mut Recorder, u: TensorId) -> TensorId {
+    let n = rec.len(u);
+    let largest = rec.transient("largest", 1);
+    let bindings = vec![rec.read(u), rec.write(largest)];
+    rec.dispatch(kernel("find_largest", n), bindings, [1, 1, 1], n as u64);
+    largest
+}
+
+/// Σ max(u, 0) divided by the power of two of the largest, so that it fits an f32: `[1]`. What a
+/// data-parallel run, whose ranks share the largest, sums over them.
+pub fn sum_scaled(rec: &mut Recorder, u: TensorId, largest: TensorId) -> TensorId {
     let n = rec.len(u);
     let total = rec.transient("total", 1);
-    let bindings = vec![rec.read(u), rec.write(total)];
-    rec.dispatch(kernel("sum_rectified", n, 1), bindings, [1, 1, 1], n as u64);
+    let bindings = vec![rec.read(u), rec.read(largest), rec.write(total)];
+    rec.dispatch(kernel("sum_scaled", n), bindings, [1, 1, 1], n as u64);
     total
 }
 
-/// w = max(u, 0) / total, all 0 where the total is 0 (Ren et al., 2018, equations 8 and 9). A
-/// similarity that is infinite or not a number counts as 0.
-pub fn normalise(rec: &mut Recorder, u: TensorId, total: TensorId) -> TensorId {
+/// w = max(u, 0) / Σ max(u, 0) of the sum's [`sum_scaled`] and its [`largest`], all 0 where it is 0
+/// (Ren et al., 2018, equations 8 and 9).
+pub fn normalise(rec: &mut Recorder, u: TensorId, largest: TensorId, total: TensorId) -> TensorId {
     let n = rec.len(u);
     let weights = rec.transient("weights", n);
-    let bindings = vec![rec.read(u), rec.read(total), rec.write(weights)];
-    rec.dispatch(kernel("normalise", n, 1), bindings, per_element(n), n as u64);
+    let bindings = vec![rec.read(u), rec.read(largest), rec.read(total), rec.write(weights)];
+    rec.dispatch(kernel("normalise", n), bindings, per_element(n), n as u64);
     weights
+}
+
+/// w = max(u, 0) / n. What is infinite or not a number counts as 0.
+pub fn divide(rec: &mut Recorder, u: TensorId) -> TensorId {
+    let n = rec.len(u);
+    let weights = rec.transient("weights", n);
+    let bindings = vec![rec.read(u), rec.write(weights)];
+    rec.dispatch(kernel("divide", n), bindings, per_element(n), n as u64);
+    weights
+}
+
+/// The weights `[n]`, but 0 where a label `[n]` is none of the classes.
+pub fn labelled(
+    rec: &mut Recorder,
+    classes: usize,
+    labels: TensorId,
+    weights: TensorId,
+) -> TensorId {
+    let n = rec.len(weights);
+    let out = rec.transient("weights", n);
+    let bindings = vec![rec.read(weights), rec.read(labels), rec.write(out)];
+    let kernel = kernel("keep_labelled", n).size("CLASSES", classes);
+    rec.dispatch(kernel, bindings, per_element(n), 0);
+    out
 }

@@ -24,8 +24,8 @@ fn kernel(entry: &'static str, len: usize, source: ImportOffset) -> Kernel {
     Kernel::new(&SHADER, entry).size("LEN", len).constant("SOURCE", source as u32)
 }
 
-/// Copies words from the caller's `data` into all of `out`: labels `[n]`, or images
-/// `[n, h, w, c]` that are normalised already.
+/// Copies words from the caller's `data` into all of `out`: images `[n, h, w, c]` that are
+/// normalised already.
 pub fn words(
     rec: &mut Recorder,
     step: TensorId,
@@ -33,9 +33,34 @@ pub fn words(
     data: TensorId,
     out: TensorId,
 ) {
+    record_words(rec, step, source, data, out, u32::MAX);
+}
+
+/// Copies labels from the caller's `data` into all of `out` `[n]`. Those that are none of the
+/// classes become the number of classes.
+pub fn labels(
+    rec: &mut Recorder,
+    step: TensorId,
+    source: ImportOffset,
+    classes: usize,
+    data: TensorId,
+    out: TensorId,
+) {
+    record_words(rec, step, source, data, out, classes as u32);
+}
+
+fn record_words(
+    rec: &mut Recorder,
+    step: TensorId,
+    source: ImportOffset,
+    data: TensorId,
+    out: TensorId,
+    largest: u32,
+) {
     let len = rec.len(out);
     let bindings = vec![rec.whole(step, Access::Uniform), rec.read(data), rec.write(out)];
-    rec.dispatch(kernel("words", len, source), bindings, per_element(len), 0);
+    let kernel = kernel("words", len, source).constant("LARGEST", largest);
+    rec.dispatch(kernel, bindings, per_element(len), 0);
 }
 
 /// Normalises 8-bit images `[n, h, w, c]` of the caller's `data` into all of `out`.

@@ -1,7 +1,7 @@
 //! Batch and group normalisation with an affine map and a ReLU behind: outputs, tangents, gradients
 //! and similarities.
 
-use super::parts::{self, GRID, Lanes, wgsl};
+use super::parts::{self, GRID, Lanes, RECTIFIER, wgsl};
 use super::{Rows, View, WORKGROUP, per_element, reduce};
 use crate::gpu::{Access, Kernel, Part, Recorder, Shader, TensorId, Tuning, fold_workgroups};
 
@@ -131,7 +131,8 @@ impl Norm {
     /// A kernel of a large pass.
     fn pass(&self, entry: &'static str, tuning: Tuning) -> Kernel {
         let lanes = Lanes::of(&[self.channels], tuning);
-        let parts = [GRID, lanes.part(), parts::WORKGROUP, SHAPE, CHANNELS, wgsl!("norm/apply")];
+        let parts =
+            [GRID, lanes.part(), parts::WORKGROUP, RECTIFIER, SHAPE, CHANNELS, wgsl!("norm/apply")];
         self.constants(Shader::joined("norm", parts), entry, tuning)
             .header("TILE", TILE as u32)
             .constant("RELU", self.relu)
@@ -144,6 +145,7 @@ impl Norm {
             GRID,
             lanes.part(),
             parts::WORKGROUP,
+            RECTIFIER,
             SHAPE,
             CHANNELS,
             reduction.worker(),

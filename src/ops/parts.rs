@@ -38,6 +38,8 @@ pub(crate) use wgsl;
 pub(crate) const GRID: Part = wgsl!("common/grid");
 /// What all invocations of a workgroup have in common.
 pub(crate) const WORKGROUP: Part = wgsl!("common/workgroup");
+/// max(x, 0) of [`Lanes`].
+pub(crate) const RECTIFIER: Part = wgsl!("common/rectifier");
 /// Counter-based random numbers.
 pub(crate) const RNG: Part = wgsl!("common/rng");
 /// What changes from step to step.

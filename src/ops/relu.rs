@@ -1,10 +1,10 @@
 //! The rectifier, and the mask that its tangents and gradients pass.
 
-use super::parts::{Lanes, wgsl};
+use super::parts::{GRID, Lanes, RECTIFIER, wgsl};
 use super::per_element;
-use crate::gpu::{Binding, Recorder, TensorId};
+use crate::gpu::{Binding, Kernel, Recorder, Shader, TensorId};
 
-/// `y = max(x, 0)`
+/// `y = max(x, 0)`; a NaN stays a NaN.
 pub fn forward(rec: &mut Recorder, x: TensorId) -> TensorId {
     let len = rec.len(x);
     let y = rec.transient("relu", len);
@@ -13,7 +13,7 @@ pub fn forward(rec: &mut Recorder, x: TensorId) -> TensorId {
     y
 }
 
-/// `value` where the rectifier's `output` is positive, else 0: its tangent and its gradient.
+/// `value` where the rectifier's `output` is not 0, else 0: its tangent and its gradient.
 pub fn mask(rec: &mut Recorder, output: TensorId, value: TensorId) -> TensorId {
     let len = rec.len(value);
     let masked = rec.transient("relu mask", len);
@@ -24,6 +24,11 @@ pub fn mask(rec: &mut Recorder, output: TensorId, value: TensorId) -> TensorId {
 
 fn record(rec: &mut Recorder, entry: &'static str, bindings: Vec<Binding>, len: usize) {
     let lanes = Lanes::of(&[len], rec.tuning());
-    let kernel = lanes.kernel("relu", wgsl!("relu"), entry);
-    rec.dispatch(kernel, bindings, per_element(len / lanes.count()), len as u64);
+    let shader = Shader::joined("relu", [GRID, lanes.part(), RECTIFIER, wgsl!("relu")]);
+    rec.dispatch(
+        Kernel::new(shader, entry),
+        bindings,
+        per_element(len / lanes.count()),
+        len as u64,
+    );
 }

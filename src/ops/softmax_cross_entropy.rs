@@ -34,8 +34,8 @@ impl Losses {
     }
 }
 
-/// Losses of `scores` `[n, classes]` against `labels` `[n]`. The loss of a label outside the
-/// classes is NaN.
+/// Losses of `scores` `[n, classes]` against `labels` `[n]`. An example whose label is none of the
+/// classes does not count: its loss and its residual are 0.
 pub fn forward(rec: &mut Recorder, classes: usize, scores: TensorId, labels: TensorId) -> Losses {
     let n = rec.len(scores) / classes;
     let Losses { residual, losses, predictions } = Losses::transient(rec, n, classes);

@@ -75,12 +75,23 @@ pub struct BatchOutputs {
     pub scores: TensorId,
 }
 
-/// A buffer that a data-parallel run would sum over its ranks before the given dispatch.
+/// What a data-parallel run makes of its ranks' tensors, element by element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// Their sum.
+    Sum,
+    /// The largest of them.
+    Maximum,
+}
+
+/// A buffer that a data-parallel run would combine over its ranks before the given dispatch.
 #[derive(Clone, Debug)]
 pub struct ExchangePoint {
-    /// What is summed.
+    /// What is combined.
     pub tensor: TensorId,
-    /// Index of the first dispatch that needs the sum.
+    /// How.
+    pub exchange: Exchange,
+    /// Index of the first dispatch that needs the result.
     pub before_dispatch: usize,
 }
 
@@ -103,7 +114,7 @@ pub struct Plan {
     pub route: Option<Route>,
     /// Whether u is exact rather than an approximation.
     pub exact: bool,
-    /// Where a data-parallel run would sum over its ranks.
+    /// Where a data-parallel run would combine what its ranks have.
     pub exchange_points: Vec<ExchangePoint>,
     /// Tensors of the weighting method that the caller supplies.
     pub state: Vec<StateTensor>,

@@ -18,7 +18,8 @@ pub enum Input {
         gather: Gather,
     },
     /// Supplied by the caller, normalised: `train/images` `[n, h, w, c]`, `train/labels` `[n]`,
-    /// `clean/images`, `clean/labels`.
+    /// `clean/images`, `clean/labels`. An example whose label is none of the classes does not
+    /// count.
     Buffers,
 }
 

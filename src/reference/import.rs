@@ -8,6 +8,15 @@ pub fn words(source: &[u32], first: usize, len: usize) -> Vec<u32> {
     source[first..first + len].to_vec()
 }
 
+/// `len` labels of `source`, from word `first` on; those that are none of the classes become the
+/// number of classes.
+///
+/// # Panics
+/// When `source` ends before.
+pub fn labels(source: &[u32], first: usize, classes: u32, len: usize) -> Vec<u32> {
+    words(source, first, len).into_iter().map(|label| label.min(classes)).collect()
+}
+
 /// `len` 8-bit values, four a word of `source`, from byte `first` on, normalised:
 /// `(pixel / 255 − mean) / deviation`. `normalisation` is `[means | deviations]`, one of each a
 /// channel.

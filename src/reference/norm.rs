@@ -97,9 +97,11 @@ impl Affine<'_> {
         self.scale(c) * x_hat + self.shift[c]
     }
 
-    /// Whether the ReLU lets a derivative through, by the sign of the primal output.
+    /// Whether the ReLU lets a derivative through, by the sign of the primal output. Behind a NaN
+    /// it does, as in PyTorch.
     fn passes(&self, x_hat: f64, c: usize) -> bool {
-        !self.relu || self.apply(x_hat, c) > 0.0
+        let y = self.apply(x_hat, c);
+        !self.relu || y > 0.0 || y.is_nan()
     }
 
     #[track_caller]
@@ -311,9 +313,9 @@ pub fn similarity(
     for (at, i, c) in shape.iter() {
         let (mean, rstd) = statistics[shape.set(i, c)];
         let x_hat = (x[at] - mean) * rstd;
-        let g_scale = g_scale.map_or(0.0, |g_scale| g_scale[c]);
+        let along_scale = g_scale.map_or(0.0, |g_scale| g_scale[c] * x_hat);
         if affine.passes(x_hat, c) {
-            u[i] += dy[at] * (g_scale * x_hat + g_shift[c]);
+            u[i] += dy[at] * (along_scale + g_shift[c]);
         }
     }
     u
@@ -348,7 +350,7 @@ pub fn forward_running(
 /// `running_mean`, `running_variance` are `[channels]`; `batch` holds the batch's [`moments`]
 /// `[channels]` over `count` elements a channel. `unbiased` stores the variance times
 /// `count / (count − 1)`, as PyTorch (and TensorFlow's fused kernel) does; a count below 2 leaves
-/// it as it is.
+/// it as it is. A channel whose variance is not finite moves nothing: it would stay so for ever.
 pub fn update_running(
     running_mean: &mut [f64],
     running_variance: &mut [f64],
@@ -362,6 +364,9 @@ pub fn update_running(
     let correction = if unbiased && count > 1 { count as f64 / (count - 1) as f64 } else { 1.0 };
     for c in 0..batch.len() {
         let (mean, variance) = batch[c];
+        if !variance.is_finite() {
+            continue;
+        }
         running_mean[c] = (1.0 - momentum) * running_mean[c] + momentum * mean;
         running_variance[c] =
             (1.0 - momentum) * running_variance[c] + momentum * correction * variance;

@@ -20,8 +20,8 @@ fn check_channels(win: &Window) {
 /// Max pooling. `x` is the input batch; returns the output batch and, in its shape, the kernel
 /// pixel (`ky · kernel_w + kx`) that won.
 ///
-/// The first maximum wins and padding never does. A window without a pixel of the image gives 0 and
-/// [`NO_TAP`].
+/// The first maximum wins and padding never does; a NaN wins over every number, and the last of
+/// several, as in PyTorch. A window without a pixel of the image gives 0 and [`NO_TAP`].
 pub fn max_forward(win: &Window, n: usize, x: &[f64]) -> (Vec<f64>, Vec<u32>) {
     check_channels(win);
     check_len("x", x, n * win.input_len());
@@ -33,7 +33,7 @@ pub fn max_forward(win: &Window, n: usize, x: &[f64]) -> (Vec<f64>, Vec<u32>) {
                 let out = win.output_index(i, o, c);
                 for (tap, p) in win.taps(o) {
                     let value = x[win.input_index(i, p, c)];
-                    if argmax[out] == NO_TAP || value > y[out] {
+                    if argmax[out] == NO_TAP || value > y[out] || value.is_nan() {
                         y[out] = value;
                         argmax[out] = tap as u32;
                     }
@@ -166,6 +166,12 @@ mod tests {
         assert_eq!(y, [-1.0; 4]);
         assert_eq!(argmax, [5, 4, 2, 1]);
         assert_eq!(max_backward(&win, 1, &argmax, &[1.0; 4]), [0.0, 4.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn the_last_nan_of_a_window_wins() {
+        let (y, argmax) = max_forward(&Window::global(1, 4, 1), 1, &[1.0, f64::NAN, f64::NAN, 2.0]);
+        assert!(y[0].is_nan() && argmax == [2], "{y:?} {argmax:?}");
     }
 
     #[test]

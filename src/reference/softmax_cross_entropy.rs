@@ -1,7 +1,7 @@
 //! Softmax, cross-entropy, and the tangent route's last inner product.
 //!
-//! `logits` are `[n, classes]`, `labels` `[n]`. A label outside the classes matches none of them:
-//! its loss is NaN.
+//! `logits` are `[n, classes]`, `labels` `[n]`. An example whose label is none of the classes does
+//! not count: its loss and its residual are 0.
 
 use super::check_len;
 
@@ -22,15 +22,33 @@ pub fn losses(n: usize, classes: usize, logits: &[f64], labels: &[u32]) -> Vec<f
     let mut losses = vec![0.0; n];
     for i in 0..n {
         let row = &logits[i * classes..(i + 1) * classes];
+        let Some(label_logit) = row.get(labels[i] as usize) else { continue };
         let max = maximum(row);
         let mut sum = 0.0;
         for c in 0..classes {
             sum += (row[c] - max).exp();
         }
-        let label_logit = row.get(labels[i] as usize).copied().unwrap_or(f64::NAN);
         losses[i] = sum.ln() - (label_logit - max);
     }
     losses
+}
+
+/// `exp(logits_ic) / Σ_c exp(logits_ic)`, shifted by the largest logit. Returns `[n, classes]`.
+pub fn softmax(n: usize, classes: usize, logits: &[f64]) -> Vec<f64> {
+    check_len("logits", logits, n * classes);
+    let mut softmax = vec![0.0; n * classes];
+    for i in 0..n {
+        let row = &logits[i * classes..(i + 1) * classes];
+        let max = maximum(row);
+        let mut sum = 0.0;
+        for c in 0..classes {
+            sum += (row[c] - max).exp();
+        }
+        for c in 0..classes {
+            softmax[i * classes + c] = (row[c] - max).exp() / sum;
+        }
+    }
+    softmax
 }
 
 /// `∂f_i/∂logits_i = softmax_i − onehot_i`. Returns `[n, classes]`.
@@ -39,26 +57,21 @@ pub fn losses(n: usize, classes: usize, logits: &[f64], labels: &[u32]) -> Vec<f
 /// for a confidently right example, in `f32` all of them.
 pub fn residual(n: usize, classes: usize, logits: &[f64], labels: &[u32]) -> Vec<f64> {
     check(n, classes, logits, labels);
+    let softmax = softmax(n, classes, logits);
     let mut residual = vec![0.0; n * classes];
     for i in 0..n {
-        let row = &logits[i * classes..(i + 1) * classes];
-        let out = &mut residual[i * classes..(i + 1) * classes];
         let label = labels[i] as usize;
-        let max = maximum(row);
-        let mut sum = 0.0;
-        for c in 0..classes {
-            sum += (row[c] - max).exp();
+        if label >= classes {
+            continue;
         }
         let mut others = 0.0;
         for c in 0..classes {
             if c != label {
-                out[c] = (row[c] - max).exp() / sum;
-                others += out[c];
+                residual[i * classes + c] = softmax[i * classes + c];
+                others += softmax[i * classes + c];
             }
         }
-        if label < classes {
-            out[label] = -others;
-        }
+        residual[i * classes + label] = -others;
     }
     residual
 }
@@ -143,8 +156,9 @@ mod tests {
     }
 
     #[test]
-    fn a_label_outside_the_classes_has_no_loss() {
-        assert!(losses(1, 2, &[0.0, 1.0], &[2])[0].is_nan());
+    fn an_example_whose_label_is_none_of_the_classes_does_not_count() {
+        assert_eq!(losses(1, 2, &[0.0, 1.0], &[2]), [0.0]);
+        assert_eq!(residual(1, 2, &[0.0, 1.0], &[u32::MAX]), [0.0; 2]);
         assert_eq!(correct(1, 2, &[0.0, 1.0], &[2]), [false]);
     }
 }

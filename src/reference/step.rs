@@ -136,8 +136,7 @@ impl TwinInput {
 
     /// softmax of the scores, `[n, classes]`.
     pub fn probabilities(&self) -> Vec<f64> {
-        let nobody = vec![u32::MAX; self.n()];
-        loss::residual(self.n(), self.classes, &self.scores(), &nobody)
+        loss::softmax(self.n(), self.classes, &self.scores())
     }
 
     /// The class with the largest score, the first of equals.
@@ -150,8 +149,23 @@ impl TwinInput {
         scores.chunks(self.classes).map(first_largest).collect()
     }
 
-    /// Cross-entropy and its gradient with these weights.
-    pub fn told(&self, weights: Vec<f64>) -> TwinOutput {
+    /// Whether an example has one of the classes as its label. Others do not count.
+    pub fn is_labelled(&self, i: usize) -> bool {
+        (self.labels[i] as usize) < self.classes
+    }
+
+    /// A number for each example that counts, 0 for the others: the twin of
+    /// [`PerExample`](crate::weighting::PerExample).
+    pub fn per_example(&self, weight: impl Fn(usize) -> f64) -> Vec<f64> {
+        (0..self.n()).map(|i| if self.is_labelled(i) { weight(i) } else { 0.0 }).collect()
+    }
+
+    /// Cross-entropy and its gradient with these weights, of which those of examples that do not
+    /// count are 0.
+    pub fn told(&self, mut weights: Vec<f64>) -> TwinOutput {
+        for (i, weight) in weights.iter_mut().enumerate() {
+            *weight = if self.is_labelled(i) { *weight } else { 0.0 };
+        }
         let (n, classes) = (self.n(), self.classes);
         let scores = self.scores();
         let residual = loss::residual(n, classes, &scores, &self.labels);

@@ -30,9 +30,10 @@ pub enum Images<'a> {
 pub struct BatchBuffers<'a> {
     /// The images.
     pub images: Images<'a>,
-    /// u32 each, `[n]`, from a multiple of 4 bytes on, each below the number of classes: nobody
-    /// checks them. The loss of one that is not is NaN and its weight means nothing, but other
-    /// examples' gradients are not spoilt.
+    /// u32 each, `[n]`, from a multiple of 4 bytes on. One that is not below the number of classes
+    /// leaves its example out: loss, gradient, u and weight of it are 0, whatever the method, and
+    /// the others' are what they would be beside any other example. Divisors stay n and m: means
+    /// over the batch count it. BatchNorm's statistics see its image.
     pub labels: wgpu::BufferSlice<'a>,
 }
 
@@ -407,9 +408,14 @@ impl Iteration {
             let out = rec.external(name, tensor.element, tensor.len);
             rec.label(name);
             let data = rec.external(label_of(part.source), ElementType::U32, part.words);
-            match part.bytes {
-                true => import::pixels(&mut rec, step, part.source, data, normalisation, out),
-                false => import::words(&mut rec, step, part.source, data, out),
+            let source = part.source;
+            match source {
+                ImportOffset::TrainLabels | ImportOffset::CleanLabels => {
+                    let classes = self.model.network.classes();
+                    import::labels(&mut rec, step, source, classes, data, out);
+                }
+                _ if part.bytes => import::pixels(&mut rec, step, source, data, normalisation, out),
+                _ => import::words(&mut rec, step, source, data, out),
             }
         }
         if self.options.not_finite == NotFinite::DropExample {

@@ -18,18 +18,33 @@ impl WeightLedger {
         Self { sums: vec![0.0; len], counts: vec![0; len] }
     }
 
-    /// Adds one step's weights `[n]` for the examples at `indices` `[n]`. Indices past the end are
-    /// ignored.
-    pub fn record(&mut self, indices: &[u32], weights: &[f32]) {
+    /// Adds one step's weights `[n]` for the examples at `indices` `[n]`. Reports of
+    /// [`Trainer::step`](super::Trainer::step) have both; after
+    /// [`Trainer::step_on`](super::Trainer::step_on) only the caller knows the indices.
+    ///
+    /// # Errors
+    /// [`TrainError::Ledger`] where there is not one index for each weight, or an index past the
+    /// end; nothing is recorded then.
+    pub fn record(&mut self, indices: &[u32], weights: &[f32]) -> Result<(), TrainError> {
+        if indices.len() != weights.len() {
+            let (indices, weights) = (indices.len(), weights.len());
+            return Err(TrainError::Ledger {
+                reason: format!(
+                    "{indices} indices do not name the examples of {weights} weights; reports of \
+                     batches that the caller supplies have no indices: pass your own"
+                ),
+            });
+        }
+        if let Some(index) = indices.iter().find(|index| **index as usize >= self.len()) {
+            let reason = format!("index {index} is not below its {} examples", self.len());
+            return Err(TrainError::Ledger { reason });
+        }
         let n = weights.len() as f64;
         for (&index, &weight) in indices.iter().zip(weights) {
-            if let (Some(sum), Some(count)) =
-                (self.sums.get_mut(index as usize), self.counts.get_mut(index as usize))
-            {
-                *sum += f64::from(weight) * n;
-                *count += 1;
-            }
+            self.sums[index as usize] += f64::from(weight) * n;
+            self.counts[index as usize] += 1;
         }
+        Ok(())
     }
 
     /// Mean weight of an example in units of 1/n; `None` if it was never drawn.
@@ -157,11 +172,25 @@ mod tests {
     #[test]
     fn the_mean_is_in_units_of_the_uniform_weight() {
         let mut ledger = WeightLedger::new(3);
-        ledger.record(&[2, 0], &[0.5, 0.5]);
-        ledger.record(&[2, 7], &[0.0, 1.0]);
+        ledger.record(&[2, 0], &[0.5, 0.5]).unwrap();
+        ledger.record(&[2], &[0.0]).unwrap();
         assert_eq!(ledger.mean(0), Some(1.0));
         assert_eq!(ledger.mean(1), None);
         assert_eq!(ledger.mean(2), Some(0.5));
         assert_eq!([ledger.count(0), ledger.count(1), ledger.count(2)], [1, 0, 2]);
+    }
+
+    #[test]
+    fn weights_without_their_examples_are_refused_and_nothing_is_recorded() {
+        let mut ledger = WeightLedger::new(3);
+        for (indices, weights, part) in [
+            (&[][..], &[0.5, 0.5][..], "0 indices"),
+            (&[0, 1, 2], &[0.5, 0.5], "2 weights"),
+            (&[0, 3], &[0.5, 0.5], "index 3"),
+        ] {
+            let message = ledger.record(indices, weights).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
+        assert_eq!(ledger, WeightLedger::new(3));
     }
 }

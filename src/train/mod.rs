@@ -119,6 +119,12 @@ pub enum TrainError {
         /// Its length in the network.
         expected: usize,
     },
+    /// Weights that a ledger cannot tell the examples of.
+    #[error("the ledger: {reason}")]
+    Ledger {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// Numbers that are not finite; no parameter has followed them.
     #[error(
         "step {step}: not finite: {what}. Take a lower learning rate, look at these examples, or \

@@ -1,5 +1,8 @@
 //! The learning rate over a run.
 
+use super::TrainError;
+use super::options::{ensure, is_magnitude};
+
 /// A learning rate that is multiplied by a factor at given steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
@@ -24,6 +27,21 @@ impl Schedule {
     pub fn rate(&self, step: u64) -> f32 {
         let passed = self.drops.iter().filter(|(at, _)| *at <= step);
         passed.fold(self.initial, |rate, (_, factor)| rate * factor)
+    }
+
+    pub(super) fn check(&self) -> Result<(), TrainError> {
+        let initial = self.initial;
+        ensure("schedule.initial", is_magnitude(initial), initial, "finite and at least 0")?;
+        // The rate after each drop, too: factors above 1 may add up.
+        let fits =
+            |(at, factor): &(u64, f32)| is_magnitude(*factor) && is_magnitude(self.rate(*at));
+        let allowed = "factors that are finite and at least 0, of a rate that stays finite";
+        match self.drops.iter().find(|drop| !fits(drop)) {
+            Some((at, factor)) => {
+                ensure("schedule.drops", false, format!("{factor} from step {at} on"), allowed)
+            }
+            None => Ok(()),
+        }
     }
 }
 

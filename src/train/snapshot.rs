@@ -60,7 +60,7 @@ impl Model {
 }
 
 /// Early stopping: the snapshot at which the network was best on the clean set, by accuracy and
-/// then by mean loss. The test set has no say.
+/// then by mean loss, of which a NaN is the worst. The test set has no say.
 #[derive(Clone, Debug, Default)]
 pub struct EarlyStopping {
     best: Option<Best>,
@@ -112,6 +112,8 @@ impl EarlyStopping {
         let right = predictions.iter().zip(labels).filter(|(p, l)| p == l).count();
         let accuracy = right as f64 / count;
         let loss = losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / count;
+        // No comparison holds with a NaN: it would stay the best for ever.
+        let loss = if loss.is_nan() { f64::INFINITY } else { loss };
         let better = self.best.as_ref().is_none_or(|best| {
             accuracy > best.accuracy || (accuracy == best.accuracy && loss < best.loss)
         });

@@ -14,6 +14,10 @@ use crate::plan::{IterationBuilder, PlanError, ScoredBatch};
 /// `shaders/common/step.wgsl`; and `state`, which `observe` may write. `observe` runs for each i
 /// below `max(EXAMPLES, arrayLength(&state))`, at the same time, before any `weight`.
 ///
+/// In batches from the caller's buffers an example may have a label that is none of the classes.
+/// It does not count: `weight` is not called for it, its loss is 0, its label is `CLASSES` or more,
+/// and `is_labelled(j)` tells it apart.
+///
 /// The text is compiled with runtime checks: an index out of range reads or writes something of the
 /// same binding. An endless loop is one: a driver may take the device for lost.
 #[macro_export]

@@ -53,6 +53,10 @@ impl Tolerance {
     }
 
     fn allows(self, actual: f64, expected: f64) -> bool {
+        // What is not finite has no difference.
+        if !expected.is_finite() {
+            return actual == expected || (actual.is_nan() && expected.is_nan());
+        }
         (actual - expected).abs() <= self.atol + self.rtol * expected.abs()
     }
 }

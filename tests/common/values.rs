@@ -19,3 +19,14 @@ pub fn uniform(tag: u32, i: u32) -> f64 {
 pub fn values(seed: u32, len: usize) -> Vec<f64> {
     (0..len as u32).map(|i| uniform(seed, i)).collect()
 }
+
+/// The same with a NaN of either sign among them, in the first half.
+pub fn values_with_nan(seed: u32, len: usize) -> Vec<f64> {
+    let mut values = values(seed, len);
+    values[len / 5] = f64::NAN;
+    values[len / 2] = -f64::NAN;
+    values
+}
+
+/// Either of the two.
+pub const INPUTS: [fn(u32, usize) -> Vec<f64>; 2] = [values, values_with_nan];

@@ -7,7 +7,7 @@ use l2rw::reference;
 use l2rw::reference::adamw::AdamW;
 
 use crate::common::table::{Tolerance, assert_table};
-use crate::common::values::values;
+use crate::common::values::{values, values_with_nan};
 
 #[derive(Debug)]
 struct Case {
@@ -60,7 +60,7 @@ fn two_steps_equal_the_twin() {
                 ..Step::default()
             };
             let uniform = bench.uniform(bytemuck::cast_slice(&[step]));
-            let gradient = values(4 + later as u32, case.len);
+            let gradient = values_with_nan(4 + later as u32, case.len);
             let gradient_in = bench.floats(&gradient);
             let found = bench.integers(&[0; SLOTS]);
             adamw::update(

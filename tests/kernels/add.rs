@@ -6,17 +6,18 @@ use l2rw::reference;
 
 use crate::common::device::Bench;
 use crate::common::table::{Tolerance, assert_table};
-use crate::common::values::{LENGTHS, values};
+use crate::common::values::{INPUTS, LENGTHS, values};
 
 #[test]
 fn sums_and_zeros_equal_the_twin() {
-    assert_table(&LENGTHS, |&len, bench, expected| {
-        let (a, b) = (values(1, len), values(2, len));
-        let (a_in, b_in) = (bench.floats(&a), bench.floats(&b));
+    let cases = INPUTS.map(|input| LENGTHS.map(|len| input(1, len)).to_vec()).concat();
+    assert_table(&cases, |a, bench, expected| {
+        let b = values(2, a.len());
+        let (a_in, b_in) = (bench.floats(a), bench.floats(&b));
         let sum = add::forward(&mut bench.rec, a_in, b_in);
-        expected.floats("sum", sum, reference::add::forward(&a, &b), Tolerance::ROUNDED);
+        expected.floats("sum", sum, reference::add::forward(a, &b), Tolerance::ROUNDED);
         let zeros = add::zeros_like(&mut bench.rec, a_in);
-        expected.floats("zeros", zeros, vec![0.0; len], Tolerance::EXACT);
+        expected.floats("zeros", zeros, vec![0.0; a.len()], Tolerance::EXACT);
     });
 }
 

@@ -4,9 +4,9 @@ use l2rw::ops::{View, bias};
 use l2rw::reference;
 
 use crate::common::table::{Tolerance, assert_table};
-use crate::common::values::values;
+use crate::common::values::{INPUTS, values};
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct BiasCase {
     n: usize,
     positions: usize,
@@ -17,8 +17,10 @@ struct BiasCase {
 fn biases_their_gradients_and_their_similarities_equal_the_twins() {
     let case = |n, positions, channels| BiasCase { n, positions, channels };
     let cases = [case(3, 35, 5), case(1, 1, 7), case(9, 1, 3), case(2, 512, 3), case(2, 300, 2)];
-    assert_table(&cases, |&BiasCase { n, positions, channels }, bench, expected| {
-        let (x, dy) = (values(1, n * positions * channels), values(2, n * positions * channels));
+    let cases = INPUTS.map(|input| cases.map(|case| (case, input))).concat();
+    assert_table(&cases, |&(BiasCase { n, positions, channels }, input), bench, expected| {
+        let len = n * positions * channels;
+        let (x, dy) = (input(1, len), input(2, len));
         let (b, g, mut weights) = (values(3, channels), values(4, channels), values(5, n));
         let [y_in, dy_in, b_in, g_in] = [&x, &dy, &b, &g].map(|v| bench.floats(v));
         let (b_in, g_in) = (View::whole(&bench.rec, b_in), View::whole(&bench.rec, g_in));

@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use super::gram;
 use crate::common::device::{Bench, has_f16, matrices, offered};
 use crate::common::table::{Expected, Tolerance, assert_table, assert_table_tuned};
-use crate::common::values::values;
+use crate::common::values::{INPUTS, values, values_with_nan};
 
 #[derive(Debug)]
 pub struct Case {
@@ -46,6 +46,10 @@ pub fn cases() -> Vec<Case> {
         (3, Window::linear(5, 4)),
         (9, Window::linear(6, 3)),
         (1, Window::linear(7, 1)),
+        // Inputs that are shorter than a block of channels.
+        (1, Window::linear(1, 4)),
+        (1, Window::linear(3, 8)),
+        (1, Window::same(1, 2, 1, 4, 3, 1)),
     ];
     windows.into_iter().map(|(n, window)| Case { n, window }).collect()
 }
@@ -59,14 +63,26 @@ pub struct Data {
 }
 
 impl Data {
-    pub fn new(n: usize, w: &Window) -> Self {
+    fn new(n: usize, w: &Window) -> Self {
+        Self::of(values, n, w)
+    }
+
+    /// Activations and their gradients by `input`.
+    fn of(input: fn(u32, usize) -> Vec<f64>, n: usize, w: &Window) -> Self {
         Self {
-            x: values(1, n * w.input_len()),
-            dx: values(2, n * w.input_len()),
+            x: input(1, n * w.input_len()),
+            dx: input(2, n * w.input_len()),
             weights: values(3, w.weight_len()),
             weights_tangent: values(4, w.weight_len()),
-            dy: values(5, n * w.output_len()),
+            dy: input(5, n * w.output_len()),
         }
+    }
+}
+
+impl Case {
+    /// Without and with NaNs.
+    pub fn data(&self) -> [Data; 2] {
+        INPUTS.map(|input| Data::of(input, self.n, &self.window))
     }
 }
 
@@ -75,7 +91,10 @@ fn plus(sum: Vec<f64>, addend: &[f64]) -> Vec<f64> {
 }
 
 fn record_passes(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
-    let data = Data::new(n, w);
+    record_passes_of(&Data::new(n, w), n, w, bench, expected);
+}
+
+fn record_passes_of(data: &Data, n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
     let (x, dx, dy) = (bench.floats(&data.x), bench.floats(&data.dx), bench.floats(&data.dy));
     let weights = bench.floats(&data.weights);
     let weights = View::whole(&bench.rec, weights);
@@ -117,7 +136,16 @@ fn record_passes(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expecte
 }
 
 fn record_weight_gradients(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
-    let data = Data::new(n, w);
+    record_weight_gradients_of(&Data::new(n, w), n, w, bench, expected);
+}
+
+fn record_weight_gradients_of(
+    data: &Data,
+    n: usize,
+    w: &Window,
+    bench: &mut Bench,
+    expected: &mut Expected,
+) {
     let (x, dy) = (bench.floats(&data.x), bench.floats(&data.dy));
     let tolerance = Tolerance::sums(&[n * w.out_positions()], 1.0);
 
@@ -127,7 +155,7 @@ fn record_weight_gradients(n: usize, w: &Window, bench: &mut Bench, expected: &m
     let reference = reference::conv::weight_gradient(w, n, &data.x, &data.dy, None);
     expected.floats("weight gradient", out, reference, tolerance);
 
-    let (example_weights, nan_x, nan_dy) = weighted_examples(n, w, &data);
+    let (example_weights, nan_x, nan_dy) = weighted_examples(n, w, data);
     let [weights, x, dy] = [&example_weights, &nan_x, &nan_dy].map(|v| bench.floats(v));
     let out = bench.rec.transient("weighted gradient", w.weight_len());
     let view = View::whole(&bench.rec, out);
@@ -149,7 +177,16 @@ fn weighted_examples(n: usize, w: &Window, data: &Data) -> (Vec<f64>, Vec<f64>, 
 }
 
 fn record_similarity(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
-    let data = Data::new(n, w);
+    record_similarity_of(&Data::new(n, w), n, w, bench, expected);
+}
+
+fn record_similarity_of(
+    data: &Data,
+    n: usize,
+    w: &Window,
+    bench: &mut Bench,
+    expected: &mut Expected,
+) {
     let (x, dy) = (bench.floats(&data.x), bench.floats(&data.dy));
     let g = bench.floats(&data.weights);
     let g = View::whole(&bench.rec, g);
@@ -190,6 +227,29 @@ fn weight_gradients_equal_the_twins_and_never_see_examples_of_weight_zero() {
 fn per_example_gradients_and_similarities_equal_the_twins() {
     assert_table(&cases(), |case, bench, expected| {
         record_similarities(case.n, &case.window, bench, expected);
+    });
+}
+
+#[test]
+fn a_nan_reaches_what_sees_it_and_nothing_else() {
+    let windows = [
+        (3, Window::same(5, 9, 4, 8, 3, 1)),
+        (3, Window::same(6, 5, 8, 4, 3, 2)),
+        (2, Window::same(5, 7, 3, 4, 3, 1)),
+        (2, Window::padded(7, 5, 4, 6, 3, 1, 2)),
+        (9, Window::linear(12, 8)),
+        (9, Window::linear(6, 3)),
+    ];
+    let [staged, ..] = staged(None, Precision::F32);
+    let tunings = [staged, Tuning::GPU, Tuning::SOFTWARE].map(offered);
+    let cases = windows.map(|(n, window)| Case { n, window });
+    assert_table_tuned(&cases, tunings, |Case { n, window }, bench, expected| {
+        let data = Data::of(values_with_nan, *n, window);
+        record_passes_of(&data, *n, window, bench, expected);
+        record_similarity_of(&data, *n, window, bench, expected);
+        // A NaN gradient meets the zeros of the padding as well, as where PyTorch unfolds images.
+        let data = Data { dy: values(5, data.dy.len()), ..data };
+        record_weight_gradients_of(&data, *n, window, bench, expected);
     });
 }
 
@@ -324,7 +384,8 @@ fn convolutions_whose_loads_a_subgroup_shares_equal_the_twins() {
         record_passes(case.n, &case.window, bench, expected);
         record_weight_gradients(case.n, &case.window, bench, expected);
         record_similarities(case.n, &case.window, bench, expected);
-        gram::record_similarity(case.n, &case.window, bench, expected);
+        let data = Data::new(case.n, &case.window);
+        gram::record_similarity(&data, case.n, &case.window, bench, expected);
     });
 }
 

@@ -7,7 +7,7 @@ use l2rw::reference;
 
 use crate::common::device::Bench;
 use crate::common::table::{Tolerance, assert_table};
-use crate::common::values::{LENGTHS, values};
+use crate::common::values::{INPUTS, LENGTHS};
 
 const RATE: f32 = 0.3;
 
@@ -52,10 +52,10 @@ fn dropout_keeps_its_mask_within_a_step_and_layer_and_changes_it_between_them() 
 
 #[test]
 fn dropout_multiplies_with_its_mask_as_the_twin_does() {
-    assert_table(&LENGTHS, |&len, bench, expected| {
-        let x = values(1, len);
-        let y = record_dropout(bench, 3, 1, &x);
-        let reference = reference::dropout::forward(&x, &hashed_mask(3, 1, len));
+    let cases = INPUTS.map(|input| LENGTHS.map(|len| input(1, len)).to_vec()).concat();
+    assert_table(&cases, |x, bench, expected| {
+        let y = record_dropout(bench, 3, 1, x);
+        let reference = reference::dropout::forward(x, &hashed_mask(3, 1, x.len()));
         expected.floats("output", y, reference, Tolerance::ROUNDED);
     });
 }

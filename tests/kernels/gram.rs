@@ -8,8 +8,14 @@ use crate::common::device::Bench;
 use crate::common::table::{Expected, Tolerance, assert_table};
 use crate::common::values::values;
 
-pub fn record_similarity(n: usize, w: &Window, bench: &mut Bench, expected: &mut Expected) {
-    let (data, m) = (Data::new(n, w), 2);
+pub fn record_similarity(
+    data: &Data,
+    n: usize,
+    w: &Window,
+    bench: &mut Bench,
+    expected: &mut Expected,
+) {
+    let m = 2;
     let (x, dy) = (bench.floats(&data.x), bench.floats(&data.dy));
     let (clean_x, clean_dy) = (values(7, m * w.input_len()), values(8, m * w.output_len()));
     let clean = gram::Clean { m, x: bench.floats(&clean_x), dy: bench.floats(&clean_dy) };
@@ -25,6 +31,8 @@ pub fn record_similarity(n: usize, w: &Window, bench: &mut Bench, expected: &mut
 #[test]
 fn similarities_in_gram_form_equal_the_twin() {
     assert_table(&cases(), |case, bench, expected| {
-        record_similarity(case.n, &case.window, bench, expected);
+        for data in case.data() {
+            record_similarity(&data, case.n, &case.window, bench, expected);
+        }
     });
 }

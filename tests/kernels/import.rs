@@ -60,6 +60,19 @@ fn words_are_copied_from_any_word_on() {
 }
 
 #[test]
+fn labels_that_are_none_of_the_classes_become_one_label() {
+    assert_table(&cases(), |case, bench, expected| {
+        let step = step(bench, case);
+        let mut data: Vec<u32> = (0..(case.first + case.len) as u32).map(|i| i % 9).collect();
+        data[case.first + case.len / 2] = u32::MAX;
+        let source = bench.integers(&data);
+        let out = bench.rec.transient_of("out", ElementType::U32, case.len);
+        import::labels(&mut bench.rec, step, case.source, 7, source, out);
+        expected.words("labels", out, reference::import::labels(&data, case.first, 7, case.len));
+    });
+}
+
+#[test]
 fn pixels_are_normalised_from_any_byte_on() {
     assert_table(&cases(), |case, bench, expected| {
         let step = step(bench, case);

@@ -6,7 +6,7 @@ use l2rw::reference::matmul as twin;
 
 use crate::common::device::{Bench, matrices, offered};
 use crate::common::table::{Expected, Tolerance, assert_table, assert_table_tuned};
-use crate::common::values::values;
+use crate::common::values::{INPUTS, values};
 
 #[derive(Debug)]
 struct Case {
@@ -66,8 +66,19 @@ fn products_staged_through_workgroup_memory_equal_the_twins() {
     }
 }
 
-fn record_products(&Case { m, k, n }: &Case, bench: &mut Bench, expected: &mut Expected) {
-    let (a, b) = (values(1, m * k), values(2, k * n));
+fn record_products(case: &Case, bench: &mut Bench, expected: &mut Expected) {
+    for input in INPUTS {
+        record_products_of(input, case, bench, expected);
+    }
+}
+
+fn record_products_of(
+    input: fn(u32, usize) -> Vec<f64>,
+    &Case { m, k, n }: &Case,
+    bench: &mut Bench,
+    expected: &mut Expected,
+) {
+    let (a, b) = (input(1, m * k), values(2, k * n));
     let (a_in, b_in) = (bench.floats(&a), bench.floats(&b));
     let tolerance = Tolerance::sums(&[k], 1.0);
     let c = matmul::nn(&mut bench.rec, m, k, n, a_in, b_in);

@@ -14,6 +14,8 @@ const EPSILON: f32 = 1e-3;
 #[derive(Debug)]
 struct Case {
     norm: Norm,
+    /// Whether there is a NaN among the inputs.
+    nan: bool,
 }
 
 fn cases() -> Vec<Case> {
@@ -42,7 +44,8 @@ fn cases() -> Vec<Case> {
         };
         for &(has_scale, relu) in options {
             let norm = Norm { kind, n, positions, channels, epsilon: EPSILON, has_scale, relu };
-            cases.push(Case { norm });
+            cases.push(Case { norm, nan: false });
+            cases.extend((positions <= 35).then_some(Case { norm, nan: true }));
         }
     }
     cases
@@ -61,10 +64,13 @@ struct Data {
 }
 
 impl Data {
-    fn new(norm: &Norm) -> Self {
+    fn new(Case { norm, nan }: &Case) -> Self {
         let Norm { kind, n, positions, channels, .. } = *norm;
         let shape = NormShape { kind, n, positions, channels };
-        let x: Vec<f64> = values(1, shape.elements()).iter().map(|v| v + 0.5).collect();
+        let mut x: Vec<f64> = values(1, shape.elements()).iter().map(|v| v + 0.5).collect();
+        // Of the first example's second channel, and of its last but one position.
+        let last = (positions.max(2) - 2) * channels + 1;
+        x[last] = if *nan { f64::NAN } else { x[last] };
         let data = Self {
             statistics: twin::statistics(&shape, &x, f64::from(EPSILON)),
             shape,
@@ -87,7 +93,7 @@ impl Data {
     fn keeps_clear_of_the_kink(&self) -> bool {
         let affine = Affine { relu: false, ..self.affine() };
         let before_relu = twin::forward(&self.shape, &self.x, &self.statistics, affine);
-        !self.relu || before_relu.iter().all(|v| v.abs() > 1e-5)
+        !self.relu || before_relu.iter().all(|v| v.is_nan() || v.abs() > 1e-5)
     }
 
     fn largest_rstd(&self) -> f64 {
@@ -128,7 +134,7 @@ fn stored(shape: &NormShape, statistics: &[(f64, f64)]) -> Vec<f64> {
 #[test]
 fn statistics_and_outputs_equal_the_twins() {
     assert_table(&cases(), |case, bench, expected| {
-        let data = Data::new(&case.norm);
+        let data = Data::new(case);
         let x = bench.floats(&data.x);
         let affine = affine_vector(bench, data.scale.as_ref(), &data.shift);
         let moments = norm::statistics(&mut bench.rec, &case.norm, x, None);
@@ -155,14 +161,14 @@ fn statistics_survive_a_mean_that_dwarfs_the_deviation() {
         has_scale: false,
         relu: false,
     };
-    assert_table(&[Case { norm }], |case, bench, expected| {
+    assert_table(&[norm], |norm, bench, expected| {
         // Multiples of 1/32 around 1000 are exact, their squares are not.
         let x: Vec<f64> =
             values(1, 1800).iter().map(|v| 1000.0 + (v * 32.0).round() / 32.0).collect();
-        let Norm { kind, n, positions, channels, .. } = case.norm;
+        let Norm { kind, n, positions, channels, .. } = *norm;
         let shape = NormShape { kind, n, positions, channels };
         let input = bench.floats(&x);
-        let moments = norm::statistics(&mut bench.rec, &case.norm, input, None);
+        let moments = norm::statistics(&mut bench.rec, norm, input, None);
         let reference = stored(&shape, &twin::statistics(&shape, &x, 0.0));
         // The variance of 1/3 through one pass over squares would have lost every digit.
         let tolerance = Tolerance { atol: 0.0, rtol: 1e-5 };
@@ -182,7 +188,7 @@ fn stored_dual(data: &Data) -> Vec<f64> {
 #[test]
 fn tangents_equal_the_twin_alone_and_beside_their_values() {
     assert_table(&cases(), |case, bench, expected| {
-        let data = Data::new(&case.norm);
+        let data = Data::new(case);
         let (x, dx) = (bench.floats(&data.x), bench.floats(&data.dx));
         let affine = affine_vector(bench, data.scale.as_ref(), &data.shift);
         let dscale = data.scale.as_ref().map(|scale| values(6, scale.len()));
@@ -215,7 +221,7 @@ fn tangents_equal_the_twin_alone_and_beside_their_values() {
 #[test]
 fn input_gradients_equal_the_twin_with_and_without_an_addend() {
     assert_table(&cases(), |case, bench, expected| {
-        let data = Data::new(&case.norm);
+        let data = Data::new(case);
         let (x, dy) = (bench.floats(&data.x), bench.floats(&data.dy));
         let addend_values = values(8, data.x.len());
         let addend = bench.floats(&addend_values);
@@ -269,7 +275,7 @@ fn gradient_of_parameters(
 #[test]
 fn parameter_gradients_equal_the_twin_and_never_see_examples_of_weight_zero() {
     assert_table(&cases(), |case, bench, expected| {
-        let data = Data::new(&case.norm);
+        let data = Data::new(case);
         let n = case.norm.n;
         let tolerance = data.sum_tolerance(n * case.norm.positions);
         let (out, reference) = gradient_of_parameters(bench, case, &data, &data.dy, None);
@@ -289,7 +295,7 @@ fn parameter_gradients_equal_the_twin_and_never_see_examples_of_weight_zero() {
 #[test]
 fn similarities_equal_the_twin() {
     assert_table(&cases(), |case, bench, expected| {
-        let data = Data::new(&case.norm);
+        let data = Data::new(case);
         let (x, dy) = (bench.floats(&data.x), bench.floats(&data.dy));
         let affine = affine_vector(bench, data.scale.as_ref(), &data.shift);
         let g_scale = data.scale.as_ref().map(|scale| values(6, scale.len()));
@@ -319,7 +325,7 @@ fn running_statistics_follow_the_batch_and_serve_evaluation() {
     let mut cases = cases();
     cases.retain(|case| case.norm.kind == NormKind::Batch);
     assert_table(&cases, |case, bench, expected| {
-        let data = Data::new(&case.norm);
+        let data = Data::new(case);
         let Norm { n, positions, channels, .. } = case.norm;
         let mut mean = values(6, channels);
         let mut variance: Vec<f64> = values(7, channels).iter().map(|v| v.abs() + 0.1).collect();

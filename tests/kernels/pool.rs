@@ -4,7 +4,7 @@ use l2rw::ops::{Window, pool};
 use l2rw::reference;
 
 use crate::common::table::{Tolerance, assert_table};
-use crate::common::values::values;
+use crate::common::values::{INPUTS, values, values_with_nan};
 
 #[derive(Debug)]
 struct Case {
@@ -47,7 +47,7 @@ fn packed(winners: &[u32], lanes: usize) -> Vec<u32> {
 
 #[test]
 fn maxima_their_winners_and_their_derivatives_equal_the_twins() {
-    for input in [values as fn(u32, usize) -> Vec<f64>, with_ties] {
+    for input in [with_ties as fn(u32, usize) -> Vec<f64>, values, values_with_nan] {
         assert_table(&cases(), |Case { n, window: w }, bench, expected| {
             let (n, x) = (*n, input(1, n * w.input_len()));
             let (dx, dy) = (values(2, x.len()), values(3, n * w.output_len()));
@@ -71,8 +71,10 @@ fn maxima_their_winners_and_their_derivatives_equal_the_twins() {
 
 #[test]
 fn averages_and_their_gradients_equal_the_twins() {
-    assert_table(&cases(), |Case { n, window: w }, bench, expected| {
-        let (x, dy) = (values(1, n * w.input_len()), values(2, n * w.output_len()));
+    let with = |input| cases().into_iter().map(move |case| (case, input));
+    let cases: Vec<_> = INPUTS.into_iter().flat_map(with).collect();
+    assert_table(&cases, |(Case { n, window: w }, input), bench, expected| {
+        let (x, dy) = (input(1, n * w.input_len()), input(2, n * w.output_len()));
         let (x_in, dy_in) = (bench.floats(&x), bench.floats(&dy));
         let tolerance = Tolerance::sums(&[w.kernel_h * w.kernel_w], 1.0);
         let y = pool::average_forward(&mut bench.rec, w, *n, x_in);

@@ -77,6 +77,8 @@ fn rows_are_summed_weighted_and_multiplied_as_by_the_twins() {
         expected.floats("dots of pairs", out, dots, Tolerance::sums(&[columns], 1.0));
 
         let (mut weights, mut with_nan) = (values(3, examples), matrix.clone());
+        // One that counts.
+        with_nan[matrix.len() - 1] = f64::NAN;
         if examples > 1 {
             weights[1] = 0.0;
             with_nan[per_example * columns..2 * per_example * columns].fill(f64::NAN);

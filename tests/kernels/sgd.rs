@@ -7,7 +7,7 @@ use l2rw::reference::sgd::Sgd;
 
 use crate::common::device::Bench;
 use crate::common::table::{Tolerance, assert_table};
-use crate::common::values::values;
+use crate::common::values::{values, values_with_nan};
 
 #[derive(Debug)]
 struct Case {
@@ -58,7 +58,7 @@ fn two_steps_equal_the_twin() {
     assert_table(&cases(), |case, bench, expected| {
         let uniform = bench.uniform(bytemuck::cast_slice(&step(&case.settings)));
         let (mut parameters, mut velocity) = (values(1, case.len), values(2, case.len));
-        let gradient = values(3, case.len);
+        let gradient = values_with_nan(3, case.len);
         let state = state(bench, &parameters, &velocity);
         let gradient_in = bench.floats(&gradient);
         let found = bench.integers(&[0; SLOTS]);
@@ -77,7 +77,7 @@ fn two_steps_equal_the_twin() {
 fn decay_reaches_the_clean_gradient_where_the_mask_allows() {
     assert_table(&cases(), |case, bench, expected| {
         let uniform = bench.uniform(bytemuck::cast_slice(&step(&case.settings)));
-        let (parameters, gradient) = (values(1, case.len), values(2, case.len));
+        let (parameters, gradient) = (values(1, case.len), values_with_nan(2, case.len));
         let state = state(bench, &parameters, &gradient);
         let gradient_in = bench.floats(&gradient);
         sgd::decay_clean_gradient(&mut bench.rec, uniform, state, gradient_in);
@@ -93,7 +93,7 @@ fn decay_reaches_the_clean_gradient_where_the_mask_allows() {
 fn a_virtual_step_is_a_step_without_momentum_and_decay_that_leaves_the_parameters_alone() {
     assert_table(&cases(), |case, bench, expected| {
         let uniform = bench.uniform(bytemuck::cast_slice(&step(&case.settings)));
-        let (parameters, gradient) = (values(1, case.len), values(3, case.len));
+        let (parameters, gradient) = (values(1, case.len), values_with_nan(3, case.len));
         let (parameters_in, gradient_in) = (bench.floats(&parameters), bench.floats(&gradient));
         let stepped = bench.rec.transient("stepped", case.len);
         sgd::virtual_step(&mut bench.rec, uniform, parameters_in, gradient_in, stepped);

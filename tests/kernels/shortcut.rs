@@ -4,7 +4,7 @@ use l2rw::ops::shortcut::{self, Shortcut};
 use l2rw::reference;
 
 use crate::common::table::{Tolerance, assert_table};
-use crate::common::values::values;
+use crate::common::values::{INPUTS, values};
 
 #[test]
 fn residual_sums_and_their_gradients_equal_the_twins() {
@@ -28,9 +28,10 @@ fn residual_sums_and_their_gradients_equal_the_twins() {
         // The input's channels begin in the middle of four.
         shortcut(6, 5, 4, 8, 2),
     ];
-    assert_table(&cases, |s, bench, expected| {
+    let cases = INPUTS.map(|input| cases.map(|s| (s, input))).concat();
+    assert_table(&cases, |(s, input), bench, expected| {
         let n = 3;
-        let (x, main) = (values(1, n * s.input_len()), values(2, n * s.output_len()));
+        let (x, main) = (input(1, n * s.input_len()), input(2, n * s.output_len()));
         let (x_in, main_in) = (bench.floats(&x), bench.floats(&main));
         let tolerance = Tolerance::sums(&[s.stride * s.stride + 1], 1.0);
         let y = shortcut::forward(&mut bench.rec, s, n, main_in, x_in);

@@ -4,8 +4,8 @@ use l2rw::gpu::{Precision, Staging, Tuning, memory};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::batch::Gather;
 use l2rw::plan::{
-    DatasetFacts, DatasetShape, Input, Optimizer, Plan, PlanError, Route, TrainingOptions,
-    training, training_on,
+    DatasetFacts, DatasetShape, Exchange, Input, Optimizer, Plan, PlanError, Route,
+    TrainingOptions, training, training_on,
 };
 use l2rw::weighting::{
     AdaBoost, Focal, Ghm, L2rw, LabelWeights, MetaWeightNet, Reed, Resampling, SModel, Smote,
@@ -181,7 +181,9 @@ fn exchange_points_are_the_clean_gradient_the_total_and_the_gradient() {
         .iter()
         .map(|point| plan.recording.tensor(point.tensor).label.as_str())
         .collect();
-    assert_eq!(labels, ["clean_gradient", "weights//total", "gradient"]);
+    assert_eq!(labels, ["clean_gradient", "weights//largest", "weights//total", "gradient"]);
+    let largest = plan.exchange_points.iter().map(|point| point.exchange == Exchange::Maximum);
+    assert!(largest.eq([false, true, false, false]), "{:?}", plan.exchange_points);
     for point in &plan.exchange_points {
         let dispatches = &plan.recording.dispatches;
         let writes = |at: usize| {

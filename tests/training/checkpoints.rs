@@ -401,7 +401,7 @@ fn what_the_program_keeps_comes_back_with_its_bits() {
     host.insert_f64("numbers", numbers.clone());
     host.insert_u32("none", Vec::new());
     let mut ledger = WeightLedger::new(3);
-    ledger.record(&[2, 0], &[0.3, 0.7]);
+    ledger.record(&[2, 0], &[0.3, 0.7]).unwrap();
     ledger.store(&mut host, "ledger");
     let mut beliefs = Beliefs::new(2, 2);
     beliefs.record(&[0.1, 0.2, 0.3, 0.4]);

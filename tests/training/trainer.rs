@@ -239,7 +239,10 @@ fn early_stopping_goes_back_to_the_step_that_was_best_on_the_clean_set() {
         early.observe(trainer, &predictions, &[loss; 4], &labels).unwrap()
     };
     run(&mut trainer, 2);
-    assert!(observe(&trainer, [0, 0, 2, 0], 1.0));
+    assert!(observe(&trainer, [0, 0, 2, 0], f32::NAN));
+    assert!(!observe(&trainer, [0, 0, 2, 0], f32::NAN));
+    assert!(observe(&trainer, [0, 0, 2, 0], 1.0), "any loss is better than a NaN");
+    assert!(!observe(&trainer, [0, 0, 2, 0], f32::NAN));
     run(&mut trainer, 1);
     assert!(observe(&trainer, [0, 1, 2, 0], 3.0), "accuracy counts before the loss");
     run(&mut trainer, 1);
@@ -311,6 +314,30 @@ fn sets_that_do_not_fit_are_refused() {
     let wrong = ImageSet { images: &pixels, labels: &labels, shape };
     let message = new(wrong, None);
     assert!(message.contains("17") && message.contains('4'), "{message}");
+}
+
+#[test]
+fn batches_of_a_few_numbers_in_all_are_trained_on_and_scored() {
+    let sets = [1, 2, 3].map(|n| (n, [1, 2, 3]));
+    for (n, features) in sets.into_iter().flat_map(|(n, all)| all.map(|features| (n, features))) {
+        for (hidden, route) in [(8, Route::Tangent), (8, Route::PerLayer), (3, Route::Tangent)] {
+            let network = zoo::mlp(Shape::new(1, 1, features), &[hidden], 3).unwrap();
+            let pixels: Vec<u8> = (0..n * features).map(|i| (i * 90) as u8).collect();
+            let labels: Vec<u32> = (0..n as u32).collect();
+            let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+            let options =
+                TrainerOptions { batch: n, clean_batch: 1, ..TrainerOptions::plain(features) };
+            let weighting = L2rw { route: Some(route), ..L2RW }.into();
+            let options = TrainerOptions { weighting, ..options };
+            let context = context(ShaderChecks::Trusted);
+            let mut trainer = Trainer::new(context, &network, set, Some(set), &options)
+                .unwrap_or_else(|error| panic!("{n} of {features}: {error}"));
+            let reports = run(&mut trainer, 2);
+            assert!(reports.iter().all(|report| report.loss().is_finite()), "{reports:?}");
+            let mut evaluation = trainer.evaluation(set, 1).unwrap();
+            assert_eq!(evaluation.scores().unwrap().scores.len(), 3 * n);
+        }
+    }
 }
 
 /// Drivers unroll loops over constants: the walk of the visiting order must not become one.

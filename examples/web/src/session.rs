@@ -129,24 +129,25 @@ impl Session {
         for _ in 0..count {
             self.plain.trainer.step_async().await?;
             if let Some(report) = self.l2rw.trainer.step_async().await? {
-                self.note(&report);
+                self.note(&report)?;
             }
         }
         while self.plain.trainer.take_report_async().await?.is_some() {}
         while let Some(report) = self.l2rw.trainer.take_report_async().await? {
-            self.note(&report);
+            self.note(&report)?;
         }
         Ok(())
     }
 
-    fn note(&mut self, report: &l2rw::train::StepReport) {
-        self.ledger.record(&report.indices, &report.weights);
+    fn note(&mut self, report: &l2rw::train::StepReport) -> Result<(), Failure> {
+        self.ledger.record(&report.indices, &report.weights)?;
         for (&index, &predicted) in report.indices.iter().zip(&report.predictions) {
             let label = self.sets.train.labels.get(index as usize);
             if let (Some(seen), Some(label)) = (self.seen.get_mut(index as usize), label) {
                 *seen = (seen.0 + 1, seen.1 + u32::from(*label != predicted));
             }
         }
+        Ok(())
     }
 
     /// Tests both networks.

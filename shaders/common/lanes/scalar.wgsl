@@ -1,5 +1,6 @@
 // Channels one by one.
 alias Lanes = f32;
+alias Bits = i32;
 alias Stored = Lanes;
 const LANES: u32 = 1u;
 

@@ -1,6 +1,7 @@
 // Channels by fours, which lie in storage as two 64-bit integers: software adapters load element by
 // element and invocation by invocation.
 alias Lanes = vec4<f32>;
+alias Bits = vec4<i32>;
 alias Stored = vec2<u64>;
 const LANES: u32 = 4u;
 

@@ -36,7 +36,7 @@ fn shift_of(block: u32) -> Lanes {
 // `value` where the ReLU behind lets an element through; decided as the forward pass does.
 fn through_relu(value: Lanes, normalised: Lanes, scale: Lanes, shift: Lanes) -> Lanes {
     if RELU {
-        return select(Lanes(), value, scale * normalised + shift > Lanes());
+        return through_rectifier(scale * normalised + shift, value);
     }
     return value;
 }

@@ -95,8 +95,8 @@ impl Staged {
         let kernel = self
             .kernel(Family::Forward, "forward", &tiles, 1)
             .constant("HAS_ADDEND", addend.is_some());
-        let bindings =
-            vec![rec.read(x), weights.read(), rec.write(z), rec.read(addend.unwrap_or(x))];
+        let addend = addend.map_or(weights.read(), |addend| rec.read(addend));
+        let bindings = vec![rec.read(x), weights.read(), rec.write(z), addend];
         rec.dispatch(kernel, bindings, tiles.grid(1), self.flops());
     }
 

@@ -9,7 +9,7 @@ use super::backward::Delta;
 use super::externals::{running_tensor, step_tensor};
 use super::forward::Activations;
 use super::{
-    BatchOutputs, DatasetFacts, ExchangePoint, Input, Optimizer, Plan, PlanError, Route,
+    BatchOutputs, DatasetFacts, Exchange, ExchangePoint, Input, Optimizer, Plan, PlanError, Route,
     StateTensor, TrainingOptions,
 };
 use crate::gpu::{ElementType, Recorder, TensorId};
@@ -246,9 +246,18 @@ impl<'a> IterationBuilder<'a> {
         tensor
     }
 
-    /// 1/n for each training example.
+    /// 1/n for each example of the [training batch](Self::training_batch); 0 for one of the
+    /// caller's whose label is none of the classes.
     pub fn uniform(&mut self) -> TensorId {
-        self.uniform_of("train", self.options.batch)
+        let uniform = self.uniform_of("train", self.options.batch);
+        match (&self.options.input, self.rec.find("train/labels")) {
+            // Data sets have been checked on the host.
+            (Input::Buffers, Some(labels)) => {
+                let classes = self.network.classes();
+                ops::example_weights::labelled(&mut self.rec, classes, labels, uniform)
+            }
+            _ => uniform,
+        }
     }
 
     fn uniform_of(&mut self, name: &str, len: usize) -> TensorId {
@@ -260,17 +269,17 @@ impl<'a> IterationBuilder<'a> {
     /// w = max(u, 0) / Σ max(u, 0), all 0 where the sum is 0.
     pub fn normalise(&mut self, u: TensorId) -> TensorId {
         self.rec.label("");
-        let total = ops::example_weights::sum_rectified(&mut self.rec, u);
-        self.exchange(total);
-        ops::example_weights::normalise(&mut self.rec, u, total)
+        let largest = ops::example_weights::largest(&mut self.rec, u);
+        self.exchange(largest, Exchange::Maximum);
+        let total = ops::example_weights::sum_scaled(&mut self.rec, u, largest);
+        self.exchange(total, Exchange::Sum);
+        ops::example_weights::normalise(&mut self.rec, u, largest, total)
     }
 
     /// w = max(u, 0) / n: factors of the mean loss.
     pub fn mean(&mut self, u: TensorId) -> TensorId {
         self.rec.label("");
-        let n = self.options.batch as f32;
-        let total = self.table("batch size", || vec![n]);
-        ops::example_weights::normalise(&mut self.rec, u, total)
+        ops::example_weights::divide(&mut self.rec, u)
     }
 
     /// Lets only the last `count` layers with weights take part in G and in the similarities.
@@ -282,9 +291,9 @@ impl<'a> IterationBuilder<'a> {
         self.first_layer = if left_out == 0 { 0 } else { indices[left_out] };
     }
 
-    fn exchange(&mut self, tensor: TensorId) {
+    fn exchange(&mut self, tensor: TensorId, exchange: Exchange) {
         let before_dispatch = self.rec.fence();
-        self.exchange_points.push(ExchangePoint { tensor, before_dispatch });
+        self.exchange_points.push(ExchangePoint { tensor, exchange, before_dispatch });
     }
 
     /// A step of the trainer's optimizer, without weight decay, on the method's own

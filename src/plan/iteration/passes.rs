@@ -5,9 +5,9 @@ use crate::gpu::TensorId;
 use crate::ops::batch::{Batch, Stream};
 use crate::ops::softmax_cross_entropy::{self as loss, Losses};
 use crate::ops::{self, View, sgd};
-use crate::plan::PlanError;
 use crate::plan::backward::Delta;
 use crate::plan::forward::{Activations, Pass, Statistics};
+use crate::plan::{Exchange, PlanError};
 
 impl<'a> IterationBuilder<'a> {
     /// Forward pass of the training batch, with the method's losses.
@@ -116,7 +116,7 @@ impl<'a> IterationBuilder<'a> {
             let vectors = sgd::State { parameters, ..self.vectors };
             sgd::decay_clean_gradient(&mut self.rec, self.step, vectors, into);
         }
-        self.exchange(into);
+        self.exchange(into, Exchange::Sum);
         Ok((scored, LayerDeltas(gram)))
     }
 
@@ -172,7 +172,7 @@ impl<'a> IterationBuilder<'a> {
         pass.backward(&mut self.rec, &scored.activations, seed, |rec, delta| {
             pass.parameter_gradient(rec, delta, None, into);
         });
-        self.exchange(into);
+        self.exchange(into, Exchange::Sum);
     }
 
     /// The same from the results of an unweighted backward pass; exact where examples do not mix.
@@ -183,7 +183,7 @@ impl<'a> IterationBuilder<'a> {
             let mut delta = delta.clone();
             pass.parameter_gradient(&mut self.rec, &mut delta, Some(weights), self.gradient);
         }
-        self.exchange(self.gradient);
+        self.exchange(self.gradient, Exchange::Sum);
     }
 
     /// θ − η·gradient, a vector like the parameters: a plain step that is not taken.

@@ -116,11 +116,8 @@ impl Method for Focal {
         let (focal, balance) = (*self, self.balance(facts, facts.classes).ok()?);
         Some(Box::new(move |seen: &TwinInput| {
             let losses = seen.cross_entropy();
-            let raw: Vec<f64> = losses
-                .iter()
-                .zip(&seen.labels)
-                .map(|(loss, label)| balance[*label as usize] * factor(focal.gamma, *loss))
-                .collect();
+            let raw = seen
+                .per_example(|i| balance[seen.labels[i] as usize] * factor(focal.gamma, losses[i]));
             seen.told(if focal.by_sum() { rectify_and_normalise(&raw) } else { mean(&raw) })
         }))
     }

@@ -40,7 +40,7 @@ fn observe(i: u32) {
     }
     var count = 0.0;
     for (var j = 0u; j < EXAMPLES; j++) {
-        count += select(0.0, 1.0, bin(j) == i);
+        count += select(0.0, 1.0, is_labelled(j) && bin(j) == i);
     }
     state[BINS + i] = count;
     if count > 0.0 {
@@ -63,15 +63,15 @@ impl Ghm {
         let bin = |loss: &f64| ((-(-loss).exp_m1() * self.bins as f64) as usize).min(self.bins - 1);
         let bins: Vec<usize> = seen.cross_entropy().iter().map(bin).collect();
         let mut counts = vec![0.0; self.bins];
-        for bin in &bins {
-            counts[*bin] += 1.0;
+        for i in (0..seen.n()).filter(|i| seen.is_labelled(*i)) {
+            counts[bins[i]] += 1.0;
         }
         let mut used = 0.0;
         for (average, count) in averages.iter_mut().zip(&counts).filter(|(_, n)| **n > 0.0) {
             *average = self.momentum * *average + (1.0 - self.momentum) * count;
             used += 1.0;
         }
-        bins.iter().map(|bin| seen.n() as f64 / (averages[*bin] * used)).collect()
+        seen.per_example(|i| seen.n() as f64 / (averages[bins[i]] * used))
     }
 
     fn check(&self) -> Result<(), PlanError> {

@@ -99,6 +99,9 @@ impl Method for L2rw {
 
     fn record(&self, it: &mut IterationBuilder<'_>) -> Result<WeightedBatch, PlanError> {
         if let Some(count) = self.last_layers {
+            if count == 0 {
+                return Err(it.refusal("it looks at the last 0 layers; there must be at least 1"));
+            }
             it.last_layers(count);
         }
         let mixes = it.network().mixes_examples();

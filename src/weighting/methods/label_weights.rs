@@ -86,7 +86,7 @@ impl Method for LabelWeights {
     fn twin(&self, facts: &DatasetFacts<'_>) -> Option<MethodTwin> {
         let table = self.table(facts, facts.classes).ok()?;
         Some(Box::new(move |seen: &TwinInput| {
-            let raw: Vec<f64> = seen.labels.iter().map(|label| table[*label as usize]).collect();
+            let raw = seen.per_example(|i| table[seen.labels[i] as usize]);
             seen.told(rectify_and_normalise(&raw))
         }))
     }

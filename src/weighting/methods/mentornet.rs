@@ -327,6 +327,13 @@ impl Method for MentorNet {
         it: &mut IterationBuilder<'_>,
         seen: &ScoredBatch,
     ) -> Result<TensorId, PlanError> {
+        for (what, value) in [("percentile", self.percentile), ("decay", self.decay)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(
+                    it.refusal(format!("its {what} is {value}; it must be between 0 and 1"))
+                );
+            }
+        }
         let state = it.state("percentile", || vec![0.0; 2]);
         let parameters = || self.mentor.parameters.iter().map(|p| *p as f32).collect();
         let table = it.table("mentor", parameters);
@@ -347,8 +354,8 @@ impl Method for MentorNet {
             let now = average(lambda, &losses, method.percentile, method.decay);
             lambda = Some(now);
             let progress = f64::from(seen.number) / method.steps.max(1) as f64;
-            let value = |loss: &f64| method.mentor.value(*loss, now, progress);
-            seen.told(mean(&losses.iter().map(value).collect::<Vec<f64>>()))
+            let raw = seen.per_example(|i| method.mentor.value(losses[i], now, progress));
+            seen.told(mean(&raw))
         }))
     }
 }

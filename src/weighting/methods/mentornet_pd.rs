@@ -155,8 +155,7 @@ impl Method for MentorNetPd {
             let losses = seen.cross_entropy();
             let now = average(lambda, &losses, PERCENTILE, DECAY);
             lambda = Some(now);
-            let weight = |(i, loss): (usize, &f64)| method.weight(seen, i, *loss, now);
-            seen.told(mean(&losses.iter().enumerate().map(weight).collect::<Vec<f64>>()))
+            seen.told(mean(&seen.per_example(|i| method.weight(seen, i, losses[i], now))))
         }))
     }
 }

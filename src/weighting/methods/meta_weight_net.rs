@@ -125,24 +125,31 @@ impl MetaWeightNet {
         if self.hidden == 0 {
             return fail("its hidden layer has no units; it needs at least 1".into());
         }
-        let rate = match self.optimizer {
-            MetaOptimizer::Adam { rate, .. } | MetaOptimizer::Nesterov { rate, .. } => rate,
+        let (rate, decay, momentum) = match self.optimizer {
+            MetaOptimizer::Adam { rate, decay } => (rate, decay, 0.0),
+            MetaOptimizer::Nesterov { rate, momentum, decay } => (rate, decay, momentum),
         };
-        if !(rate >= 0.0 && rate.is_finite()) {
-            return fail(format!("its learning rate is {rate}; it must be at least 0"));
+        for (what, value) in [("learning rate", rate), ("weight decay", decay)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return fail(format!("its {what} is {value}; it must be finite and at least 0"));
+            }
+        }
+        if !(0.0..1.0).contains(&momentum) {
+            return fail(format!("its momentum is {momentum}; it must be at least 0 and below 1"));
         }
         Ok(())
     }
 
-    fn kernel(&self, entry: &'static str, n: usize, nets: usize) -> Kernel {
+    fn kernel(&self, entry: &'static str, n: usize, classes: usize) -> Kernel {
         let (adam, rate, decay, momentum) = match self.optimizer {
             MetaOptimizer::Adam { rate, decay } => (true, rate, decay, 0.0),
             MetaOptimizer::Nesterov { rate, momentum, decay } => (false, rate, decay, momentum),
         };
         Kernel::new(&SHADER, entry)
             .size("EXAMPLES", n)
+            .size("CLASSES", classes)
             .size("HIDDEN", self.hidden)
-            .size("NETS", nets)
+            .size("NETS", self.nets(classes))
             .constant("BY_SUM", self.by_sum)
             .constant("ADAM", adam)
             .constant("RATE", rate)
@@ -151,13 +158,8 @@ impl MetaWeightNet {
     }
 
     /// V of each example, and its weights.
-    fn weigh(
-        &self,
-        it: &mut IterationBuilder<'_>,
-        seen: &ScoredBatch,
-        nets: usize,
-    ) -> (TensorId, TensorId) {
-        let n = it.batch_len();
+    fn weigh(&self, it: &mut IterationBuilder<'_>, seen: &ScoredBatch) -> (TensorId, TensorId) {
+        let (n, classes) = (it.batch_len(), it.network().classes());
         let theta = it.state("theta", Vec::new);
         let rec = it.own_rec();
         rec.stage("weights");
@@ -170,7 +172,7 @@ impl MetaWeightNet {
             rec.write(values),
         ];
         let flops = 5 * (n * self.hidden) as u64;
-        rec.dispatch(self.kernel("evaluate", n, nets), bindings, per_element(n), flops);
+        rec.dispatch(self.kernel("evaluate", n, classes), bindings, per_element(n), flops);
         (values, if self.by_sum { it.normalise(values) } else { it.mean(values) })
     }
 
@@ -181,9 +183,8 @@ impl MetaWeightNet {
         seen: &ScoredBatch,
         values: TensorId,
         u: TensorId,
-        nets: usize,
     ) {
-        let n = it.batch_len();
+        let (n, classes) = (it.batch_len(), it.network().classes());
         let (step, theta) = (it.step(), it.state("theta", Vec::new));
         let moments = it.state("moments", Vec::new);
         let rec = it.own_rec();
@@ -192,7 +193,7 @@ impl MetaWeightNet {
         let coefficients = rec.transient("coefficients", n);
         let uniform = rec.whole(step, Access::Uniform);
         let bindings = vec![uniform, rec.read(u), rec.read(values), rec.write(coefficients)];
-        rec.dispatch(self.kernel("differentiate", n, nets), bindings, per_element(n), n as u64);
+        rec.dispatch(self.kernel("differentiate", n, classes), bindings, per_element(n), n as u64);
         let elements = rec.len(theta);
         let gradient = rec.transient("gradient", elements);
         let bindings = vec![
@@ -205,14 +206,14 @@ impl MetaWeightNet {
         ];
         let flops = 8 * (n * elements) as u64;
         let grid = per_element(elements);
-        rec.dispatch(self.kernel("sum_gradient", n, nets), bindings, grid, flops);
+        rec.dispatch(self.kernel("sum_gradient", n, classes), bindings, grid, flops);
         let bindings = vec![
             uniform,
             rec.read(gradient),
             rec.whole(theta, Access::ReadWrite),
             rec.whole(moments, Access::ReadWrite),
         ];
-        rec.dispatch(self.kernel("update", n, nets), bindings, grid, 10 * elements as u64);
+        rec.dispatch(self.kernel("update", n, classes), bindings, grid, 10 * elements as u64);
     }
 }
 
@@ -241,7 +242,7 @@ impl Method for MetaWeightNet {
 
         let (train, clean) = (it.training_batch()?, it.clean_batch()?);
         let train = it.forward(train)?;
-        let (values, weights) = self.weigh(it, &train, nets);
+        let (values, weights) = self.weigh(it, &train);
         // Where examples do not mix, one unweighted backward pass serves all three gradients.
         let layers = (route == Route::PerLayer).then(|| it.layerwise_backward(&train));
         let follow = |it: &mut IterationBuilder<'_>, weights| match &layers {
@@ -260,8 +261,8 @@ impl Method for MetaWeightNet {
                 (clean, it.tangent(&train, it.clean_gradient()))
             }
         };
-        self.learn_theta(it, &train, values, u, nets);
-        let (_, weights) = self.weigh(it, &train, nets);
+        self.learn_theta(it, &train, values, u);
+        let (_, weights) = self.weigh(it, &train);
         it.own_rec().allow_rounding(true);
         follow(it, weights);
         let (clean, similarities) = (Some(clean), Some(u));
@@ -295,9 +296,8 @@ impl State {
     }
 
     fn values(&self, seen: &TwinInput, losses: &[f64]) -> Vec<f64> {
-        let net = |label: &u32| &self.theta[self.first(*label)..][..self.len()];
-        let pairs = losses.iter().zip(&seen.labels);
-        pairs.map(|(loss, label)| MetaWeightNet::value(net(label), *loss)).collect()
+        let net = |i: usize| &self.theta[self.first(seen.labels[i])..][..self.len()];
+        seen.per_example(|i| MetaWeightNet::value(net(i), losses[i]))
     }
 
     fn weights(&self, values: &[f64]) -> Vec<f64> {

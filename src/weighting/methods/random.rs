@@ -52,7 +52,7 @@ impl Method for Random {
 
     fn twin(&self, _facts: &DatasetFacts<'_>) -> Option<MethodTwin> {
         Some(Box::new(|seen: &TwinInput| {
-            let raw: Vec<f64> = (0..seen.n() as u32).map(|i| weight(seen, i)).collect();
+            let raw = seen.per_example(|i| weight(seen, i as u32));
             seen.told(rectify_and_normalise(&raw))
         }))
     }

@@ -81,7 +81,7 @@ impl Reed {
         let plain = seen.told(example_weights::uniform(seen.n()));
         let (probabilities, predictions) = (seen.probabilities(), seen.predictions());
         let mut told = plain.clone();
-        for i in 0..seen.n() {
+        for i in (0..seen.n()).filter(|i| seen.is_labelled(*i)) {
             let p = &probabilities[i * seen.classes..][..seen.classes];
             let entropy: f64 = -p.iter().map(|p| p * p.max(1e-300).ln()).sum::<f64>();
             let believed = -p[predictions[i] as usize].ln();

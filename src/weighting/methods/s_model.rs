@@ -183,6 +183,12 @@ impl NoiseLayer {
         for i in 0..n {
             let p = &probabilities[i * classes..][..classes];
             let label = seen.labels[i] as usize;
+            if !seen.is_labelled(i) {
+                losses.push(0.0);
+                posterior.extend(vec![0.0; classes]);
+                residual.extend(vec![0.0; classes]);
+                continue;
+            }
             let joint: f64 = (0..classes).map(|k| p[k] * transition[k * classes + label]).sum();
             losses.push(-joint.ln());
             for k in 0..classes {
@@ -191,7 +197,8 @@ impl NoiseLayer {
                 residual.push(p[k] - r);
             }
         }
-        (TwinOutput { weights: example_weights::uniform(n), losses, residual }, posterior)
+        let told = seen.told(example_weights::uniform(n));
+        (TwinOutput { losses, residual, ..told }, posterior)
     }
 
     /// Gradient of Σ weights\[i\] f_i by the noise matrix.

@@ -116,7 +116,7 @@ impl Method for SelfPaced {
             let losses = seen.cross_entropy();
             let now = average(lambda, &losses, method.percentile, method.decay);
             lambda = Some(now);
-            let raw: Vec<f64> = losses.iter().map(|loss| method.weight(*loss, now)).collect();
+            let raw = seen.per_example(|i| method.weight(losses[i], now));
             seen.told(rectify_and_normalise(&raw))
         }))
     }

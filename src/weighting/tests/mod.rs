@@ -2,16 +2,19 @@
 //! tiny images, trained by the trainer.
 
 mod case;
+mod ignored;
 mod trial;
 
 pub use case::{Case, of};
 
 use case::{Of, failures_of_case, setup};
-use trial::Trial;
+use trial::{Trial, parameters, set_weights};
 
 use super::methods::cases;
-use super::{Setup, by_name, variants};
+use super::*;
+use crate::gpu::Tuning;
 use crate::ops::Optimizer;
+use crate::plan::{Input, PlanError, TrainingOptions, training};
 use crate::reference::rng;
 use crate::reference::step::{TwinInput, TwinOutput};
 
@@ -49,7 +52,7 @@ fn failures_of_run(
             failures.push(format!("negative weights {:?}", report.weights));
         }
     }
-    if !trial.parameters().iter().all(|p| p.is_finite()) {
+    if !parameters(trial.model()).iter().all(|p| p.is_finite()) {
         failures.push("the parameters are not finite".into());
     }
     failures.iter().map(|f| format!("{name}: {f}")).collect()
@@ -126,6 +129,33 @@ fn the_noise_layer_follows_the_trainers_optimizer() {
 }
 
 #[test]
+fn adaboost_still_knows_after_two_hundred_passes_what_it_never_missed() {
+    // Four kinds of images, of which each pass takes one for the next class. Every pass divides the
+    // weights of the last kind by about four: none of them fits an f32 after 80.
+    let train: Vec<Of> =
+        (0..8).map(|i| Of(i % 4, (0..4).map(|k| u8::from(k == i % 4)).collect())).collect();
+    let mut trial = Trial::new(AdaBoost.into(), 4, (&train, &train), 8, 0.0, Optimizer::PLAIN);
+    let mut share = 0.0;
+    for pass in 0..203 {
+        let missed = if pass < 200 { pass % 3 } else { 3 };
+        let taken_for = |kind: usize| if kind == missed { (kind + 1) % 4 } else { kind };
+        set_weights(trial.model(), |kind, class| f64::from(u8::from(class == taken_for(kind))));
+        let (report, seen, told, _) = trial.step();
+        for (found, expected) in report.weights.iter().zip(&told.weights) {
+            let near = (f64::from(*found) - expected).abs() < 1e-3;
+            assert!(near, "pass {pass}: {:?}, expected {:?}", report.weights, told.weights);
+        }
+        let pairs = told.weights.iter().zip(&seen.labels);
+        share = pairs.filter(|(_, label)| **label == 3).map(|(w, _)| w).sum();
+        assert!(pass == 0 || share < 0.1 || pass > 200, "pass {pass}: {share}");
+    }
+    assert!(
+        (share - 0.75).abs() < 1e-6,
+        "the share of what a round of four classes missed: {share}"
+    );
+}
+
+#[test]
 fn every_method_equals_the_closed_form_of_its_hand_made_cases() {
     let cases = cases();
     let without: Vec<&str> = variants()
@@ -160,6 +190,71 @@ fn every_method_survives_degenerate_input() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn what_an_option_of_a_method_must_not_be_is_refused_by_its_value() {
+    let adam = |rate, decay| MetaOptimizer::Adam { rate, decay };
+    let nesterov = |momentum| MetaOptimizer::Nesterov { rate: 0.1, momentum, decay: 0.0 };
+    let mwn = |optimizer| MetaWeightNet { optimizer, ..MetaWeightNet::default() };
+    let mentor = |percentile, decay| {
+        let mentor = Mentor::untrained(1);
+        MentorNet { mentor, steps: 9, percentile, decay }
+    };
+    let pd =
+        MentorNetPd { steps: 9, burn_in: 0.1, linear_from: 0.9, slope: 1.0, dropped: [0.5; 2] };
+    let paced = |percentile, decay| SelfPaced { linear: false, percentile, decay };
+    let (nan, infinite) = (f64::NAN, f64::INFINITY);
+    let wrong: Vec<(Weighting, &str)> = vec![
+        (L2rw { last_layers: Some(0), ..L2rw::default() }.into(), "0 layers"),
+        (mwn(adam(nan, 0.0)).into(), "NaN"),
+        (mwn(adam(infinite, 0.0)).into(), "inf"),
+        (mwn(adam(0.1, -0.5)).into(), "-0.5"),
+        (mwn(nesterov(1.0)).into(), "is 1;"),
+        (mwn(nesterov(nan)).into(), "NaN"),
+        (MetaWeightNet { hidden: 0, ..MetaWeightNet::default() }.into(), "no units"),
+        (mentor(1.5, 0.5).into(), "1.5"),
+        (mentor(0.5, nan).into(), "NaN"),
+        (MentorNetPd { burn_in: nan, ..pd }.into(), "NaN"),
+        (MentorNetPd { linear_from: 2.0, ..pd }.into(), "2"),
+        (MentorNetPd { slope: 0.0, ..pd }.into(), "0"),
+        (MentorNetPd { slope: infinite, ..pd }.into(), "inf"),
+        (MentorNetPd { dropped: [-0.25, 0.0], ..pd }.into(), "-0.25"),
+        (paced(nan, 0.5).into(), "NaN"),
+        (paced(0.5, -1.0).into(), "-1"),
+        (Ghm { bins: 0, momentum: 0.5 }.into(), "no regions"),
+        (Ghm { bins: 3, momentum: 1.0 }.into(), "1"),
+        (Focal { gamma: -1.0, beta: None }.into(), "-1"),
+        (Focal { gamma: infinite, beta: None }.into(), "inf"),
+        (Focal { gamma: 0.0, beta: Some(1.0) }.into(), "1"),
+        (Focal { gamma: 0.0, beta: Some(nan) }.into(), "NaN"),
+        (LabelWeights::Weighted(vec![0.5; 2]).into(), "2 probabilities"),
+        (LabelWeights::Weighted(vec![0.5, nan, 0.5]).into(), "NaN"),
+        (Reed { beta: nan, hard: true }.into(), "NaN"),
+        (Reed { beta: 1.5, hard: false }.into(), "1.5"),
+        (SModel::Diagonal(1.0).into(), "1"),
+        (SModel::Diagonal(nan).into(), "NaN"),
+        (SModel::Confusion(vec![1.0; 4]).into(), "4 numbers"),
+        (SModel::Confusion(vec![infinite; 9]).into(), "inf"),
+    ];
+    let network = trial::network(3);
+    for (weighting, text) in wrong {
+        let name = weighting.name();
+        let options = TrainingOptions {
+            batch: 4,
+            clean_batch: 2,
+            weighting,
+            optimizer: Optimizer::PLAIN,
+            tuning: Tuning::default(),
+            input: Input::Buffers,
+        };
+        match training(&network, &options) {
+            Err(PlanError::Weighting { method, reason }) => {
+                assert!(method == name && reason.contains(text), "{name} {text}: {reason}");
+            }
+            other => panic!("{name} {text}: {other:?}"),
+        }
+    }
 }
 
 #[test]

@@ -9,13 +9,13 @@ use crate::ops::Optimizer;
 use crate::plan::{DatasetFacts, Sampling, Weighting};
 use crate::reference::step::{Memory, MethodTwin, TwinInput, TwinOutput};
 use crate::reference::{rng, sample};
-use crate::train::{ImageSet, Schedule, StepReport, Trainer, TrainerOptions};
+use crate::train::{ImageSet, Model, Schedule, StepReport, Trainer, TrainerOptions};
 
-/// The device, opened once: software adapters leak memory with every new one.
-fn context() -> &'static Context {
-    static OPENED: OnceLock<Context> = OnceLock::new();
-    OPENED.get_or_init(|| {
-        let opened = pollster::block_on(Context::new_async(None, ShaderChecks::Checked));
+/// The device for these checks, opened once: software adapters leak memory with every new one.
+pub fn context(checks: ShaderChecks) -> &'static Context {
+    static OPENED: [OnceLock<Context>; 2] = [const { OnceLock::new() }; 2];
+    OPENED[usize::from(checks == ShaderChecks::Checked)].get_or_init(|| {
+        let opened = pollster::block_on(Context::new_async(None, checks));
         opened.unwrap_or_else(|error| panic!("{error}"))
     })
 }
@@ -33,8 +33,36 @@ pub struct Trial {
     memory: Memory,
 }
 
-fn network(classes: usize) -> Network {
+/// A linear classifier of images of as many numbers as there are classes.
+pub fn network(classes: usize) -> Network {
     zoo::mlp(Shape::new(1, 1, classes), &[], classes).unwrap()
+}
+
+/// Where in the flat vector the classifier's weights lie, and its biases.
+fn places(model: &Model) -> (usize, usize) {
+    let parameters = &model.network().parameters;
+    (parameters[0].offset, parameters[1].offset)
+}
+
+/// Makes the classifier's weights those of each feature and class; no bias.
+pub fn set_weights(model: &Model, of: impl Fn(usize, usize) -> f64) {
+    let classes = model.network().classes();
+    let (weight, bias) = places(model);
+    let mut values = vec![0.0f32; bias + classes];
+    for (at, value) in values[weight..weight + classes * classes].iter_mut().enumerate() {
+        *value = of(at / classes, at % classes) as f32;
+    }
+    model.context().write(model.parameters().unwrap(), bytemuck::cast_slice(&values));
+}
+
+/// The classifier's weights `[features, classes]`, then its biases.
+pub fn parameters(model: &Model) -> Vec<f64> {
+    let (weight, bias) = places(model);
+    let classes = model.network().classes();
+    let words = pollster::block_on(model.read_vector("parameters")).unwrap();
+    let at = |first: usize, len: usize| words[first..first + len].iter();
+    let float = |word: &u32| f64::from(f32::from_bits(*word));
+    at(weight, classes * classes).chain(at(bias, classes)).map(float).collect()
 }
 
 fn bytes(examples: &[Of]) -> (Vec<u8>, Vec<u32>) {
@@ -79,7 +107,7 @@ impl Trial {
             seed,
             ..TrainerOptions::cifar(weighting)
         };
-        let context = context();
+        let context = context(ShaderChecks::Checked);
         let trainer = Trainer::new(context, &network, set, Some(clean_set), &options)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         let (train, clean) = (train.to_vec(), clean.to_vec());
@@ -87,36 +115,19 @@ impl Trial {
         Self { trainer, twin, classes, train, clean, sampling, seed, cursor, memory }
     }
 
+    /// The network that is trained.
+    pub fn model(&self) -> &Model {
+        self.trainer.model()
+    }
+
     /// Weights `scale` on the diagonal, no bias.
     pub fn set_diagonal(&mut self, scale: f64) {
-        let classes = self.classes;
-        let (weight, bias) = self.places();
-        let mut values = vec![0.0f32; bias + classes];
-        for class in 0..classes {
-            values[weight + class * classes + class] = scale as f32;
-        }
-        let buffer = self.trainer.model().parameters().unwrap();
-        self.trainer.model().context().queue.write_buffer(buffer, 0, bytemuck::cast_slice(&values));
-    }
-
-    fn places(&self) -> (usize, usize) {
-        let parameters = &self.trainer.network().parameters;
-        (parameters[0].offset, parameters[1].offset)
-    }
-
-    /// Weights `[features, classes]`, then biases.
-    pub fn parameters(&self) -> Vec<f64> {
-        let (weight, bias) = self.places();
-        let words = pollster::block_on(self.trainer.model().read_vector("parameters")).unwrap();
-        let float = |word: &u32| f64::from(f32::from_bits(*word));
-        let (classes, at) =
-            (self.classes, |first: usize, len: usize| words[first..first + len].iter());
-        at(weight, classes * classes).chain(at(bias, classes)).map(float).collect()
+        set_weights(self.model(), |feature, class| if feature == class { scale } else { 0.0 });
     }
 
     /// One step on the device and the same by the twins: the report and what differs.
     pub fn step(&mut self) -> (StepReport, TwinInput, TwinOutput, Vec<String>) {
-        let before = self.parameters();
+        let before = parameters(self.model());
         let number = self.trainer.steps() as u32;
         let mut report = self.trainer.step().unwrap();
         while let Some(next) = self.trainer.take_report(true).unwrap() {
@@ -159,7 +170,7 @@ impl Trial {
         let gradient = seen.gradient(&seen.inputs, &told.residual, &told.weights);
         let mut stepped = before;
         self.memory.descend(&seen, &mut stepped, &gradient);
-        compare("parameters", &self.parameters(), &stepped);
+        compare("parameters", &parameters(self.model()), &stepped);
         (report, seen, told, differences)
     }
 
