@@ -14,6 +14,8 @@ mod model;
 mod not_finite;
 mod options;
 mod recipe;
+#[cfg(not(target_arch = "wasm32"))]
+mod recovery;
 mod run_description;
 mod safetensors;
 mod schedule;
@@ -42,6 +44,8 @@ pub use model::Model;
 pub use not_finite::NotFinite;
 pub use options::TrainerOptions;
 pub use recipe::Recipe;
+#[cfg(not(target_arch = "wasm32"))]
+pub use recovery::Recovering;
 pub use run_description::Difference;
 pub use safetensors::Contents;
 pub use schedule::Schedule;
