@@ -3,8 +3,11 @@
 mod examples {
     mod audit;
     mod backgroundflip;
+    #[path = "../../examples/common/devices.rs"]
+    mod devices;
     #[cfg(unix)]
     mod disks;
     mod interrupted;
+    mod lost;
     mod support;
 }

@@ -15,7 +15,7 @@ use anyhow::Result;
 use clap::Parser;
 use l2rw::gpu::Context;
 
-use common::{RunFolder, Stop, fail};
+use common::{Devices, RunFolder, Stop, fail};
 use data::Audited;
 use options::Options;
 
@@ -33,8 +33,9 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<bool> {
     options.check()?;
     let audited = Audited::open(options)?;
-    let context = Context::new(options.adapter.as_deref())?;
-    println!("adapter: {}", context.describe());
+    let adapter = options.adapter.clone();
+    let devices = Devices::new(move || Ok(Context::new(adapter.as_deref())?))?;
+    println!("adapter: {}", devices.context().describe());
     println!(
         "{}: {} examples of {} classes, {} trusted",
         audited.set.name,
@@ -47,13 +48,15 @@ fn run(options: &Options) -> Result<bool> {
     let (mut folder, _) = RunFolder::open(&options.out, &options.continuation, run, owns)?;
     let stop = Stop::on_signals()?;
     if let Some(count) = options.out_of_sample {
-        let done = folds::predict(options, &audited, &context, count, (&folder, &stop))?;
+        let done = devices
+            .with(|context| folds::predict(options, &audited, context, count, (&folder, &stop)))?;
         if done {
             folder.finished()?;
         }
         return Ok(done);
     }
-    let judged = audit::judge(options, &audited, &context, &folder, &stop)?;
+    let judged =
+        devices.with(|context| audit::judge(options, &audited, context, &folder, &stop))?;
     let Some(judged) = judged else { return Ok(false) };
     // The largest files come last: a full disk costs the network or the picture only.
     let report = output::write(options, &audited, &judged)?;

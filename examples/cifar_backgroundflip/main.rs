@@ -19,7 +19,7 @@ use l2rw::gpu::Context;
 use l2rw::report::results;
 use l2rw::train::Recipe;
 
-use common::{RunFolder, Stop, fail};
+use common::{Devices, RunFolder, Stop, fail};
 use experiment::Experiment;
 use options::{Options, Preset};
 use sweep::Sweep;
@@ -47,8 +47,12 @@ fn main() -> ExitCode {
 fn compare(options: &Options) -> Result<bool> {
     options.check()?;
     let cache = default_cache_dir()?;
-    let context = Context::new(options.adapter.as_deref())?.tuned_by(&cache);
-    let context = context.with_pipeline_cache(&cache)?;
+    let adapter = options.adapter.clone();
+    let devices = Devices::new(move || {
+        let context = Context::new(adapter.as_deref())?.tuned_by(&cache);
+        Ok(context.with_pipeline_cache(&cache)?)
+    })?;
+    let context = devices.context();
     let preset = preset(options, &context);
     let experiment = Experiment::new(options, preset)?;
     describe(&experiment);
@@ -65,7 +69,7 @@ fn compare(options: &Options) -> Result<bool> {
     let run = ("cifar_backgroundflip", parts, config);
     let (folder, parts) = RunFolder::open(&options.out, &options.continuation, run, owns)?;
     let every = options.continuation.every(experiment.config.steps);
-    Sweep::new(&experiment, &context, (folder, parts), &stop, every)?.run()
+    Sweep::new(&experiment, &devices, (folder, parts), &stop, every)?.run()
 }
 
 /// Whether a file of the output folder is one of this program's, by its name.

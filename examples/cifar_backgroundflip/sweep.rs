@@ -1,11 +1,10 @@
 //! Method after method, each of which leaves its results behind.
 
 use anyhow::{Error, Result};
-use l2rw::gpu::Context;
 use l2rw::report::{MethodResult, results};
 use l2rw::train::Recipe;
 
-use crate::common::{RunFolder, Stop};
+use crate::common::{Devices, RunFolder, Stop};
 use crate::experiment::Experiment;
 use crate::output;
 use crate::run::{PLAIN, Run, Task};
@@ -14,7 +13,7 @@ use crate::running::Plain;
 /// All methods of a run.
 pub struct Sweep<'a> {
     experiment: &'a Experiment,
-    context: &'a Context,
+    devices: &'a Devices,
     folder: RunFolder,
     /// Names of the methods.
     methods: Vec<String>,
@@ -31,7 +30,7 @@ impl<'a> Sweep<'a> {
     /// Nothing trained yet but what `folder` holds.
     pub fn new(
         experiment: &'a Experiment,
-        context: &'a Context,
+        devices: &'a Devices,
         (folder, methods): (RunFolder, Vec<String>),
         stop: &'a Stop,
         every: u64,
@@ -42,7 +41,7 @@ impl<'a> Sweep<'a> {
             false => Vec::new(),
         };
         let (runs, plain) = (Vec::new(), None);
-        Ok(Self { experiment, context, folder, methods, stop, every, earlier, runs, plain })
+        Ok(Self { experiment, devices, folder, methods, stop, every, earlier, runs, plain })
     }
 
     /// Trains what is not trained yet and writes results after each method, pictures at the end.
@@ -58,7 +57,7 @@ impl<'a> Sweep<'a> {
             Ok(methods)
         });
         let (done, methods) = (trained?, written?);
-        output::print(self.experiment, self.context, methods, self.folder.path())?;
+        output::print(self.experiment, &self.devices.context(), methods, self.folder.path())?;
         if done {
             self.folder.finished()?;
         }
@@ -84,7 +83,7 @@ impl<'a> Sweep<'a> {
                 continue;
             }
             let Some(run) = self.train(&name, &recipe)? else { return Ok(false) };
-            self.context.keep_pipelines()?;
+            self.devices.context().keep_pipelines()?;
             self.plain = self.plain.take().or_else(|| run.plain.clone());
             let done = !run.result.interrupted;
             self.runs.push(run);
@@ -104,19 +103,21 @@ impl<'a> Sweep<'a> {
 
     /// Trains a method, or what is left of it; `None` where a stop was requested before it began.
     fn train(&self, name: &str, recipe: &Recipe) -> Result<Option<Run>> {
-        let task = Task {
-            experiment: self.experiment,
-            context: self.context,
-            folder: &self.folder,
-            stop: self.stop,
-            every: self.every,
-            name,
-            recipe,
-            plain: self.plain.as_ref(),
-        };
-        task.run(|run| match name {
-            PLAIN => Ok(()),
-            _ => self.results(Some(run)).map(drop),
+        self.devices.with(|context| {
+            let task = Task {
+                experiment: self.experiment,
+                context,
+                folder: &self.folder,
+                stop: self.stop,
+                every: self.every,
+                name,
+                recipe,
+                plain: self.plain.as_ref(),
+            };
+            task.run(|run| match name {
+                PLAIN => Ok(()),
+                _ => self.results(Some(run)).map(drop),
+            })
         })
     }
 
@@ -129,7 +130,7 @@ impl<'a> Sweep<'a> {
             now().find(|result| result.name == *name).or_else(earlier)
         };
         let methods: Vec<_> = self.methods.iter().filter_map(of).cloned().collect();
-        let all = output::results(self.experiment, self.context, methods.clone())?;
+        let all = output::results(self.experiment, &self.devices.context(), methods.clone())?;
         results::write(&all, self.folder.path())?;
         Ok(methods)
     }

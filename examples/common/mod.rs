@@ -1,10 +1,12 @@
-//! What the long-running examples share: errors, stopping on signals, and output folders that a run
-//! can be taken up from again.
+//! What the long-running examples share: errors, lost devices, stopping on signals, and output
+//! folders that a run can be taken up from again.
 
+mod devices;
 mod failure;
 mod folder;
 mod stop;
 
+pub use devices::Devices;
 pub use failure::fail;
 pub use folder::{Continuation, RunFolder, check_apart};
 pub use stop::Stop;

@@ -146,7 +146,7 @@ impl<F: FnMut() -> Result<Trainer, TrainError>> Recovering<F> {
     fn catch_up(&mut self) -> Result<(), TrainError> {
         while self.trainer.steps() < self.wanted {
             let steps = self.trainer.steps();
-            if steps % self.every == 0 && steps > self.checkpoint.steps() {
+            if steps.is_multiple_of(self.every) && steps > self.checkpoint.steps() {
                 self.keep()?;
             }
             let report = self.trainer.step()?;

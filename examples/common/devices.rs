@@ -1,0 +1,52 @@
+//! A device that is opened again when it is lost.
+
+use std::cell::RefCell;
+
+use anyhow::{Error, Result};
+use l2rw::gpu::{Context, GpuError};
+use l2rw::train::TrainError;
+
+/// How often a program goes on on another device.
+const ATTEMPTS: usize = 3;
+
+/// A device, and how to open another one in its place.
+pub struct Devices {
+    open: Box<dyn Fn() -> Result<Context>>,
+    context: RefCell<Context>,
+}
+
+impl Devices {
+    /// Opens the first one.
+    pub fn new(open: impl Fn() -> Result<Context> + 'static) -> Result<Self> {
+        let context = RefCell::new(open()?);
+        Ok(Self { open: Box::new(open), context })
+    }
+
+    /// The device as it is now.
+    pub fn context(&self) -> Context {
+        self.context.borrow().clone()
+    }
+
+    /// Does `what`, and does it again on another device where this one is lost: it goes on from its
+    /// last checkpoint, as after any interruption.
+    pub fn with<T>(&self, mut what: impl FnMut(&Context) -> Result<T>) -> Result<T> {
+        for _ in 0..ATTEMPTS {
+            match what(&self.context()) {
+                Err(error) if is_loss(&error) => {
+                    log::warn!("{error:#}; another device is opened for it");
+                    self.context.replace((self.open)()?);
+                }
+                result => return result,
+            }
+        }
+        what(&self.context())
+    }
+}
+
+fn is_loss(error: &Error) -> bool {
+    let of_gpu = |cause: &GpuError| matches!(cause, GpuError::DeviceLost { .. });
+    error.chain().any(|cause| {
+        cause.downcast_ref().is_some_and(of_gpu)
+            || matches!(cause.downcast_ref(), Some(TrainError::Gpu(cause)) if of_gpu(cause))
+    })
+}
