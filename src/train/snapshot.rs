@@ -40,8 +40,10 @@ impl Model {
     /// e.g. to fine-tune on another set. Step and weighting method stay as they are.
     ///
     /// # Errors
-    /// When the snapshot is of another network or optimizer; nothing has changed then.
+    /// When the snapshot is of another network or optimizer, or the device is known to be lost;
+    /// nothing has changed then.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), TrainError> {
+        self.context.check("restoring a snapshot")?;
         let len = |name| self.tensors.get(name).map_or(0, |buffer| buffer.size() as usize / 4);
         for (name, words) in &snapshot.vectors {
             if len(name) != words.len() {

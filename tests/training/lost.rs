@@ -6,8 +6,8 @@ use l2rw::gpu::{Context, GpuError, ShaderChecks, read_back, read_back_async};
 use l2rw::layer_weights::{LayerBatch, LayerShape, LayerTensors, LayerWeights, LayerWeightsError};
 use l2rw::nn::{Network, Shape, zoo};
 use l2rw::train::{
-    BatchBuffers, Contents, EarlyStopping, ImageSet, Images, Iteration, TrainError, Trainer,
-    TrainerOptions,
+    BatchBuffers, Contents, EarlyStopping, ImageSet, Images, Iteration, Snapshot, TrainError,
+    Trainer, TrainerOptions,
 };
 use l2rw::weighting::{L2rw, MetaWeightNet};
 
@@ -128,6 +128,12 @@ fn until_lost<T, E: Answer + std::fmt::Display>(
     assert_lost(what, call());
 }
 
+/// What training goes on from.
+fn kept(trainer: &Trainer) -> (Snapshot, Vec<u8>) {
+    let file = trainer.model().to_safetensors(Contents::Checkpoint);
+    (trainer.snapshot().unwrap(), file.unwrap())
+}
+
 #[test]
 fn a_trainer_says_that_its_device_is_lost() {
     let (data, network) = (Data::new(), network());
@@ -142,12 +148,16 @@ fn a_trainer_says_that_its_device_is_lost() {
             for _ in 0..6 {
                 trainer.step().unwrap();
             }
+            let (snapshot, file) = kept(&trainer);
             context.device.destroy();
             let what = |call: &str| format!("{call}, {owner:?}, blocking: {blocking}");
             match blocking {
                 true => until_lost(&what("step"), || trainer.step()),
                 false => until_lost(&what("step"), || wait(trainer.step_async())),
             }
+            let contents = Contents::Checkpoint;
+            assert_lost(&what("load"), trainer.model_mut().load_safetensors(&file, contents));
+            assert_lost(&what("restore"), trainer.restore(&snapshot));
             let early = || EarlyStopping::new();
             let (labels, losses) = (&data.labels, vec![0.0; N]);
             match blocking {
@@ -166,7 +176,6 @@ fn a_trainer_says_that_its_device_is_lost() {
                     let model = trainer.model();
                     assert_lost(&what("snapshot"), wait(model.snapshot_async()));
                     assert_lost(&what("state"), wait(model.weighting_state_async("theta")));
-                    let contents = Contents::Checkpoint;
                     assert_lost(&what("file"), wait(model.to_safetensors_async(contents)));
                     let mut early = early();
                     let observed = early.observe_async(&trainer, labels, &losses, labels);
