@@ -1,7 +1,10 @@
-//! Readers of data sets, through the public `open`.
+//! Readers of data sets, through the public `open`, and all that is read by what fuzzing tried.
 #![cfg(feature = "data")]
 
 mod data {
+    #[path = "../../fuzz/src/lib.rs"]
+    mod fuzz;
+    mod fuzz_seeds;
     mod image_folder;
     mod readers;
     mod support;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use image::{DynamicImage, ImageDecoder, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 
 use super::{DataError, Dataset, Source};
 
@@ -205,18 +205,52 @@ fn decode_run(files: &[(PathBuf, u32)], size: &ImageSize) -> Result<Piece, DataE
 }
 
 fn decode(path: &Path, size: &ImageSize) -> Result<DynamicImage, DataError> {
-    let decoder = decoder(path)?;
+    let mut decoder = decoder(path)?;
     let found = decoder.dimensions();
     let expected = (size.width, size.height);
     if found != expected {
         let (path, first) = (path.to_owned(), size.first.clone());
         return Err(DataError::ImageSize { path, first, expected, found });
     }
+    check_memory(path, &mut decoder)?;
     let image = DynamicImage::from_decoder(decoder).map_err(undecodable(path))?;
-    if image.color().has_alpha() && image.to_rgba16().pixels().any(|pixel| pixel[3] != u16::MAX) {
+    if is_transparent(&image) {
         return Err(DataError::Transparent { path: path.to_owned() });
     }
     Ok(image)
+}
+
+/// How many bytes of pixels a byte of a file becomes at most: of a PNG with two colours, 24 for
+/// each that its compression yields, which are 1032 at most
+/// (<https://zlib.net/zlib_tech.html>).
+const INFLATION: u64 = 24 * 1032;
+
+/// Refuses an image whose header claims more than the file can hold, or than fits the memory that
+/// one image may take.
+fn check_memory(path: &Path, decoder: &mut impl ImageDecoder) -> Result<(), DataError> {
+    let io = |reason| DataError::Io { path: path.to_owned(), action: "open", reason };
+    let held = std::fs::metadata(path).map_err(io)?.len();
+    let claimed = decoder.total_bytes();
+    if claimed > held.saturating_mul(INFLATION) {
+        let (width, height) = decoder.dimensions();
+        let reason =
+            format!("its header says {width}x{height}, which its {held} bytes cannot hold");
+        return Err(DataError::Image { path: path.to_owned(), reason });
+    }
+    let mut limits = Limits::default();
+    limits.reserve(claimed).map_err(undecodable(path))?;
+    decoder.set_limits(limits).map_err(undecodable(path))
+}
+
+fn is_transparent(image: &DynamicImage) -> bool {
+    match image {
+        DynamicImage::ImageLumaA8(image) => image.pixels().any(|pixel| pixel[1] != u8::MAX),
+        DynamicImage::ImageLumaA16(image) => image.pixels().any(|pixel| pixel[1] != u16::MAX),
+        DynamicImage::ImageRgba8(image) => image.pixels().any(|pixel| pixel[3] != u8::MAX),
+        DynamicImage::ImageRgba16(image) => image.pixels().any(|pixel| pixel[3] != u16::MAX),
+        DynamicImage::ImageRgba32F(image) => image.pixels().any(|pixel| pixel[3] < 1.0),
+        _ => false,
+    }
 }
 
 fn grey_to_rgb(grey: &[u8]) -> Vec<u8> {

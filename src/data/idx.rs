@@ -144,11 +144,17 @@ fn read_images(path: &Path, labels: &Labels) -> Result<Images, DataError> {
     Ok(Images { path: path.to_owned(), size: [rows as usize, columns as usize], bytes })
 }
 
+/// How many bytes a byte of a compressed file becomes at most: the format's own limit
+/// (<https://zlib.net/zlib_tech.html>).
+const INFLATION: u64 = 1032;
+
 /// A file being read from its start, with the offset reached after decompression.
 struct IdxFile<'a> {
     path: &'a Path,
     reader: Box<dyn Read>,
     offset: u64,
+    /// Bytes that it holds at most, where it is compressed.
+    capacity: u64,
 }
 
 impl<'a> IdxFile<'a> {
@@ -158,12 +164,20 @@ impl<'a> IdxFile<'a> {
             action: "open",
             reason,
         })?;
-        let reader: Box<dyn Read> = if path.extension().is_some_and(|extension| extension == "gz") {
-            Box::new(MultiGzDecoder::new(std::io::BufReader::new(file)))
-        } else {
-            Box::new(std::io::BufReader::new(file))
+        let metadata = file.metadata().map_err(|reason| DataError::Io {
+            path: path.to_owned(),
+            action: "open",
+            reason,
+        })?;
+        let file = std::io::BufReader::new(file);
+        let (reader, capacity): (Box<dyn Read>, _) = match path.extension() {
+            Some(extension) if extension == "gz" => {
+                let capacity = metadata.len().saturating_mul(INFLATION);
+                (Box::new(MultiGzDecoder::new(file)), capacity)
+            }
+            _ => (Box::new(file), u64::MAX),
         };
-        Ok(Self { path, reader, offset: 0 })
+        Ok(Self { path, reader, offset: 0, capacity })
     }
 
     fn read_error(&self, reason: std::io::Error) -> DataError {
@@ -210,6 +224,16 @@ impl<'a> IdxFile<'a> {
     /// No memory is set aside on the header's word alone, and no more than it announces is read.
     fn rest(mut self, expected: Option<u64>, because: String) -> Result<Vec<u8>, DataError> {
         let expected = expected.unwrap_or(u64::MAX - self.offset);
+        if expected > self.capacity {
+            return Err(DataError::FileSize {
+                path: self.path.to_owned(),
+                expected: expected.saturating_add(self.offset),
+                found: self.capacity,
+                because: format!(
+                    "{because}, and no compressed file of its size holds more than that"
+                ),
+            });
+        }
         let mut bytes = Vec::new();
         let mut reader = self.reader.by_ref().take(expected.saturating_add(1));
         match reader.read_to_end(&mut bytes) {

@@ -171,3 +171,14 @@ fn a_split_without_class_folders_is_refused() {
     std::fs::create_dir(folder.path().join("test")).unwrap();
     assert_refused(&folder, &["train", "no class folders"]);
 }
+
+#[test]
+fn an_image_that_cannot_hold_what_its_header_says_is_refused_unread() {
+    // Both are so large: sizes must be the same.
+    let folder = TempDir::new().unwrap();
+    let huge = include_bytes!("../../fuzz/seeds/image_folder/fifty_thousand_squared.png");
+    for file in ["train/a/1.png", "test/a/1.png"] {
+        write(folder.path().join(file), huge);
+    }
+    assert_refused(&folder, &["train/a/1.png", "50000x50000", "cannot hold"]);
+}

@@ -254,6 +254,15 @@ fn an_idx_header_that_announces_more_than_memory_is_refused_by_the_file_size() {
 }
 
 #[test]
+fn a_compressed_idx_file_too_short_for_what_its_header_announces_is_refused_unread() {
+    let folder = idx();
+    let mut images = idx_images(3);
+    images[8..16].copy_from_slice(&[0, 0, 0x80, 0, 0, 0, 0x80, 0]);
+    write(folder.path().join("t10k-images-idx3-ubyte.gz"), &gzip(&images));
+    assert_refused(&folder, &["t10k-images-idx3-ubyte.gz", "32768x32768", "no compressed file"]);
+}
+
+#[test]
 fn idx_images_and_labels_of_different_numbers_are_refused() {
     let folder = idx();
     write(folder.path().join("train-images-idx3-ubyte"), &idx_images(5));
