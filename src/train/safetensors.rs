@@ -142,8 +142,8 @@ impl Model {
     /// # Errors
     /// [`TrainError::Safetensors`] when the file is damaged or of another version, or when a tensor
     /// is missing, has another type or shape, or has no place in the network, by name;
-    /// [`TrainError::OtherRun`] when the options differ; [`TrainError::Gpu`] when the device is known to
-    /// be lost. Nothing has changed then.
+    /// [`TrainError::OtherRun`] when the options differ; [`TrainError::Gpu`] when the device is
+    /// known to be lost. Nothing has changed then.
     pub fn load_safetensors(&mut self, bytes: &[u8], contents: Contents) -> Result<(), TrainError> {
         self.context.check("loading parameters")?;
         let file = StoredFile::open(bytes)?;

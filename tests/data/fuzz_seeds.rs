@@ -6,8 +6,10 @@ use std::path::Path;
 
 use super::fuzz;
 
+type Target = fn(&[u8]);
+
 /// Targets by the names of their files in `fuzz/fuzz_targets` and their folders in `fuzz/seeds`.
-const TARGETS: [(&str, fn(&[u8])); 7] = [
+const TARGETS: [(&str, Target); 7] = [
     ("cifar", fuzz::cifar),
     ("idx", fuzz::idx),
     ("gzip", fuzz::gzip),
