@@ -9,6 +9,7 @@ mod training {
     mod lost;
     mod not_finite;
     mod pytorch;
+    mod random_networks;
     mod recovery;
     mod soak;
     mod trainer;
