@@ -1,12 +1,13 @@
 //! Folders of images, `train/<class>/*.png|jpg|jpeg` and `test/<class>/…`. Classes and files are
 //! taken in the order of their names, so that the same folder gives the same data set everywhere.
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 
-use super::{DataError, Dataset, Source};
+use super::{DataError, Dataset, Source, jpeg};
 
 pub(super) const FORMAT: &str = "image folder";
 pub(super) const TRAIN: &str = "train";
@@ -155,9 +156,23 @@ fn undecodable(path: &Path) -> impl Fn(image::ImageError) -> DataError + '_ {
 
 fn decoder(path: &Path) -> Result<impl ImageDecoder + use<>, DataError> {
     let io = |reason| DataError::Io { path: path.to_owned(), action: "open", reason };
-    let reader = ImageReader::open(path).map_err(io)?;
+    // A pipe or a device may never end.
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        let reason = "it is no regular file: take it out of the folder";
+        return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidInput, reason)));
+    }
+    let bytes = std::fs::read(path).map_err(io)?;
     // By content: files named .jpg that hold a PNG are common.
-    let reader = reader.with_guessed_format().map_err(io)?;
+    if image::guess_format(&bytes).is_ok_and(|format| format == image::ImageFormat::Jpeg)
+        && let Err(offset) = jpeg::check_complete(&bytes)
+    {
+        let reason = format!(
+            "the file ends at byte {}, within what begins at byte {offset}: get it again",
+            bytes.len()
+        );
+        return Err(DataError::Image { path: path.to_owned(), reason });
+    }
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(io)?;
     reader.into_decoder().map_err(undecodable(path))
 }
 
