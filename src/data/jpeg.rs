@@ -1,8 +1,13 @@
-//! Whether a JPEG is whole: decoders fill what a cut one lacks with grey and do not say so.
+//! What a JPEG can hold: decoders fill what is missing with grey and do not say so.
 
 const FILL: u8 = 0xff;
 const END_OF_IMAGE: u8 = 0xd9;
 const START_OF_SCAN: u8 = 0xda;
+
+/// How many bytes of pixels a byte of a file becomes at most. A block of 8x8 numbers takes a bit
+/// or more; with colours at a quarter of the resolution, 32x32 pixels of 3 bytes take 16 + 2
+/// blocks.
+pub(super) const INFLATION: u64 = (32 * 32 * 3_u64).div_ceil(18) * 8;
 
 /// Walks over the markers (ITU-T T.81, annex B) of a file that begins as a JPEG.
 ///

@@ -137,6 +137,20 @@ fn a_jpeg_that_was_cut_anywhere_is_refused_by_name() {
     opened(&folder);
 }
 
+#[test]
+fn a_jpeg_that_claims_more_than_its_bytes_can_give_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    save(&folder, "train/a/1.jpg", rgb(3, 2, 4));
+    save(&folder, "test/a/1.jpg", rgb(3, 2, 4));
+    let path = folder.path().join("train/a/1.jpg");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Height and width behind the marker of a frame, its length and its precision.
+    let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    bytes[frame + 5..frame + 9].copy_from_slice(&[5800_u16.to_be_bytes(); 2].concat());
+    write(&path, &bytes);
+    assert_refused(&folder, &["1.jpg", "5800x5800", "cannot hold"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_pipe_among_the_images_is_refused_rather_than_waited_for() {
