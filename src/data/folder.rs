@@ -1,12 +1,13 @@
 //! Folders of images, `train/<class>/*.png|jpg|jpeg` and `test/<class>/…`. Classes and files are
 //! taken in the order of their names, so that the same folder gives the same data set everywhere.
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::{DataError, Dataset, Source};
+use super::{DataError, Dataset, Source, jpeg};
 
 pub(super) const FORMAT: &str = "image folder";
 pub(super) const TRAIN: &str = "train";
@@ -155,10 +156,50 @@ fn undecodable(path: &Path) -> impl Fn(image::ImageError) -> DataError + '_ {
 
 fn decoder(path: &Path) -> Result<impl ImageDecoder + use<>, DataError> {
     let io = |reason| DataError::Io { path: path.to_owned(), action: "open", reason };
-    let reader = ImageReader::open(path).map_err(io)?;
+    // A pipe or a device may never end.
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        let reason = "it is no regular file: take it out of the folder";
+        return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidInput, reason)));
+    }
+    let bytes = std::fs::read(path).map_err(io)?;
+    let held = bytes.len();
     // By content: files named .jpg that hold a PNG are common.
-    let reader = reader.with_guessed_format().map_err(io)?;
-    reader.into_decoder().map_err(undecodable(path))
+    let is_jpeg = image::guess_format(&bytes).is_ok_and(|format| format == ImageFormat::Jpeg);
+    if is_jpeg && let Err(offset) = jpeg::check_complete(&bytes) {
+        let reason = format!(
+            "the file ends at byte {held}, within what begins at byte {offset}: get it again"
+        );
+        return Err(DataError::Image { path: path.to_owned(), reason });
+    }
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(io)?;
+    let mut decoder = reader.into_decoder().map_err(undecodable(path))?;
+    let inflation = if is_jpeg { jpeg::INFLATION } else { PNG_INFLATION };
+    check_memory(path, &mut decoder, held, inflation)?;
+    Ok(decoder)
+}
+
+/// How many bytes of pixels a byte of a PNG becomes at most: with two colours, 24 for each that
+/// its compression yields, which are 1032 at most (<https://zlib.net/zlib_tech.html>).
+const PNG_INFLATION: u64 = 24 * 1032;
+
+/// Refuses an image whose header claims more than the `held` bytes of its file can give, or than
+/// fits the memory that one image may take.
+fn check_memory(
+    path: &Path,
+    decoder: &mut impl ImageDecoder,
+    held: usize,
+    inflation: u64,
+) -> Result<(), DataError> {
+    let claimed = decoder.total_bytes();
+    if claimed > (held as u64).saturating_mul(inflation) {
+        let (width, height) = decoder.dimensions();
+        let reason =
+            format!("its header says {width}x{height}, which its {held} bytes cannot hold");
+        return Err(DataError::Image { path: path.to_owned(), reason });
+    }
+    let mut limits = Limits::default();
+    limits.reserve(claimed).map_err(undecodable(path))?;
+    decoder.set_limits(limits).map_err(undecodable(path))
 }
 
 /// The decoded images of a run of files: `[n, H, W]` where all are grey, `[n, H, W, 3]` otherwise.
@@ -195,9 +236,9 @@ fn decode_run(files: &[(PathBuf, u32)], size: &ImageSize) -> Result<Piece, DataE
             piece.grey = false;
         }
         if piece.grey {
-            piece.pixels.extend_from_slice(image.to_luma8().as_raw());
+            piece.pixels.extend_from_slice(image.into_luma8().as_raw());
         } else {
-            piece.pixels.extend_from_slice(image.to_rgb8().as_raw());
+            piece.pixels.extend_from_slice(image.into_rgb8().as_raw());
         }
         piece.labels.push(*label);
     }
@@ -205,41 +246,18 @@ fn decode_run(files: &[(PathBuf, u32)], size: &ImageSize) -> Result<Piece, DataE
 }
 
 fn decode(path: &Path, size: &ImageSize) -> Result<DynamicImage, DataError> {
-    let mut decoder = decoder(path)?;
+    let decoder = decoder(path)?;
     let found = decoder.dimensions();
     let expected = (size.width, size.height);
     if found != expected {
         let (path, first) = (path.to_owned(), size.first.clone());
         return Err(DataError::ImageSize { path, first, expected, found });
     }
-    check_memory(path, &mut decoder)?;
     let image = DynamicImage::from_decoder(decoder).map_err(undecodable(path))?;
     if is_transparent(&image) {
         return Err(DataError::Transparent { path: path.to_owned() });
     }
     Ok(image)
-}
-
-/// How many bytes of pixels a byte of a file becomes at most: of a PNG with two colours, 24 for
-/// each that its compression yields, which are 1032 at most
-/// (<https://zlib.net/zlib_tech.html>).
-const INFLATION: u64 = 24 * 1032;
-
-/// Refuses an image whose header claims more than the file can hold, or than fits the memory that
-/// one image may take.
-fn check_memory(path: &Path, decoder: &mut impl ImageDecoder) -> Result<(), DataError> {
-    let io = |reason| DataError::Io { path: path.to_owned(), action: "open", reason };
-    let held = std::fs::metadata(path).map_err(io)?.len();
-    let claimed = decoder.total_bytes();
-    if claimed > held.saturating_mul(INFLATION) {
-        let (width, height) = decoder.dimensions();
-        let reason =
-            format!("its header says {width}x{height}, which its {held} bytes cannot hold");
-        return Err(DataError::Image { path: path.to_owned(), reason });
-    }
-    let mut limits = Limits::default();
-    limits.reserve(claimed).map_err(undecodable(path))?;
-    decoder.set_limits(limits).map_err(undecodable(path))
 }
 
 fn is_transparent(image: &DynamicImage) -> bool {

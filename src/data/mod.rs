@@ -31,6 +31,7 @@ pub mod download;
 mod error;
 mod folder;
 mod idx;
+mod jpeg;
 mod open;
 mod split;
 mod synthetic;

@@ -22,7 +22,7 @@ pub fn position_sums(rec: &mut Recorder, dy: TensorId, positions: usize, channel
     }
     let rows = Rows::all(dy, channels, positions);
     // Chunks must not straddle examples, and very short ones are not worth it.
-    let longest = positions.min(rec.tuning().chunk);
+    let longest = positions.min(rec.tuning().chunk.max(1));
     let divides = |chunk: &usize| positions.is_multiple_of(*chunk);
     let chunk = (longest.div_ceil(4)..=longest).rev().find(divides).unwrap_or(positions);
     let sums = reduce::sum_blocks(rec, rows, chunk, None);

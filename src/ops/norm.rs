@@ -88,7 +88,7 @@ impl Norm {
 
     /// Positions that are reduced at once.
     fn chunk(&self, tuning: Tuning) -> usize {
-        self.positions.min(tuning.chunk * self.slices(tuning))
+        self.positions.min(tuning.chunk.max(1).saturating_mul(self.slices(tuning)))
     }
 
     fn chunks(&self, tuning: Tuning) -> usize {

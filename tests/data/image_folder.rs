@@ -124,6 +124,44 @@ fn a_truncated_image_is_refused_by_name() {
 }
 
 #[test]
+fn a_jpeg_that_was_cut_anywhere_is_refused_by_name() {
+    let folder = image_folder();
+    let path = folder.path().join("train/dog/2.jpg");
+    save(&folder, "train/dog/2.jpg", rgb(3, 2, 4));
+    let bytes = std::fs::read(&path).unwrap();
+    for cut in 0..bytes.len() {
+        write(&path, &bytes[..cut]);
+        assert_refused(&folder, &["2.jpg", "decode"]);
+    }
+    write(&path, &[&bytes[..], b"what a camera adds"].concat());
+    opened(&folder);
+}
+
+#[test]
+fn a_jpeg_that_claims_more_than_its_bytes_can_give_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    save(&folder, "train/a/1.jpg", rgb(3, 2, 4));
+    save(&folder, "test/a/1.jpg", rgb(3, 2, 4));
+    let path = folder.path().join("train/a/1.jpg");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Height and width behind the marker of a frame, its length and its precision.
+    let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    bytes[frame + 5..frame + 9].copy_from_slice(&[5800_u16.to_be_bytes(); 2].concat());
+    write(&path, &bytes);
+    assert_refused(&folder, &["1.jpg", "5800x5800", "cannot hold"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_among_the_images_is_refused_rather_than_waited_for() {
+    let folder = image_folder();
+    let pipe = folder.path().join("train/cat/pipe.png");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    assert_refused(&folder, &["pipe.png", "no regular file"]);
+}
+
+#[test]
 fn of_several_bad_images_the_first_is_reported() {
     let folder = image_folder();
     for file in ["train/dog/2.png", "train/dog/1.png", "train/cat/b.png"] {

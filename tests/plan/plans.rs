@@ -366,3 +366,26 @@ fn factors_are_rounded_on_request_and_only_behind_everything_that_similarities_a
         }
     }
 }
+
+#[test]
+fn no_size_of_a_tuning_breaks_a_plan() {
+    let sizes = [0, 1, usize::MAX / 2 + 1, usize::MAX];
+    for (start, size) in [Tuning::GPU, Tuning::SOFTWARE]
+        .into_iter()
+        .flat_map(|tuning| sizes.map(|size| (tuning, size)))
+    {
+        let staging = start.staging.map(|staging| Staging { workgroups: size, ..staging });
+        let tunings = [
+            Tuning { chunk: size, ..start },
+            Tuning { split_invocations: size, ..start },
+            Tuning { staging, ..start },
+        ];
+        for (tuning, network) in tunings
+            .into_iter()
+            .flat_map(|tuning| [(tuning, lenet()), (tuning, resnet(Normalisation::batch()))])
+        {
+            let options = TrainingOptions { tuning, ..options(L2rw::default(), 3, 2) };
+            training(&network, &options).unwrap_or_else(|error| panic!("{tuning:?}: {error}"));
+        }
+    }
+}

@@ -54,9 +54,9 @@ impl Blocks {
 /// Rows of output pixels of a split, so that an adapter gets enough invocations.
 pub(super) fn rows_of_split(g: &Geometry, tuning: Tuning) -> usize {
     let blocks = Blocks::of(&g.window);
+    let each = blocks.input * blocks.output * g.window.kernel_h;
     let splits =
-        tuning.split_invocations.div_ceil(blocks.input * blocks.output * g.window.kernel_h)
-            * blocks.columns(&g.window);
+        tuning.split_invocations.div_ceil(each).max(1).saturating_mul(blocks.columns(&g.window));
     (g.images * g.window.out_height).div_ceil(splits).max(1)
 }
 
