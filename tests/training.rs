@@ -13,4 +13,5 @@ mod training {
     mod recovery;
     mod soak;
     mod trainer;
+    mod waiting;
 }

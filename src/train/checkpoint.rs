@@ -199,6 +199,12 @@ impl<'a> StoredFile<'a> {
             Some(Header { counts: None, .. }) => {
                 Err(fail(format!("it holds parameters and no checkpoint; {advice}")))
             }
+            Some(Header { counts: Some(counts), .. })
+                if counts.steps.max(counts.moment_steps) > u64::from(u32::MAX) =>
+            {
+                let steps = counts.steps.max(counts.moment_steps);
+                Err(damaged(format!("it says that it took {steps} steps")))
+            }
             Some(header @ Header { counts: Some(counts), .. }) => Ok((header, *counts)),
         }
     }
