@@ -8,6 +8,11 @@ override CLASSES: u32;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(4) var<storage, read_write> predictions: array<u32>;
 
+// By its bits: what a device's exp and log make of a NaN is left to it.
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
 // residual = softmax − onehot, losses = −log softmax[label], predictions = first largest score. A
 // label outside the classes has neither loss nor residual: the example does not count.
 @compute @workgroup_size(WORKGROUP)
@@ -27,7 +32,8 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     var sum = 0.0;
     for (var k = 0u; k < CLASSES; k++) {
-        sum += exp(scores[first + k] - largest);
+        let score = scores[first + k] - largest;
+        sum += select(exp(score), score, is_nan(score));
     }
     let label = labels[example];
     // 1 − p loses all digits where p is close to 1; the sum of the other probabilities does not.
@@ -43,7 +49,8 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
     losses[example] = 0.0;
     if label < CLASSES {
         residual[first + label] = -others;
-        losses[example] = log(sum) - (scores[first + label] - largest);
+        let loss = log(sum) - (scores[first + label] - largest);
+        losses[example] = select(loss, sum, is_nan(sum));
     }
 }
 
