@@ -1,14 +1,15 @@
 //! What readers of files are given: any bytes. Each function must return, whatever they are, within
 //! seconds and a small memory. `make test` calls them with the inputs in `seeds`.
 
-use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use l2rw::gpu::{Context, Tuning};
-use l2rw::nn::{Shape, zoo};
+use l2rw::nn::{Network, Normalisation, Shape, zoo};
+use l2rw::plan::{self, Input, Optimizer, TrainingOptions};
 use l2rw::train::{Checkpoint, Contents, Trainer, TrainerOptions};
+use l2rw::weighting::L2rw;
 use l2rw::{data, report};
 
 /// A folder of this process and of one reader, made when it is first asked for.
@@ -79,20 +80,19 @@ pub fn image_folder(bytes: &[u8]) {
 
 /// Parameters of PyTorch's or of the crate's, and whole checkpoints.
 pub fn safetensors(bytes: &[u8]) {
-    thread_local!(static TRAINER: RefCell<Option<Trainer>> = const { RefCell::new(None) });
+    static TRAINER: Mutex<Option<Trainer>> = Mutex::new(None);
     let _ = Checkpoint::from_bytes(bytes.to_vec());
-    TRAINER.with_borrow_mut(|trainer| {
-        let trainer = trainer.get_or_insert_with(trainer_of_seeds);
-        for contents in [Contents::Parameters, Contents::Checkpoint] {
-            if trainer.model_mut().load_safetensors(bytes, contents).is_ok() {
-                // Otherwise what is on its way to the device would pile up.
-                let context = trainer.model().context();
-                let nothing = context.device.create_command_encoder(&Default::default());
-                context.submit(nothing);
-                let _ = trainer.snapshot();
-            }
+    let mut trainer = TRAINER.lock().expect("nobody panicked");
+    let trainer = trainer.get_or_insert_with(trainer_of_seeds);
+    for contents in [Contents::Parameters, Contents::Checkpoint] {
+        if trainer.model_mut().load_safetensors(bytes, contents).is_ok() {
+            // Otherwise what is on its way to the device would pile up.
+            let context = trainer.model().context();
+            let nothing = context.device.create_command_encoder(&Default::default());
+            context.submit(nothing);
+            let _ = trainer.snapshot();
         }
-    });
+    }
 }
 
 /// What the seeds are checkpoints of.
@@ -108,7 +108,8 @@ pub fn context() -> Context {
     CONTEXT.get_or_init(|| Context::new(None).expect("an adapter")).clone()
 }
 
-/// A tuning that was measured. Its adapter is that of this machine where it says "here".
+/// A tuning that was measured, and a plan with it. Its adapter is that of this machine where it
+/// says "here".
 pub fn tuning_json(bytes: &[u8]) {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     let (context, folder) = (context(), folder("tuning"));
@@ -116,7 +117,27 @@ pub fn tuning_json(bytes: &[u8]) {
     let text =
         String::from_utf8_lossy(bytes).replace("\"here\"", &format!("{:?}", context.describe()));
     fs::write(file, text).expect("a small file");
-    let _ = Tuning::find(&folder, &context);
+    if let Ok(Some(tuning)) = Tuning::find(&folder, &context) {
+        plan_of(tuning);
+    }
+}
+
+/// A tuning that is taken must give a plan.
+fn plan_of(tuning: Tuning) {
+    static NETWORK: OnceLock<Network> = OnceLock::new();
+    let network = NETWORK.get_or_init(|| {
+        let resnet = zoo::ResNet::cifar(8, Normalisation::batch()).expect("a depth of 6n + 2");
+        resnet.build("resnet8", Shape::new(8, 8, 3), 2).expect("a network")
+    });
+    let options = TrainingOptions {
+        batch: 3,
+        clean_batch: 2,
+        weighting: L2rw::default().into(),
+        optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: false },
+        tuning,
+        input: Input::Buffers,
+    };
+    plan::training(network, &options).expect("a plan");
 }
 
 /// The results of a comparison of methods.

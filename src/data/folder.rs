@@ -173,6 +173,13 @@ fn decoder(path: &Path) -> Result<impl ImageDecoder + use<>, DataError> {
     }
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(io)?;
     let mut decoder = reader.into_decoder().map_err(undecodable(path))?;
+    let (width, height) = decoder.dimensions();
+    if is_jpeg && width.max(height) > jpeg::LONGEST_SIDE {
+        let longest = jpeg::LONGEST_SIDE;
+        let reason =
+            format!("it is {width}x{height}, and no side of a JPEG may be longer than {longest}");
+        return Err(DataError::Image { path: path.to_owned(), reason });
+    }
     let inflation = if is_jpeg { jpeg::INFLATION } else { PNG_INFLATION };
     check_memory(path, &mut decoder, held, inflation)?;
     Ok(decoder)

@@ -9,6 +9,10 @@ const START_OF_SCAN: u8 = 0xda;
 /// blocks.
 pub(super) const INFLATION: u64 = (32 * 32 * 3_u64).div_ceil(18) * 8;
 
+/// Pixels on a side. The decoder's sums of 16 bits overflow beyond it, and it would leave pixels
+/// out.
+pub(super) const LONGEST_SIDE: u32 = 65_528;
+
 /// Walks over the markers (ITU-T T.81, annex B) of a file that begins as a JPEG.
 ///
 /// # Errors

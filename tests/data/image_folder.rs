@@ -220,3 +220,13 @@ fn an_image_that_cannot_hold_what_its_header_says_is_refused_unread() {
     }
     assert_refused(&folder, &["train/a/1.png", "50000x50000", "cannot hold"]);
 }
+
+#[test]
+fn a_jpeg_too_wide_for_the_decoders_sums_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let wide = include_bytes!("../../fuzz/seeds/image_folder/panics_the_decoder.jpg");
+    for file in ["train/a/1.jpg", "test/a/1.jpg"] {
+        write(folder.path().join(file), wide);
+    }
+    assert_refused(&folder, &["train/a/1.jpg", "no side of a JPEG"]);
+}

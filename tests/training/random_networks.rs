@@ -447,7 +447,8 @@ fn compare(seeds: std::ops::Range<u64>) -> usize {
             for (part, apart) in expected.distance(&found) {
                 assert!(
                     apart < TOLERANCE,
-                    "seed {seed}: {part} {apart:.1e} of the largest apart\n{:?}, n = {}, m = {}\n{:#?}",
+                    "seed {seed}: {part} {apart:.1e} of the largest apart\n{:?}, n = {}, m = {}\n\
+                     {:#?}",
                     case.weighting,
                     case.train.labels.len(),
                     case.clean.labels.len(),

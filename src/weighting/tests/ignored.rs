@@ -3,7 +3,7 @@
 use wgpu::util::DeviceExt;
 
 use super::case::setup;
-use super::trial::{context, difference, network, parameters, set_weights};
+use super::trial::{context, difference_beyond, network, parameters, rounding, set_weights};
 use crate::gpu::{Context, ShaderChecks, read_back};
 use crate::ops::Optimizer;
 use crate::plan::{DatasetFacts, PlanError};
@@ -116,8 +116,8 @@ fn failures_of(name: &str, weighting: Weighting, mut iteration: Iteration) -> Ve
             ("losses", &losses, &told.losses),
             ("parameters", &found, &stepped),
         ] {
-            failures
-                .extend(difference(found, expected).map(|d| format!("step {number}: {what}{d}")));
+            let apart = difference_beyond(rounding(weighting.name()), found, expected);
+            failures.extend(apart.map(|d| format!("step {number}: {what}{d}")));
         }
     }
     failures.iter().map(|failure| format!("{name}: {failure}")).collect()

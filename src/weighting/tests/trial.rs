@@ -114,8 +114,7 @@ impl Trial {
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         let (train, clean) = (train.to_vec(), clean.to_vec());
         let (cursor, memory) = ((0, 0), Memory::new((classes + 1) * classes));
-        // Normal numbers are made with a cosine, which Vulkan lets be off by 2⁻¹¹.
-        let rounding = if name == "random" { 2e-3 } else { ROUNDING };
+        let rounding = rounding(name);
         Self { trainer, twin, classes, train, clean, sampling, seed, cursor, memory, rounding }
     }
 
@@ -215,7 +214,15 @@ impl Trial {
     }
 }
 
-/// Of the largest value.
+/// What rounding may make of a value in steps of this method, as a share of the largest.
+pub fn rounding(method: &str) -> f64 {
+    match method {
+        // Normal numbers are made with a cosine, which Vulkan lets be off by 2⁻¹¹.
+        "random" => 2e-3,
+        _ => ROUNDING,
+    }
+}
+
 const ROUNDING: f64 = 5e-5;
 
 /// Where two vectors differ by more than rounding.
@@ -223,7 +230,8 @@ pub fn difference(found: &[f64], expected: &[f64]) -> Option<String> {
     difference_beyond(ROUNDING, found, expected)
 }
 
-fn difference_beyond(rounding: f64, found: &[f64], expected: &[f64]) -> Option<String> {
+/// The same for another share of the largest value.
+pub fn difference_beyond(rounding: f64, found: &[f64], expected: &[f64]) -> Option<String> {
     if found.len() != expected.len() {
         return Some(format!(": {} elements, expected {}", found.len(), expected.len()));
     }
