@@ -24,11 +24,6 @@ override STEP_SLOT: u32;
 @group(0) @binding(6) var<storage, read> x_5: array<u32>;
 @group(0) @binding(7) var<storage, read_write> found: array<atomic<u32>>;
 
-// By its bits: compilers may take it for granted that there is no such number.
-fn is_finite(bits: u32) -> bool {
-    return (bits & 0x7f800000u) != 0x7f800000u;
-}
-
 // Places are counted down from 2^32 - 1, so that zero is nothing and the largest is the first.
 fn tell(slot: u32, place: u32) {
     atomicMax(&found[slot], 0xffffffffu - place);

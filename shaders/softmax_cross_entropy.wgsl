@@ -8,11 +8,6 @@ override CLASSES: u32;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(4) var<storage, read_write> predictions: array<u32>;
 
-// By its bits: what a device's exp and log make of a NaN is left to it.
-fn is_nan(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
-}
-
 // residual = softmax − onehot, losses = −log softmax[label], predictions = first largest score. A
 // label outside the classes has neither loss nor residual: the example does not count.
 @compute @workgroup_size(WORKGROUP)

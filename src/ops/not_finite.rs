@@ -1,11 +1,11 @@
 //! Finds numbers that are not finite, so that no step follows them.
 
-use super::parts::{GRID, STEP, wgsl};
+use super::parts::{FINITE, GRID, STEP, wgsl};
 use super::per_element;
 use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
 
 /// `shaders/not_finite.wgsl`
-static SHADER: Shader = Shader::new("not_finite", &[GRID, STEP, wgsl!("not_finite")]);
+static SHADER: Shader = Shader::new("not_finite", &[GRID, STEP, FINITE, wgsl!("not_finite")]);
 
 /// Words of the tensor that says what was found. A word is 0, or 2³² − 1 less the first place.
 pub const SLOTS: usize = 8;
@@ -82,7 +82,7 @@ pub fn look(rec: &mut Recorder, step: TensorId, vectors: &[(Quantity, TensorId)]
 }
 
 /// `shaders/unusable.wgsl`
-static UNUSABLE: Shader = Shader::new("unusable", &[GRID, wgsl!("unusable")]);
+static UNUSABLE: Shader = Shader::new("unusable", &[GRID, FINITE, wgsl!("unusable")]);
 
 /// Leaves examples out of a batch whose images `[n, image]` have a number that is not finite: the
 /// images become zeros, the labels `[n]` `classes`, which losses ignore.

@@ -38,6 +38,8 @@ pub(crate) use wgsl;
 pub(crate) const GRID: Part = wgsl!("common/grid");
 /// What all invocations of a workgroup have in common.
 pub(crate) const WORKGROUP: Part = wgsl!("common/workgroup");
+/// Whether a number is finite.
+pub(crate) const FINITE: Part = wgsl!("common/finite");
 /// max(x, 0) of [`Lanes`].
 pub(crate) const RECTIFIER: Part = wgsl!("common/rectifier");
 /// Counter-based random numbers.

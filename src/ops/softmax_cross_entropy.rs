@@ -1,12 +1,12 @@
 //! Softmax cross-entropy of scores against labels, with its gradient and its tangent.
 
-use super::parts::{GRID, wgsl};
+use super::parts::{FINITE, GRID, wgsl};
 use super::{View, per_element};
 use crate::gpu::{ElementType, Kernel, Recorder, Shader, TensorId};
 
 /// `shaders/softmax_cross_entropy.wgsl`
 static SHADER: Shader =
-    Shader::new("softmax_cross_entropy", &[GRID, wgsl!("softmax_cross_entropy")]);
+    Shader::new("softmax_cross_entropy", &[GRID, FINITE, wgsl!("softmax_cross_entropy")]);
 
 fn kernel(entry: &'static str, classes: usize) -> Kernel {
     Kernel::new(&SHADER, entry).size("CLASSES", classes)

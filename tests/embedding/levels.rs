@@ -1,6 +1,7 @@
 //! Reweighting inside other programs: the application's device, encoder, buffers and engine.
 
 use crate::common::device::{context, own_context};
+use crate::common::steps::drain;
 use crate::common::values;
 use l2rw::gpu::{Context, GpuError, ShaderChecks, Tuning, read_back};
 use l2rw::nn::{Network, Normalisation, Padding, Shape};
@@ -68,12 +69,6 @@ fn behind(before: usize, content: &[u8]) -> Vec<u8> {
 pub(super) fn floats(context: &Context, buffer: &wgpu::Buffer, len: usize) -> Vec<f32> {
     let words = read_back(context, buffer, 4 * len as u64).unwrap();
     words.into_iter().map(f32::from_bits).collect()
-}
-
-fn drain(trainer: &mut Trainer, reports: &mut Vec<StepReport>) {
-    while let Some(report) = trainer.take_report(true).unwrap() {
-        reports.push(report);
-    }
 }
 
 /// Weights of each step and parameters after the last of a trainer on batches from the host.

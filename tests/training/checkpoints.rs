@@ -7,12 +7,13 @@ use rand_pcg::Pcg64;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::common::device::context;
+use crate::common::steps::run;
 use l2rw::gpu::ShaderChecks;
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::plan::Optimizer;
 use l2rw::train::{
     Beliefs, Checkpoint, CheckpointSeries, Contents, Difference, EarlyStopping, HostState,
-    ImageSet, Schedule, StepReport, TrainError, Trainer, TrainerOptions, WeightLedger,
+    ImageSet, Schedule, TrainError, Trainer, TrainerOptions, WeightLedger,
 };
 use l2rw::weighting::{
     Focal, L2rw, Mentor, MetaWeightNet, Setup, Uniform, Weighting, by_name, variants,
@@ -49,17 +50,6 @@ fn trainer(network: &Network, options: &TrainerOptions) -> Trainer {
     let (pixels, labels) = images(60);
     let set = ImageSet { images: &pixels, labels: &labels, shape: SHAPE };
     Trainer::new(context(ShaderChecks::Trusted), network, set, Some(set), options).unwrap()
-}
-
-fn run(trainer: &mut Trainer, steps: usize) -> Vec<StepReport> {
-    let mut reports = Vec::new();
-    for _ in 0..steps {
-        reports.extend(trainer.step().unwrap());
-    }
-    while let Some(report) = trainer.take_report(true).unwrap() {
-        reports.push(report);
-    }
-    reports
 }
 
 fn checkpoint(trainer: &Trainer) -> Vec<u8> {

@@ -3,13 +3,14 @@
 use l2rw::gpu::{Context, ShaderChecks, read_back};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::train::{
-    BatchBuffers, Contents, ImageSet, Images, Iteration, NotFinite, Schedule, StepReport,
-    TrainError, Trainer, TrainerOptions,
+    BatchBuffers, Contents, ImageSet, Images, Iteration, NotFinite, Schedule, TrainError, Trainer,
+    TrainerOptions,
 };
 use l2rw::weighting::{L2rw, MetaWeightNet, Uniform, Weighting};
 use safetensors::{SafeTensors, tensor::TensorView};
 
 use crate::common::device::context;
+use crate::common::steps::run;
 
 const N: usize = 12;
 /// Steps until a report must have come in.
@@ -130,15 +131,7 @@ fn steps_are_left_out_and_said_to_be() {
     let good = parameters(&trainer);
     spoil(&mut trainer, "fc.weight");
     let spoilt = parameters(&trainer);
-    let reports = |trainer: &mut Trainer, steps: usize| -> Vec<StepReport> {
-        let mut reports: Vec<StepReport> =
-            (0..steps).filter_map(|_| trainer.step().unwrap()).collect();
-        while let Some(report) = trainer.take_report(true).unwrap() {
-            reports.push(report);
-        }
-        reports
-    };
-    let left_out = reports(&mut trainer, 6);
+    let left_out = run(&mut trainer, 6);
     assert_eq!(left_out.len(), 6);
     assert!(left_out.iter().all(|r| !r.not_finite.is_empty() && !r.is_zero_weight()));
     // Running statistics went on, as they do without a step; nothing else did.
@@ -150,7 +143,7 @@ fn steps_are_left_out_and_said_to_be() {
         assert_eq!(now.data(), spoilt.data(), "{name}");
     }
     trainer.model_mut().load_safetensors(&good, Contents::Parameters).unwrap();
-    assert!(reports(&mut trainer, 3).iter().all(|report| report.not_finite.is_empty()));
+    assert!(run(&mut trainer, 3).iter().all(|report| report.not_finite.is_empty()));
     assert_ne!(parameters(&trainer), good);
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use crate::common::steps::run;
 use l2rw::gpu::{Context, GpuError};
 use l2rw::nn::{Network, Shape, zoo};
 use l2rw::train::{
@@ -51,13 +52,7 @@ struct Outcome {
 
 fn undisturbed(data: &Data) -> Outcome {
     let mut trainer = data.trainer(&Context::new(None).unwrap()).unwrap();
-    let mut reports = Vec::new();
-    for _ in 0..STEPS {
-        reports.extend(trainer.step().unwrap());
-    }
-    while let Some(report) = trainer.take_report(true).unwrap() {
-        reports.push(report);
-    }
+    let reports = run(&mut trainer, STEPS as usize);
     Outcome { reports, checkpoint: trainer.model().to_safetensors(Contents::Checkpoint).unwrap() }
 }
 

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::common::device::{context, own_context};
+use crate::common::steps::run;
 use l2rw::gpu::ShaderChecks;
 use l2rw::nn::{Network, Normalisation, Padding, Shape, zoo};
 use l2rw::plan::{Optimizer, Route};
-use l2rw::train::{Contents, EarlyStopping, ImageSet, StepReport, Trainer, TrainerOptions};
+use l2rw::train::{Contents, EarlyStopping, ImageSet, Trainer, TrainerOptions};
 use l2rw::weighting::{L2rw, Mentor, Setup, Uniform, Weighting, by_name, variants};
 
 const L2RW: L2rw = L2rw { route: None, decay_in_clean_gradient: false, last_layers: None };
@@ -44,17 +45,6 @@ fn trainer(network: &Network, weighting: impl Into<Weighting>, seed: u32) -> Tra
         ..TrainerOptions::cifar(weighting)
     };
     Trainer::new(context(ShaderChecks::Trusted), network, set, Some(set), &options).unwrap()
-}
-
-fn run(trainer: &mut Trainer, steps: usize) -> Vec<StepReport> {
-    let mut reports = Vec::new();
-    for _ in 0..steps {
-        reports.extend(trainer.step().unwrap());
-    }
-    while let Some(report) = trainer.take_report(true).unwrap() {
-        reports.push(report);
-    }
-    reports
 }
 
 #[test]
