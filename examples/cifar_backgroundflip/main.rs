@@ -14,7 +14,6 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
-use l2rw::data::default_cache_dir;
 use l2rw::gpu::Context;
 use l2rw::report::results;
 use l2rw::train::Recipe;
@@ -46,12 +45,7 @@ fn main() -> ExitCode {
 /// Whether everything is done.
 fn compare(options: &Options) -> Result<bool> {
     options.check()?;
-    let cache = default_cache_dir()?;
-    let adapter = options.adapter.clone();
-    let devices = Devices::new(move || {
-        let context = Context::new(adapter.as_deref())?.tuned_by(&cache);
-        Ok(context.with_pipeline_cache(&cache)?)
-    })?;
+    let devices = Devices::open(options.adapter.clone())?;
     let context = devices.context();
     let preset = preset(options, &context);
     let experiment = Experiment::new(options, preset)?;

@@ -83,7 +83,6 @@ impl<'a> Sweep<'a> {
                 continue;
             }
             let Some(run) = self.train(&name, &recipe)? else { return Ok(false) };
-            self.devices.context().keep_pipelines()?;
             self.plain = self.plain.take().or_else(|| run.plain.clone());
             let done = !run.result.interrupted;
             self.runs.push(run);

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use anyhow::{Error, Result};
+use l2rw::data::default_cache_dir;
 use l2rw::gpu::{Context, GpuError};
 use l2rw::train::TrainError;
 
@@ -22,6 +23,16 @@ impl Devices {
         Ok(Self { open: Box::new(open), context })
     }
 
+    /// Opens the fastest adapter, or one with this in its name, with the tuning that was measured
+    /// for it where there is one, and with the pipelines that were compiled before.
+    pub fn open(adapter: Option<String>) -> Result<Self> {
+        let cache = default_cache_dir()?;
+        Self::new(move || {
+            let context = Context::new(adapter.as_deref())?.tuned_by(&cache);
+            Ok(context.with_pipeline_cache(&cache)?)
+        })
+    }
+
     /// The device as it is now.
     pub fn context(&self) -> Context {
         self.context.borrow().clone()
@@ -36,10 +47,20 @@ impl Devices {
                     log::warn!("{error:#}; another device is opened for it");
                     self.context.replace((self.open)()?);
                 }
-                result => return result,
+                result => {
+                    self.keep_pipelines();
+                    return result;
+                }
             }
         }
         what(&self.context())
+    }
+
+    /// Keeps what was compiled for the next time, which is no reason to fail.
+    fn keep_pipelines(&self) {
+        if let Err(error) = self.context().keep_pipelines() {
+            log::warn!("{error}");
+        }
     }
 }
 

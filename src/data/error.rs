@@ -126,6 +126,22 @@ pub enum DataError {
         /// The smallest label that no example has.
         absent: u32,
     },
+    /// A table of numbers cannot be used.
+    #[error(
+        "{}: {}{}",
+        path.display(),
+        faults.join("; "),
+        if *count > faults.len() { format!("; and {} more", count - faults.len()) }
+        else { String::new() }
+    )]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, the first ten places.
+        faults: Vec<String>,
+        /// In how many places.
+        count: usize,
+    },
     /// A file of class names does not have one line for each class.
     #[error("{}: expected {expected} class names, one a line, found {found}", path.display())]
     ClassNames {

@@ -24,6 +24,7 @@
 //! ```
 
 mod cifar;
+mod contents;
 pub mod corruption;
 mod dataset;
 #[cfg(feature = "download")]
@@ -32,11 +33,15 @@ mod error;
 mod folder;
 mod idx;
 mod jpeg;
+mod natural;
 mod open;
 mod split;
 mod synthetic;
+#[cfg(feature = "tables")]
+mod tables;
 
 pub use crate::reference::rng as sampling;
+pub use contents::Contents;
 pub use corruption::{Corruption, apply, asymmetric_map, long_tail};
 pub use dataset::{Dataset, Source};
 #[cfg(feature = "download")]
@@ -46,6 +51,8 @@ pub use folder::{ImageFolder, open_image_folder};
 pub use open::open;
 pub use split::{CleanSplit, stratified_clean_split};
 pub use synthetic::synthetic;
+#[cfg(feature = "tables")]
+pub use tables::{TABLE_EXTENSIONS, Table, TableOptions, is_table, read_table};
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64;

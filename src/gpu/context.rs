@@ -65,12 +65,7 @@ impl Context {
     /// # Errors
     /// As [`Context::new`].
     pub async fn new_async(name: Option<&str>, checks: ShaderChecks) -> Result<Self, GpuError> {
-        if (wgpu::Instance::enabled_backend_features() & wgpu::Backends::PRIMARY).is_empty() {
-            return Err(GpuError::NoBackend);
-        }
-        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        descriptor.backends = wgpu::Backends::PRIMARY;
-        let instance = wgpu::Instance::new(descriptor);
+        let instance = instance()?;
         let adapter = match name {
             Some(name) => named_adapter(&instance, name).await?,
             None => fastest_adapter(&instance).await?,
@@ -463,6 +458,26 @@ pub(super) fn check_buffer_size(
         return Err(GpuError::TensorTooLarge { tensor, bytes, limit, limit_name });
     }
     Ok(())
+}
+
+/// The adapters of the machine, as [`Context::new`] can open them by a part of their name.
+///
+/// # Errors
+/// [`GpuError::NoBackend`] when the crate was built without a graphics interface.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn adapters() -> Result<Vec<wgpu::AdapterInfo>, GpuError> {
+    let found = pollster::block_on(instance()?.enumerate_adapters(wgpu::Backends::PRIMARY));
+    Ok(found.iter().map(wgpu::Adapter::get_info).collect())
+}
+
+/// The way to the adapters of all interfaces that the crate was built with.
+fn instance() -> Result<wgpu::Instance, GpuError> {
+    if (wgpu::Instance::enabled_backend_features() & wgpu::Backends::PRIMARY).is_empty() {
+        return Err(GpuError::NoBackend);
+    }
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::PRIMARY;
+    Ok(wgpu::Instance::new(descriptor))
 }
 
 async fn fastest_adapter(instance: &wgpu::Instance) -> Result<wgpu::Adapter, GpuError> {

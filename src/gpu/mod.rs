@@ -24,6 +24,8 @@ mod shader;
 mod signal;
 mod tuning;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use context::adapters;
 pub use context::{Context, ShaderChecks};
 pub use error::GpuError;
 pub use executable::{DeviceTensors, Executable};

@@ -27,6 +27,14 @@ pub enum PlanError {
         /// What the data set has.
         dataset: Shape,
     },
+    /// A layer that what is asked for cannot be done with.
+    #[error("layer '{layer}': {reason}")]
+    Network {
+        /// The layer.
+        layer: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A weighting method that cannot work with these options or data.
     #[error("weighting '{method}': {reason}")]
     Weighting {

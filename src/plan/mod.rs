@@ -11,6 +11,7 @@ mod method;
 mod options;
 pub(crate) mod sampling;
 mod training;
+pub mod twin;
 
 use std::fmt;
 

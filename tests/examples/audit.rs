@@ -6,7 +6,7 @@ use std::process::Output;
 use super::support;
 
 fn run(arguments: &[&str]) -> Output {
-    support::run("audit_labels", arguments)
+    support::run(support::AUDIT, &[&["audit"], arguments].concat())
 }
 
 /// Images of one hue a class; those in `strays` lie in the folder of the other class.

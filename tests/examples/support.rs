@@ -14,13 +14,14 @@ use rand_pcg::Pcg64;
 use safetensors::SafeTensors;
 
 pub const FLIP: &str = "cifar_backgroundflip";
-pub const AUDIT: &str = "audit_labels";
+pub const AUDIT: &str = "l2rw";
 
-/// A program that `cargo test` built beside this test.
+/// A program that `cargo test` built beside this test: the crate's own, or an example.
 pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.parent().and_then(Path::parent).unwrap();
-    folder.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+    let folder = if name == AUDIT { folder.to_owned() } else { folder.join("examples") };
+    folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 pub fn run(name: &str, arguments: &[&str]) -> Output {
@@ -59,8 +60,8 @@ pub fn small<'a>(data: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
 
 /// The same for an audit.
 pub fn small_audit<'a>(data: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
-    let fixed = ["--data", data, "--model", "mlp", "--clean-per-class", "4", "--batch", "10"];
-    [&fixed[..], &["--clean-batch", "4"], &KEPT, rest].concat()
+    let fixed = ["audit", "--data", data, "--model", "mlp", "--clean-per-class", "4"];
+    [&fixed[..], &["--batch", "10", "--clean-batch", "4"], &KEPT, rest].concat()
 }
 
 /// Images for them, `count` of each class; the folder.

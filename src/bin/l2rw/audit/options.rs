@@ -1,0 +1,111 @@
+//! The command line of an audit.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use l2rw::train::Examples;
+use serde_json::{Value, json};
+
+use crate::common::{Continuation, check_apart};
+use crate::data::{DataOptions, Flip, Labelled};
+use crate::training::TrainingOptions;
+
+/// Finds the labels of a data set that are probably wrong.
+///
+/// Trains with example weights learned from a few trusted examples (Ren et al., ICML 2018), and
+/// ranks the rest by how little the network believes their labels.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Options {
+    #[command(flatten)]
+    pub data: DataOptions,
+    /// Folder for audit.html, audit.csv, summary.json, suspects.png, the network and checkpoints;
+    /// not in one of the folders that are read. A finished run with the same options is written
+    /// anew, any other is refused
+    #[arg(long, default_value = "out/audit")]
+    pub out: PathBuf,
+    /// What was decided about labels so far: the export of audit.html. Corrected labels are trained
+    /// with, and what is decided is not ranked again
+    #[arg(long, value_name = "FILE", conflicts_with = "flip")]
+    pub decisions: Option<PathBuf>,
+    /// Suspects on the page
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    pub suspects: usize,
+    #[command(flatten)]
+    pub training: TrainingOptions,
+    /// Further trainings, each without a part of the trusted examples, which then tell how far the
+    /// network can be believed; 0 for none
+    #[arg(long, value_name = "PARTS", default_value_t = 2)]
+    pub held_out: usize,
+    /// For trials on data with right labels: makes some wrong first, `uniform:SHARE` or
+    /// `asymmetric:SHARE`, and says how well they are found
+    #[arg(long)]
+    pub flip: Option<Flip>,
+    /// Instead of auditing, writes predictions.csv by cross-validation over so many folds, for
+    /// other tools to work from
+    #[arg(long, value_name = "FOLDS", requires = "passes")]
+    pub out_of_sample: Option<usize>,
+    /// How much all folds together may compute, in forward passes of one example (a backward pass
+    /// counts twice); summary.json says how many an audit took
+    #[arg(long)]
+    pub passes: Option<f64>,
+    #[command(flatten)]
+    pub continuation: Continuation,
+    /// Part of the name of the adapter to run on; `l2rw doctor` lists them
+    #[arg(long, value_name = "NAME")]
+    pub adapter: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  l2rw audit --data photos --clean checked            # folders of pictures, one a class
+  l2rw audit --data photos --clean-per-class 10       # trusts ten of each class: look at them
+  l2rw audit --data list.csv                          # columns path, label, trusted
+  l2rw audit --data embeddings.npy --labels labels.npy --clean-per-class 5
+  l2rw audit --data photos --clean checked --decisions decisions.csv --out out/second";
+
+impl Options {
+    /// Checks what does not depend on the data.
+    pub fn check(&self) -> Result<()> {
+        self.training.check()?;
+        self.data.check()?;
+        ensure!(self.out_of_sample.is_none_or(|k| k > 1), "--out-of-sample must be at least 2");
+        let passes = self.passes.unwrap_or(1.0);
+        ensure!(passes > 0.0 && passes.is_finite(), "--passes {passes} is not above 0");
+        self.continuation.check()?;
+        self.data.folders().try_for_each(|read| check_apart(&self.out, read))
+    }
+
+    /// The data, with what was decided about it.
+    pub fn open(&self) -> Result<Labelled> {
+        let mut audited = self.data.open_trusted(self.training.seed, self.flip)?;
+        if let Some(file) = &self.decisions {
+            audited.decide(file)?;
+        }
+        audited.check_trusted()?;
+        Ok(audited)
+    }
+
+    /// All that decides the outcome.
+    pub fn config(&self, audited: &Labelled) -> Value {
+        let fingerprints =
+            [&audited.set, &audited.clean].map(|set| Examples::from(set).fingerprint());
+        json!({
+            "training": self.training.config(),
+            "held_out": self.held_out,
+            "flip": self.flip.map(|flip| format!("{flip:?}")),
+            "out_of_sample": self.out_of_sample,
+            "passes": self.passes,
+            "fingerprints": fingerprints,
+            "decided": audited.decided.iter().filter(|decided| **decided).count(),
+            "classes": audited.set.class_names,
+        })
+    }
+
+    /// How this run is repeated with the decisions that the page exports.
+    pub fn command_with_decisions(&self) -> String {
+        let data = self.data.arguments();
+        format!("l2rw audit {data} --decisions decisions.csv --out {}2", self.out.display())
+    }
+}

@@ -1,0 +1,270 @@
+//! The trainings of an audit: one with all trusted examples, and some that leave a part of them
+//! out, which tell how far the network can be believed.
+
+use anyhow::Result;
+use l2rw::data::Dataset;
+use l2rw::gpu::Context;
+use l2rw::nn::Network;
+use l2rw::train::{
+    Beliefs, Evaluation, HostState, StepReport, Trainer, TrainerOptions,
+    WeightLedger,
+};
+
+use super::Options;
+use crate::common::{RunFolder, Stop};
+use crate::data::Labelled;
+use crate::training::{self, Steps};
+
+/// Name of the trained network's file, and of the checkpoints on the way there.
+pub const MODEL: &str = "model";
+/// Of the trainings that leave trusted examples out, with a number behind it.
+pub const HELD_OUT: &str = "heldout";
+
+/// Evaluations of the second half of a run whose beliefs are averaged.
+const SNAPSHOTS: u64 = 5;
+
+/// What the trainings tell.
+pub struct Judged {
+    pub ledger: WeightLedger,
+    /// Of the audited examples, by all trainings.
+    pub beliefs: Beliefs,
+    /// Probabilities of the classes for each trusted example.
+    pub trusted: Vec<Vec<f64>>,
+    /// Whether these come from trainings without the example.
+    pub held_out: bool,
+    pub model: String,
+    /// Of training and evaluation.
+    pub seconds: f64,
+    /// The same in forward passes of one example.
+    pub passes: u64,
+    trainer: Trainer,
+    account: Account,
+}
+
+/// What is added up on the way of one training.
+#[derive(Clone)]
+struct Sums {
+    ledger: WeightLedger,
+    beliefs: Beliefs,
+    /// Of the trusted examples that are left out, or of all where none is.
+    trusted: Beliefs,
+    seconds: f64,
+}
+
+/// The same with what it is made from.
+struct Account {
+    sums: Sums,
+    /// The audited and the trusted examples; `None` once all is done.
+    evaluations: Option<[Evaluation; 2]>,
+    steps: u64,
+}
+
+impl training::Account for Account {
+    fn state(&self) -> Result<HostState> {
+        let mut host = HostState::new(&self.sums.seconds)?;
+        self.sums.ledger.store(&mut host, "ledger");
+        self.sums.beliefs.store(&mut host, "beliefs");
+        self.sums.trusted.store(&mut host, "trusted");
+        Ok(host)
+    }
+
+    fn report(&mut self, report: &StepReport) -> Result<()> {
+        Ok(self.sums.ledger.record(&report.indices, &report.weights)?)
+    }
+
+    fn after(&mut self, step: u64) -> Result<()> {
+        let steps = self.steps;
+        let due =
+            |snapshot: u64| step == steps - (SNAPSHOTS - 1 - snapshot) * (steps / 2 / SNAPSHOTS);
+        let Some([audited, trusted]) = &mut self.evaluations else { return Ok(()) };
+        if (0..SNAPSHOTS).any(due) {
+            self.sums.beliefs.record(&audited.scores()?.scores);
+            self.sums.trusted.record(&trusted.scores()?.scores);
+        }
+        Ok(())
+    }
+
+    fn seconds(&mut self) -> &mut f64 {
+        &mut self.sums.seconds
+    }
+}
+
+impl Sums {
+    fn new(set: &Dataset, trusted: usize) -> Self {
+        let classes = set.classes();
+        Self {
+            ledger: WeightLedger::new(set.len()),
+            beliefs: Beliefs::new(set.len(), classes),
+            trusted: Beliefs::new(trusted, classes),
+            seconds: 0.0,
+        }
+    }
+
+    fn restored(host: &HostState) -> Result<Self> {
+        Ok(Self {
+            ledger: WeightLedger::stored(host, "ledger")?,
+            beliefs: Beliefs::stored(host, "beliefs")?,
+            trusted: Beliefs::stored(host, "trusted")?,
+            seconds: host.json()?,
+        })
+    }
+}
+
+/// One of the trainings.
+struct Part {
+    name: String,
+    /// Trusted examples that it learns from.
+    clean: Vec<usize>,
+    /// Those that it is judged by.
+    judged_by: Vec<usize>,
+}
+
+/// As many parts of the trusted examples as are left out in turn: every part has one of each class
+/// at least, or there are none.
+fn folds(clean: &Dataset, asked: usize) -> usize {
+    let count = |class: u32| clean.labels.iter().filter(|label| **label == class).count();
+    let fewest = (0..clean.classes() as u32).map(count).min().unwrap_or_default();
+    match asked.min(fewest) {
+        1 => 0,
+        folds => folds,
+    }
+}
+
+fn parts(clean: &Dataset, folds: usize) -> Vec<Part> {
+    let all: Vec<usize> = (0..clean.len()).collect();
+    let mut parts = Vec::new();
+    let mut seen = vec![0; clean.classes()];
+    let fold_of: Vec<usize> = clean
+        .labels
+        .iter()
+        .map(|label| {
+            seen[*label as usize] += 1;
+            (seen[*label as usize] - 1) % folds.max(1)
+        })
+        .collect();
+    for fold in 0..folds {
+        let (judged_by, clean) = all.iter().partition(|index| fold_of[**index] == fold);
+        parts.push(Part { name: format!("{HELD_OUT}{}", fold + 1), clean, judged_by });
+    }
+    // The network that is kept comes last, so that there is one on the device at a time.
+    parts.push(Part { name: MODEL.into(), clean: all.clone(), judged_by: all });
+    parts
+}
+
+/// Trains, from the last checkpoints on, and keeps account; `None` once a stop is requested.
+pub fn judge(
+    options: &Options,
+    audited: &Labelled,
+    context: &Context,
+    folder: &RunFolder,
+    stop: &Stop,
+) -> Result<Option<Judged>> {
+    let network = options.training.network(&audited.set)?;
+    let folds = folds(&audited.clean, options.held_out);
+    let mut trusted = vec![Vec::new(); audited.clean.len()];
+    let mut last = None;
+    let mut beliefs = Beliefs::new(audited.set.len(), audited.set.classes());
+    let (mut seconds, mut passes) = (0.0, 0);
+    for part in parts(&audited.clean, folds) {
+        let run = Run { options, audited, context, network: &network, folder, stop };
+        let Some(done) = run.part(&part)? else { return Ok(None) };
+        let (trainer, account) = done;
+        beliefs.add(&account.sums.beliefs);
+        seconds += account.sums.seconds;
+        passes += run.passes(&trainer_options(&run, &part), &part);
+        for (place, &index) in part.judged_by.iter().enumerate() {
+            if trusted[index].is_empty() {
+                trusted[index] = account.sums.trusted.probabilities(place);
+            }
+        }
+        last = (part.name == MODEL).then_some((trainer, account));
+    }
+    let Some((trainer, account)) = last else { return Ok(None) };
+    Ok(Some(Judged {
+        ledger: account.sums.ledger.clone(),
+        beliefs,
+        trusted,
+        held_out: folds > 0,
+        model: network.name,
+        seconds,
+        passes,
+        trainer,
+        account,
+    }))
+}
+
+struct Run<'a> {
+    options: &'a Options,
+    audited: &'a Labelled,
+    context: &'a Context,
+    network: &'a Network,
+    folder: &'a RunFolder,
+    stop: &'a Stop,
+}
+
+fn trainer_options(run: &Run<'_>, part: &Part) -> TrainerOptions {
+    let training = &run.options.training;
+    training.trainer(&run.audited.set, part.clean.len(), training.steps)
+}
+
+impl Run<'_> {
+    fn part(&self, part: &Part) -> Result<Option<(Trainer, Account)>> {
+        let (options, audited) = (self.options, self.audited);
+        let steps = options.training.steps;
+        let set = (&audited.set).into();
+        let clean = audited.clean.subset(&part.clean)?;
+        let judged_by = audited.clean.subset(&part.judged_by)?;
+        let mut trainer_options = trainer_options(self, part);
+        let examples = (set, Some((&clean).into()));
+        let mut trainer =
+            options.training.fitting(self.context, self.network, examples, &mut trainer_options)?;
+        let series = self.folder.series(&part.name);
+        let mut sums = Sums::new(&audited.set, judged_by.len());
+        if let Some(checkpoint) = self.folder.newest(&series)?.checkpoint {
+            trainer.model_mut().resume(&checkpoint)?;
+            sums = Sums::restored(checkpoint.host())?;
+            println!("{} goes on after step {}", part.name, trainer.steps());
+        }
+        let evaluations = [
+            training::evaluation(trainer.model(), set)?,
+            training::evaluation(trainer.model(), (&judged_by).into())?,
+        ];
+        let mut account = Account { sums, evaluations: Some(evaluations), steps };
+        let run = Steps {
+            name: &part.name,
+            steps,
+            first: 0,
+            every: options.continuation.every(steps),
+            series: &series,
+            stop: self.stop,
+        };
+        let done = run.take(&mut trainer, &mut account)?;
+        account.evaluations = None;
+        Ok(done.then_some((trainer, account)))
+    }
+
+    /// What a part computes, in forward passes of one example.
+    fn passes(&self, options: &TrainerOptions, part: &Part) -> u64 {
+        let (n, m) = (options.batch as u64, options.clean_batch as u64);
+        // Either route needs 3m for G and 3n for the step; finding u takes 2n or n more.
+        let route = if self.network.mixes_examples() { 5 } else { 4 };
+        let evaluated = (self.audited.set.len() + part.judged_by.len()) as u64;
+        self.options.training.steps * (route * n + 3 * m) + SNAPSHOTS * evaluated
+    }
+}
+
+impl Judged {
+    /// Writes the trained network, from which a run can be taken up again as well.
+    pub fn save(&self, folder: &RunFolder) -> Result<()> {
+        let state = training::Account::state(&self.account)?;
+        Ok(folder.series(MODEL).finish(self.trainer.model(), &state)?)
+    }
+}
+
+/// Deletes the checkpoints of the trainings that left examples out: they have told what they had
+/// to.
+pub fn forget_held_out(folder: &RunFolder, clean: &Dataset, asked: usize) {
+    for fold in 1..=folds(clean, asked) {
+        folder.series(&format!("{HELD_OUT}{fold}")).delete();
+    }
+}

@@ -1,0 +1,229 @@
+//! How networks are trained here: options that commands share, and the loop over steps that can be
+//! stopped and taken up again.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use l2rw::data::Dataset;
+use l2rw::gpu::{Context, GpuError};
+use l2rw::nn::{Network, Normalisation, Shape, zoo};
+use l2rw::report::{StepProgress, StepView};
+use l2rw::train::{
+    CheckpointSeries, Evaluation, Examples, HostState, Model, Schedule, StepReport, TrainError,
+    Trainer, TrainerOptions,
+};
+use serde_json::{Value, json};
+
+use crate::common::Stop;
+
+/// Options of a network and its training.
+#[derive(Args, Clone, Debug)]
+pub struct TrainingOptions {
+    /// Network, e.g. lenet5, resnet8-w8, resnet20-gn8 [default: lenet5 for grey pictures,
+    /// resnet8-w8 for others, mlp for features]
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Training steps
+    #[arg(long, default_value_t = 800)]
+    pub steps: u64,
+    /// Training examples of a step [default: 100, or as many as fit the device]
+    #[arg(long)]
+    pub batch: Option<usize>,
+    /// Trusted examples of a step [default: 20, or all if there are fewer]: few make a step cheaper
+    #[arg(long)]
+    pub clean_batch: Option<usize>,
+    /// Learning rate of AdamW
+    #[arg(long, default_value_t = 0.003, allow_negative_numbers = true)]
+    pub learning_rate: f32,
+    /// Pixels by which pictures are shifted at random, at most; 0 for none
+    #[arg(long, value_name = "PIXELS", default_value_t = 2)]
+    pub shift: usize,
+    /// Mirror half of the pictures. Not for what has a left and a right: digits, letters, signs,
+    /// arrows
+    #[arg(long)]
+    pub mirror: bool,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    pub seed: u32,
+}
+
+/// What fits the device where the user does not say.
+const BATCH: usize = 100;
+const CLEAN_BATCH: usize = 20;
+const EVALUATED: usize = 200;
+
+impl TrainingOptions {
+    /// Checks what does not depend on the data.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.steps > 0, "--steps must be at least 1");
+        ensure!(self.batch != Some(0), "--batch must be at least 1");
+        ensure!(self.clean_batch != Some(0), "--clean-batch must be at least 1");
+        let rate = self.learning_rate;
+        ensure!(rate > 0.0 && rate.is_finite(), "--learning-rate {rate} is not above 0");
+        Ok(())
+    }
+
+    /// All that decides the outcome.
+    pub fn config(&self) -> Value {
+        json!({
+            "model": self.model,
+            "steps": self.steps,
+            "batch": self.batch,
+            "clean_batch": self.clean_batch,
+            "learning_rate": self.learning_rate.to_string(),
+            "shift": self.shift,
+            "mirror": self.mirror,
+            "seed": self.seed,
+        })
+    }
+
+    /// The network that they ask for.
+    pub fn network(&self, set: &Dataset) -> Result<Network> {
+        let default = match (set.values.as_floats(), set.channels) {
+            (Some(_), _) => "mlp",
+            (None, 1) => "lenet5",
+            (None, _) => "resnet8-w8",
+        };
+        let shape = Shape::new(set.height, set.width, set.channels);
+        let name = self.model.as_deref().unwrap_or(default);
+        Ok(zoo::by_name(name, shape, set.classes(), Normalisation::batch())?)
+    }
+
+    /// How it is trained for `steps` steps with `trusted` trusted examples.
+    pub fn trainer(&self, set: &Dataset, trusted: usize, steps: u64) -> TrainerOptions {
+        let plain = match set.values.as_floats() {
+            Some(_) => TrainerOptions::features(set.channels).standardised_by(set),
+            None => TrainerOptions {
+                crop_pad: self.shift,
+                flip: self.mirror,
+                ..TrainerOptions::plain(set.channels)
+            },
+        };
+        TrainerOptions {
+            batch: self.batch.unwrap_or(BATCH).min(set.len()),
+            clean_batch: self.clean_batch.unwrap_or(CLEAN_BATCH).min(trusted),
+            schedule: Schedule::tenths(self.learning_rate, [steps * 4 / 5]),
+            seed: self.seed,
+            ..plain
+        }
+    }
+
+    /// What is done to pictures in training, for people.
+    pub fn augmentation(&self, set: &Dataset) -> Option<String> {
+        set.values.as_bytes()?;
+        let shift = match self.shift {
+            0 => "not shifted".to_owned(),
+            pixels => format!("shifted by up to {pixels} pixels (--shift)"),
+        };
+        let mirror = if self.mirror { "half of them mirrored" } else { "not mirrored (--mirror)" };
+        Some(format!("in training, pictures are {shift}, {mirror}"))
+    }
+
+    /// A trainer, with a smaller batch than `options` say where that does not fit the device and
+    /// the user has not asked for it.
+    pub fn fitting(
+        &self,
+        context: &Context,
+        network: &Network,
+        (set, clean): (Examples<'_>, Option<Examples<'_>>),
+        options: &mut TrainerOptions,
+    ) -> Result<Trainer> {
+        let asked = self.batch.is_some();
+        loop {
+            match Trainer::new(context, network, set, clean, options) {
+                Err(error) if is_too_large(&error) && !asked && options.batch > 1 => {
+                    options.batch = options.batch.div_ceil(2);
+                    options.clean_batch = options.clean_batch.min(options.batch);
+                    log::info!("{error}: {} examples a step are tried", options.batch);
+                }
+                trainer => return Ok(trainer?),
+            }
+        }
+    }
+}
+
+fn is_too_large(error: &TrainError) -> bool {
+    let TrainError::Gpu(error) = error else { return false };
+    matches!(error, GpuError::TensorTooLarge { .. } | GpuError::DispatchTooLarge { .. })
+}
+
+/// An evaluation in batches that fit the device.
+pub fn evaluation(model: &Model, set: Examples<'_>) -> Result<Evaluation> {
+    let mut batch = EVALUATED;
+    loop {
+        match model.evaluation(set, batch) {
+            Err(error) if is_too_large(&error) && batch > 1 => batch = batch.div_ceil(2),
+            evaluation => return Ok(evaluation?),
+        }
+    }
+}
+
+/// What a command keeps of a run beside the model.
+pub trait Account {
+    /// For a checkpoint.
+    fn state(&self) -> Result<HostState>;
+    /// Takes the report of a step.
+    fn report(&mut self, report: &StepReport) -> Result<()>;
+    /// Looks at the model after a step.
+    fn after(&mut self, step: u64) -> Result<()>;
+    /// Where the seconds of training are added up.
+    fn seconds(&mut self) -> &mut f64;
+}
+
+/// A run of so many steps, which is saved on the way.
+pub struct Steps<'a> {
+    /// What it is called on the screen and in the log.
+    pub name: &'a str,
+    /// Steps of the run.
+    pub steps: u64,
+    /// Number of its first step among those of the whole series of runs.
+    pub first: u64,
+    /// Steps from one checkpoint to the next.
+    pub every: u64,
+    /// Where they are.
+    pub series: &'a CheckpointSeries,
+    pub stop: &'a Stop,
+}
+
+impl Steps<'_> {
+    /// Trains to the end; whether it got there, or a stop was requested. There is a checkpoint of
+    /// either.
+    pub fn take(&self, trainer: &mut Trainer, account: &mut impl Account) -> Result<bool> {
+        let mut bar = StepProgress::new(self.name, self.steps);
+        for step in trainer.steps() + 1..=self.steps {
+            let started = Instant::now();
+            if let Some(report) = trainer.step()? {
+                account.report(&report)?;
+                bar.update(step, &view(&report, step, *account.seconds()));
+            }
+            log::debug!("{} step {}", self.name, self.first + step);
+            let last = step == self.steps;
+            let stopped = self.stop.requested() && !last;
+            let due = stopped || last || step % self.every == 0;
+            while let Some(report) = due.then(|| trainer.take_report(true)).transpose()?.flatten() {
+                account.report(&report)?;
+            }
+            account.after(step)?;
+            *account.seconds() += started.elapsed().as_secs_f64();
+            if due {
+                self.series.save(self.first + step, trainer.model(), &account.state()?)?;
+            }
+            if stopped {
+                return Ok(false);
+            }
+        }
+        bar.finish();
+        Ok(true)
+    }
+}
+
+fn view(report: &StepReport, step: u64, seconds: f64) -> StepView {
+    StepView {
+        loss: report.loss(),
+        train_accuracy: f64::NAN,
+        clean_accuracy: f64::NAN,
+        steps_per_second: step as f64 / seconds,
+        corrupted_weight_share: None,
+    }
+}
