@@ -148,8 +148,7 @@ fn split(audited: &Audited, fold: usize, folds: usize) -> Result<(Dataset, Datas
     let (inside, outside): (Vec<usize>, Vec<usize>) =
         (0..set.len()).partition(|index| index % folds != fold);
     let mut train = set.subset(&inside)?;
-    train.images.extend_from_slice(&audited.clean.images);
-    train.labels.extend_from_slice(&audited.clean.labels);
+    train.append(&audited.clean)?;
     Ok((train, set.subset(&outside)?, outside))
 }
 

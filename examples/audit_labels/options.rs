@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Result, anyhow, ensure};
 use clap::Parser;
 use l2rw::data::{Corruption, asymmetric_map};
-use l2rw::train::ImageSet;
+use l2rw::train::Examples;
 use serde_json::{Value, json};
 
 use crate::common::{Continuation, check_apart};
@@ -127,7 +127,7 @@ impl Options {
 
     /// All that decides the outcome.
     pub fn config(&self, audited: &Audited) -> Value {
-        let fingerprints = [&audited.set, &audited.clean].map(|s| ImageSet::from(s).fingerprint());
+        let fingerprints = [&audited.set, &audited.clean].map(|s| Examples::from(s).fingerprint());
         json!({
             "model": self.model,
             "steps": self.steps,

@@ -1,6 +1,6 @@
 //! Image classification data sets: reading, downloading, corrupting, splitting and sampling.
 //!
-//! Every reader ends in a [`Dataset`], which keeps its images as bytes in the layout that the GPU
+//! Every reader ends in a [`Dataset`], which keeps its values in the layout that the GPU
 //! kernels read, `[N, H, W, C]`. [`open`] recognises what a folder holds; [`synthetic()`] makes a
 //! data set out of a seed where there is nothing to read.
 //!
@@ -35,6 +35,7 @@ mod jpeg;
 mod open;
 mod split;
 mod synthetic;
+mod values;
 
 pub use crate::reference::rng as sampling;
 pub use corruption::{Corruption, apply, asymmetric_map, long_tail};
@@ -46,6 +47,7 @@ pub use folder::{ImageFolder, open_image_folder};
 pub use open::open;
 pub use split::{CleanSplit, stratified_clean_split};
 pub use synthetic::synthetic;
+pub use values::Values;
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
