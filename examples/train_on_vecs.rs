@@ -11,8 +11,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let images: Vec<u8> = (0..600 * 16).map(|p| pixel(p) as u8).collect();
     let labels: Vec<u32> = (0..600).map(|i| (truth(i) + wrong(i) as usize) as u32 % 4).collect();
     let shape = Shape::new(4, 4, 1);
-    let train = train::ImageSet { images: &images[320..], labels: &labels[20..], shape };
-    let clean = train::ImageSet { images: &images[..320], labels: &labels[..20], shape };
+    let train = train::Examples::new(&images[320..], &labels[20..], shape);
+    let clean = train::Examples::new(&images[..320], &labels[..20], shape);
     let options = train::TrainerOptions { clean_batch: 20, ..train::TrainerOptions::plain(1) };
     let (context, network) = (Context::new(None)?, zoo::mlp(shape, &[32], 4)?);
     let mut trainer = train::Trainer::new(&context, &network, train, Some(clean), &options)?;

@@ -14,7 +14,7 @@ use clap::Parser;
 use l2rw::data::default_cache_dir;
 use l2rw::gpu::{Context, Staging, Tuning};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
-use l2rw::train::{ImageSet, Trainer, TrainerOptions};
+use l2rw::train::{Examples, Trainer, TrainerOptions};
 use l2rw::weighting::L2rw;
 
 #[derive(Parser)]
@@ -138,6 +138,6 @@ fn trainer(context: &Context, network: &Network) -> Result<Trainer> {
     let shape = network.input();
     let images: Vec<u8> = (0..200 * shape.len()).map(|i| (i * i / 7 + i / 3) as u8).collect();
     let labels: Vec<u32> = (0..200).map(|i| i % 10).collect();
-    let set = ImageSet { images: &images, labels: &labels, shape };
+    let set = Examples::new(&images, &labels, shape);
     Ok(Trainer::new(context, network, set, Some(set), &TrainerOptions::cifar(L2rw::default()))?)
 }

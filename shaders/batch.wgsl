@@ -4,7 +4,7 @@ override BATCH: u32;
 override HEIGHT: u32;
 override WIDTH: u32;
 override CHANNELS: u32;
-// Zero pixels around the image, from which a window of the image's size is cut at random.
+// Pixels of zeros around the image, from which a window of the image's size is cut at random.
 override CROP_PAD: u32 = 0u;
 override FLIP: bool = false;
 // 0 for training, 1 for clean batches, 2 for examples in order.
@@ -37,10 +37,9 @@ fn draw(@builtin(global_invocation_id) id: vec3<u32>) {
     labels[slot] = dataset_labels[index];
 }
 
-// Four 8-bit channels a word.
 @group(0) @binding(1) var<storage, read> images: array<u32>;
 @group(0) @binding(2) var<storage, read> drawn: array<u32>;
-// CHANNELS means, then CHANNELS standard deviations, of pixels in [0, 1].
+// CHANNELS means, then CHANNELS standard deviations.
 @group(0) @binding(3) var<storage, read> normalisation: array<f32>;
 @group(0) @binding(4) var<storage, read_write> batch: array<f32>;
 
@@ -72,8 +71,8 @@ fn gather(
     if row >= CROP_PAD && row < HEIGHT + CROP_PAD
         && column >= CROP_PAD && column < WIDTH + CROP_PAD {
         let place = ((index - FIRST_IMAGE) * HEIGHT + row - CROP_PAD) * WIDTH + column - CROP_PAD;
-        let byte = place * CHANNELS + channel;
-        pixel = f32((images[byte / 4u] >> (8u * (byte % 4u))) & 255u) / 255.0;
+        let at = place * CHANNELS + channel;
+        pixel = value_of(images[word_of(at)], at);
     }
     batch[i] = (pixel - normalisation[channel]) / normalisation[CHANNELS + channel];
 }

@@ -1,4 +1,4 @@
-// Makes a batch of what the caller's own buffers hold, from any byte on.
+// Makes a batch of what the caller's own buffers hold, from any byte or word on.
 
 override LEN: u32;
 override CHANNELS: u32 = 1u;
@@ -19,25 +19,27 @@ fn first() -> u32 {
 
 @group(0) @binding(2) var<storage, read_write> copied: array<u32>;
 
-// Words above become this one: one label for all that are none of the classes.
-override LARGEST: u32 = 0xffffffffu;
+override CLASSES: u32 = 1u;
 
-// Words as they are: labels, or images that are normalised already.
+// Labels; all that are none of the classes become one.
 @compute @workgroup_size(WORKGROUP)
-fn words(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn labels(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
     let i = linear_index(id, groups);
     if i < LEN {
-        copied[i] = min(source[first() + i], LARGEST);
+        copied[i] = min(source[first() + i], CLASSES);
     }
 }
 
-// CHANNELS means, then CHANNELS standard deviations, of pixels in [0, 1].
+// CHANNELS means, then CHANNELS standard deviations.
 @group(0) @binding(2) var<storage, read> normalisation: array<f32>;
-@group(0) @binding(3) var<storage, read_write> images: array<f32>;
+@group(0) @binding(3) var<storage, read_write> normalised: array<f32>;
 
-// 8-bit channels, four a word, normalised.
+// Images, normalised.
 @compute @workgroup_size(WORKGROUP)
-fn pixels(
+fn images(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
@@ -45,8 +47,8 @@ fn pixels(
     if i >= LEN {
         return;
     }
-    let byte = first() + i;
-    let pixel = f32((source[byte / 4u] >> (8u * (byte % 4u))) & 255u) / 255.0;
+    let at = first() + i;
+    let pixel = value_of(source[word_of(at)], at);
     let channel = i % CHANNELS;
-    images[i] = (pixel - normalisation[channel]) / normalisation[CHANNELS + channel];
+    normalised[i] = (pixel - normalisation[channel]) / normalisation[CHANNELS + channel];
 }

@@ -4,6 +4,7 @@ mod common;
 
 mod training {
     mod checkpoints;
+    mod examples;
     mod goldens;
     mod limits;
     mod lost;

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use l2rw::gpu::{Context, DeviceTensors, Executable, Matrices, Recording, ShaderChecks, TensorId};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::plan::Route;
-use l2rw::train::{ImageSet, Trainer, TrainerOptions};
+use l2rw::train::{Examples, Trainer, TrainerOptions};
 use l2rw::weighting::{L2rw, Weighting};
 use serde::Serialize;
 
@@ -69,7 +69,7 @@ pub fn trainer(
     let count = 1000.max(n).max(m);
     let images: Vec<u8> = (0..count * shape.len()).map(|i| (i * i / 7 + i / 3) as u8).collect();
     let labels: Vec<u32> = (0..count as u32).map(|i| i % 10).collect();
-    let set = ImageSet { images: &images, labels: &labels, shape };
+    let set = Examples::new(&images, &labels, shape);
     let options = TrainerOptions {
         batch: n,
         clean_batch: m,

@@ -8,7 +8,7 @@ use l2rw::gpu::Context;
 use l2rw::nn::{LayerKind, Network, Normalisation, Shape, zoo};
 use l2rw::plan;
 use l2rw::report::download_bar;
-use l2rw::train::{ImageSet, Recipe, Schedule, Trainer, TrainerOptions};
+use l2rw::train::{Examples, Recipe, Schedule, Trainer, TrainerOptions};
 use l2rw::weighting::{self, Mentor, Setup};
 use serde::Serialize;
 
@@ -165,7 +165,7 @@ impl Experiment {
             drops,
             route: options.route,
             seed: options.seed,
-            fingerprints: [&train, &clean, &test].map(|set| ImageSet::from(set).fingerprint()),
+            fingerprints: [&train, &clean, &test].map(|set| Examples::from(set).fingerprint()),
         };
         Ok(Self { config, train, true_labels, corrupted, clean, test, network })
     }
@@ -257,7 +257,7 @@ impl Experiment {
         stop: &Stop,
     ) -> Result<Option<Trainer>> {
         let Some(options) = self.trainer_options(recipe, plain, stop)? else { return Ok(None) };
-        let clean = ImageSet::from(&self.clean);
+        let clean = Examples::from(&self.clean);
         let train = if recipe.clean_only { clean } else { (&self.train).into() };
         Ok(Some(Trainer::new(context, &self.network, train, Some(clean), &options)?))
     }

@@ -51,7 +51,7 @@ fn main() -> Result<()> {
     let options = TrainerOptions {
         batch: POINTS as usize,
         clean_batch: CLEAN_POINTS as usize,
-        ..TrainerOptions::plain(FEATURES)
+        ..TrainerOptions::features(FEATURES)
     };
     let mut iteration = Iteration::new(&context, &network, &options)?;
     println!("{}: {:.1} MB", context.describe(), iteration.memory_bytes() as f64 * 1e-6);

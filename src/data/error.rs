@@ -211,10 +211,10 @@ pub enum DataError {
         /// The image file.
         path: PathBuf,
     },
-    /// The images of a data set do not have the length that its shape implies.
+    /// The values of a data set do not have the length that its shape implies.
     #[error(
-        "{data_set}: {examples} images of {}x{}x{} (height, width, channels) need \
-         {} bytes, found {found}",
+        "{data_set}: {examples} examples of {}x{}x{} (height, width, channels) need \
+         {} values, found {found}",
         shape[0], shape[1], shape[2], product(*examples, shape)
     )]
     Shape {
@@ -224,8 +224,19 @@ pub enum DataError {
         examples: usize,
         /// `[H, W, C]`, none of which may be zero.
         shape: [usize; 3],
-        /// Length of the images in bytes.
+        /// Number of values.
         found: usize,
+    },
+    /// Two data sets that cannot become one.
+    #[error(
+        "{other} cannot be added to {data_set}: the shape of the examples, the number of classes \
+         or the kind of values (bytes or floats) differs"
+    )]
+    Unlike {
+        /// Name of the set that was to grow.
+        data_set: String,
+        /// Name of the other.
+        other: String,
     },
     /// A label is not one of the classes.
     #[error("label {label} of example {index} is not below {classes}, the number of classes")]

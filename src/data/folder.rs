@@ -44,7 +44,7 @@ pub(super) fn read(folder: &Path, name: &str) -> Result<Source, DataError> {
 }
 
 /// A folder of images sorted into classes, with the files behind them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ImageFolder {
     /// The images; a class is a folder.
     pub set: Dataset,

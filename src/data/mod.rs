@@ -1,6 +1,6 @@
 //! Image classification data sets: reading, downloading, corrupting, splitting and sampling.
 //!
-//! Every reader ends in a [`Dataset`], which keeps its images as bytes in the layout that the GPU
+//! Every reader ends in a [`Dataset`], which keeps its values in the layout that the GPU
 //! kernels read, `[N, H, W, C]`. [`open`] recognises what a folder holds; [`synthetic()`] makes a
 //! data set out of a seed where there is nothing to read.
 //!
@@ -39,6 +39,7 @@ mod split;
 mod synthetic;
 #[cfg(feature = "tables")]
 mod tables;
+mod values;
 
 pub use crate::reference::rng as sampling;
 pub use contents::Contents;
@@ -53,6 +54,7 @@ pub use split::{CleanSplit, stratified_clean_split};
 pub use synthetic::synthetic;
 #[cfg(feature = "tables")]
 pub use tables::{TABLE_EXTENSIONS, Table, TableOptions, is_table, read_table};
+pub use values::Values;
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64;

@@ -50,7 +50,7 @@ fn split(name: &str, per_class: usize, mut rng: Pcg64) -> Dataset {
         width: SIDE,
         channels: 3,
         class_names: CLASS_NAMES.map(str::to_owned).to_vec(),
-        images,
+        values: images.into(),
         labels,
     }
 }
@@ -269,13 +269,17 @@ mod tests {
     use super::*;
     use sha2::{Digest, Sha256};
 
+    fn bytes(data: &Dataset) -> &[u8] {
+        data.values.as_bytes().unwrap()
+    }
+
     #[test]
     fn every_class_has_the_requested_number_of_examples() {
         let source = synthetic(1, 3, 2);
         for (data, per_class) in [(&source.train, 3), (&source.test, 2)] {
             assert!(data.name.starts_with("synthetic"));
             assert_eq!(data.len(), 10 * per_class);
-            assert_eq!(data.images.len(), data.len() * data.image_len());
+            assert_eq!(data.values.len(), data.len() * data.example_len());
             for class in 0..10 {
                 let count = data.labels.iter().filter(|&&label| label == class).count();
                 assert_eq!(count, per_class, "class {class}");
@@ -286,22 +290,22 @@ mod tests {
     #[test]
     fn a_size_of_zero_gives_a_split_without_examples() {
         let source = synthetic(1, 0, 1);
-        assert!(source.train.is_empty() && source.train.images.is_empty());
+        assert!(source.train.is_empty() && source.train.values.is_empty());
         assert_eq!(source.test.len(), 10);
     }
 
     #[test]
     fn seeds_and_splits_have_images_of_their_own_and_sizes_do_not_change_them() {
-        let first = |images: &[u8]| images[..30 * SIDE * SIDE].to_vec();
+        let first = |data: &Dataset| bytes(data)[..30 * SIDE * SIDE].to_vec();
         let source = synthetic(1, 4, 4);
-        assert_eq!(first(&source.train.images), first(&synthetic(1, 2, 0).train.images));
-        assert_ne!(first(&source.train.images), first(&synthetic(2, 2, 0).train.images));
-        assert_ne!(first(&source.train.images), first(&source.test.images));
+        assert_eq!(first(&source.train), first(&synthetic(1, 2, 0).train));
+        assert_ne!(first(&source.train), first(&synthetic(2, 2, 0).train));
+        assert_ne!(first(&source.train), first(&source.test));
     }
 
     #[test]
     fn the_images_are_the_same_bytes_on_every_platform() {
-        let digest = Sha256::digest(&synthetic(42, 10, 0).train.images);
+        let digest = Sha256::digest(bytes(&synthetic(42, 10, 0).train));
         assert_eq!(digest[..8], [139, 56, 237, 62, 58, 228, 184, 249]);
     }
 
@@ -317,7 +321,7 @@ mod tests {
     fn the_mean_colour_gives_no_class_away() {
         let source = synthetic(1, 200, 100);
         let means = |data: &Dataset| {
-            data.images.chunks(data.image_len()).map(mean_colour).collect::<Vec<_>>()
+            bytes(data).chunks(data.example_len()).map(mean_colour).collect::<Vec<_>>()
         };
         let (train, test) = (means(&source.train), means(&source.test));
         let centres = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(|class| {

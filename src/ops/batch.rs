@@ -2,10 +2,34 @@
 
 use super::parts::{GRID, RNG, STEP, wgsl};
 use super::per_element;
-use crate::gpu::{Access, Binding, ElementType, Kernel, Recorder, Shader, TensorId};
+use crate::gpu::{Access, Binding, ElementType, Kernel, Part, Recorder, Shader, TensorId};
 
-/// `shaders/batch.wgsl`
-static SHADER: Shader = Shader::new("batch", &[GRID, STEP, RNG, wgsl!("batch")]);
+/// How the values of examples are stored: the axis `common/values`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueType {
+    /// 8 bits each, which stand for 0 to 1; four a word.
+    Bytes,
+    /// f32 each.
+    Floats,
+}
+
+impl ValueType {
+    /// Bytes of a value.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Bytes => 1,
+            Self::Floats => 4,
+        }
+    }
+
+    /// The file.
+    pub(super) fn part(self) -> Part {
+        match self {
+            Self::Bytes => wgsl!("common/values", "bytes"),
+            Self::Floats => wgsl!("common/values", "floats"),
+        }
+    }
+}
 
 /// Which random numbers a batch uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,25 +51,26 @@ pub struct Gather {
     pub width: usize,
     /// Channels.
     pub channels: usize,
-    /// Zero pixels around the image, from which a window of its size is cut at random; 0 for none.
+    /// Pixels of zeros around the image, from which a window of its size is cut at random; 0 for none.
     pub crop_pad: usize,
     /// Whether half of the images are mirrored.
     pub flip: bool,
 }
 
-/// A data set on the device. Bytes are packed four to an element; a set too large for one binding
-/// lies in several tensors.
+/// A data set on the device; one too large for one binding lies in several tensors.
 #[derive(Clone, Debug)]
 pub struct DeviceDataset {
     /// Examples.
     pub len: usize,
+    /// How the pieces are stored.
+    pub values: ValueType,
     /// Pieces of the images, `images_per_piece` images each (fewer in the last).
     pub pieces: Vec<TensorId>,
     /// Images in each piece but the last.
     pub images_per_piece: usize,
     /// `[len]`
     pub labels: TensorId,
-    /// Mean of each channel, then standard deviation, of pixels in \[0, 1\].
+    /// Mean of each channel, then standard deviation; bytes stand for 0 to 1.
     pub normalisation: TensorId,
 }
 
@@ -60,8 +85,15 @@ pub struct Batch {
     pub indices: Option<TensorId>,
 }
 
-fn kernel(entry: &'static str, n: usize, gather: &Gather, stream: Stream) -> Kernel {
-    Kernel::new(&SHADER, entry)
+fn kernel(
+    entry: &'static str,
+    n: usize,
+    values: ValueType,
+    gather: &Gather,
+    stream: Stream,
+) -> Kernel {
+    let parts = [GRID, STEP, RNG, values.part(), wgsl!("batch")];
+    Kernel::new(Shader::joined("batch", parts), entry)
         .size("BATCH", n)
         .size("HEIGHT", gather.height)
         .size("WIDTH", gather.width)
@@ -84,7 +116,7 @@ pub fn draw(
     let labels = rec.transient_of("labels", ElementType::U32, n);
     let uniform = rec.whole(step, Access::Uniform);
     let bindings = vec![uniform, rec.read(data.labels), rec.write(indices), rec.write(labels)];
-    let draw = kernel("draw", n, gather, stream).size("END_IMAGE", data.len);
+    let draw = kernel("draw", n, data.values, gather, stream).size("END_IMAGE", data.len);
     rec.dispatch(draw, bindings, per_element(n), 0);
 
     let drawn = DrawnExamples { indices, labels };
@@ -122,8 +154,9 @@ pub fn gather(
         let out = Binding { tensor: images, offset: 0, len, access };
         let normalisation = rec.read(data.normalisation);
         let bindings = vec![uniform, rec.read(tensor), rec.read(drawn.indices), normalisation, out];
-        let gather =
-            kernel("gather", n, gather, stream).size("FIRST_IMAGE", first).size("END_IMAGE", end);
+        let gather = kernel("gather", n, data.values, gather, stream)
+            .size("FIRST_IMAGE", first)
+            .size("END_IMAGE", end);
         rec.dispatch(gather, bindings, per_element(len), len as u64);
     }
     images

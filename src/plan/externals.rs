@@ -32,12 +32,14 @@ pub(super) fn dataset_tensors(
     let pieces = (0..shape.len.div_ceil(shape.images_per_piece.max(1)))
         .map(|piece| {
             let left = shape.len - piece * shape.images_per_piece;
-            let words = (left.min(shape.images_per_piece) * image).div_ceil(4);
+            let bytes = left.min(shape.images_per_piece) * image * shape.values.size();
+            let words = bytes.div_ceil(4);
             rec.external(format!("{name}/dataset{piece}"), ElementType::U32, words)
         })
         .collect();
     DeviceDataset {
         len: shape.len,
+        values: shape.values,
         pieces,
         images_per_piece: shape.images_per_piece,
         labels: rec.external(format!("{name}/dataset_labels"), ElementType::U32, shape.len),

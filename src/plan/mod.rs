@@ -12,6 +12,7 @@ mod options;
 pub(crate) mod sampling;
 mod training;
 pub mod twin;
+mod values;
 
 use std::fmt;
 
@@ -26,6 +27,7 @@ pub use method::{Method, Weighting};
 pub use options::{DatasetFacts, DatasetShape, Input, TrainingOptions};
 pub use sampling::Sampling;
 pub use training::{training, training_on};
+pub use values::Values;
 
 /// How the similarities u_i = ⟨∇f_i, G⟩ are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! What a training iteration is made of besides its network.
 
-use super::{PlanError, Weighting, sampling};
+use super::{PlanError, Values, Weighting, sampling};
 use crate::gpu::Tuning;
 use crate::ops::Optimizer;
-use crate::ops::batch::Gather;
+use crate::ops::batch::{Gather, ValueType};
 
 /// Where the batches come from.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub enum Input {
 pub struct DatasetShape {
     /// Examples.
     pub len: usize,
+    /// How their values are stored.
+    pub values: ValueType,
     /// Images in one binding; a larger set is split into `ceil(len / images_per_piece)` tensors.
     pub images_per_piece: usize,
 }
@@ -55,8 +57,8 @@ pub struct TrainingOptions {
 pub struct DatasetFacts<'a> {
     /// Labels of the training set as given, `[N]`; empty when not known.
     pub labels: &'a [u32],
-    /// Images of the training set, `[N, height, width, channels]`; empty when not known.
-    pub images: &'a [u8],
+    /// Values of the training set, `[N, height, width, channels]`; empty when not known.
+    pub values: Values<'a>,
     /// Number of classes.
     pub classes: usize,
     /// Seed of the run.

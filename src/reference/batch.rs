@@ -1,4 +1,4 @@
-//! From the `u8` data set to a training batch: gather, pad, crop, flip, normalise.
+//! From the data set to a training batch: gather, pad, crop, flip, normalise.
 
 use super::check_len;
 
@@ -32,15 +32,20 @@ pub struct Draw {
     pub flip: bool,
 }
 
-/// Gathers one crop a draw and normalises it, `(value / 255 − mean) / std` per channel.
+/// What bytes stand for: `value / 255`.
+pub fn of_bytes(bytes: &[u8]) -> Vec<f64> {
+    bytes.iter().map(|byte| f64::from(*byte) / 255.0).collect()
+}
+
+/// Gathers one crop a draw and normalises it, `(value − mean) / std` per channel.
 ///
 /// `images` is `[count, height, width, channels]`, `mean` and `std` are `[channels]`. Returns
-/// `[draws, out_height, out_width, channels]`. Padding is black *before* the normalisation, so it
+/// `[draws, out_height, out_width, channels]`. Padding is 0 *before* the normalisation, so it
 /// comes out as `−mean / std`, as in the official CIFAR code; whatever lies outside the padding or
-/// the data set reads as black too.
+/// the data set reads as 0 too.
 pub fn augment(
     shape: &AugmentShape,
-    images: &[u8],
+    images: &[f64],
     draws: &[Draw],
     mean: &[f64],
     std: &[f64],
@@ -56,7 +61,7 @@ pub fn augment(
                 for c in 0..shape.channels {
                     let value =
                         padded_pixel(shape, images, draw.index, draw.oy + y, draw.ox + x, c);
-                    batch.push((f64::from(value) / 255.0 - mean[c]) / std[c]);
+                    batch.push((value - mean[c]) / std[c]);
                 }
             }
         }
@@ -67,32 +72,32 @@ pub fn augment(
 /// Channel `c` of pixel (`y`, `x`) of image `index` once padded.
 fn padded_pixel(
     shape: &AugmentShape,
-    images: &[u8],
+    images: &[f64],
     index: usize,
     y: usize,
     x: usize,
     c: usize,
-) -> u8 {
+) -> f64 {
     let inside = |at: usize, size: usize| at.checked_sub(shape.pad).filter(|&at| at < size);
     match (inside(y, shape.height), inside(x, shape.width)) {
         (Some(y), Some(x)) => {
             let at = ((index * shape.height + y) * shape.width + x) * shape.channels + c;
-            images.get(at).copied().unwrap_or(0)
+            images.get(at).copied().unwrap_or(0.0)
         }
-        _ => 0,
+        _ => 0.0,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{AugmentShape, Draw, augment};
+    use super::{AugmentShape, Draw, augment, of_bytes};
 
     const SHAPE: AugmentShape =
         AugmentShape { height: 2, width: 3, channels: 1, pad: 1, out_height: 2, out_width: 3 };
     const IMAGES: [u8; 12] = [0, 51, 102, 153, 204, 255, 255, 204, 153, 102, 51, 0];
 
     fn crop(index: usize, oy: usize, ox: usize, flip: bool) -> Vec<f64> {
-        augment(&SHAPE, &IMAGES, &[Draw { index, oy, ox, flip }], &[0.5], &[0.5])
+        augment(&SHAPE, &of_bytes(&IMAGES), &[Draw { index, oy, ox, flip }], &[0.5], &[0.5])
             .into_iter()
             .map(|value| (value * 1e9).round() / 1e9)
             .collect()
@@ -104,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_black_before_the_normalisation() {
+    fn padding_is_zero_before_the_normalisation() {
         assert_eq!(crop(1, 0, 2, false), [-1.0, -1.0, -1.0, 0.6, 0.2, -1.0]);
     }
 
@@ -114,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_outside_the_data_set_reads_as_black() {
+    fn an_index_outside_the_data_set_reads_as_zero() {
         assert_eq!(crop(2, 1, 1, false), [-1.0; 6]);
     }
 }

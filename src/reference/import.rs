@@ -1,12 +1,6 @@
 //! Batches from the caller's buffers.
 
-/// `len` words of `source`, from word `first` on.
-///
-/// # Panics
-/// When `source` ends before.
-pub fn words(source: &[u32], first: usize, len: usize) -> Vec<u32> {
-    source[first..first + len].to_vec()
-}
+use crate::ops::batch::ValueType;
 
 /// `len` labels of `source`, from word `first` on; those that are none of the classes become the
 /// number of classes.
@@ -14,23 +8,31 @@ pub fn words(source: &[u32], first: usize, len: usize) -> Vec<u32> {
 /// # Panics
 /// When `source` ends before.
 pub fn labels(source: &[u32], first: usize, classes: u32, len: usize) -> Vec<u32> {
-    words(source, first, len).into_iter().map(|label| label.min(classes)).collect()
+    source[first..first + len].iter().map(|label| *label.min(&classes)).collect()
 }
 
-/// `len` 8-bit values, four a word of `source`, from byte `first` on, normalised:
-/// `(pixel / 255 − mean) / deviation`. `normalisation` is `[means | deviations]`, one of each a
-/// channel.
+/// `len` values of `source`, from value `first` on, normalised: `(x − mean) / deviation`.
+/// `normalisation` is `[means | deviations]`, one of each a channel.
 ///
 /// # Panics
 /// When `source` ends before.
-pub fn pixels(source: &[u32], first: usize, normalisation: &[f64], len: usize) -> Vec<f64> {
+pub fn images(
+    source: &[u32],
+    values: ValueType,
+    first: usize,
+    normalisation: &[f64],
+    len: usize,
+) -> Vec<f64> {
     let channels = normalisation.len() / 2;
     let mut images = vec![0.0; len];
     for i in 0..len {
-        let byte = first + i;
-        let pixel = f64::from((source[byte / 4] >> (8 * (byte % 4))) & 255) / 255.0;
+        let at = first + i;
+        let x = match values {
+            ValueType::Bytes => f64::from((source[at / 4] >> (8 * (at % 4))) & 255) / 255.0,
+            ValueType::Floats => f64::from(f32::from_bits(source[at])),
+        };
         let channel = i % channels;
-        images[i] = (pixel - normalisation[channel]) / normalisation[channels + channel];
+        images[i] = (x - normalisation[channel]) / normalisation[channels + channel];
     }
     images
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::iteration::required;
 use super::trainer::{RING, unstamped};
-use super::{ImageSet, Model, TrainError};
+use super::{Examples, Model, TrainError};
 use crate::gpu::{Context, Executable, GpuError, Readback, TensorId, Tuning};
 use crate::ops::Step;
 use crate::ops::batch::Gather;
@@ -38,11 +38,12 @@ pub struct Scores {
 impl Evaluation {
     pub(super) async fn new(
         model: &Model,
-        set: ImageSet<'_>,
+        set: Examples<'_>,
         batch: usize,
     ) -> Result<Self, TrainError> {
         let (context, network) = (&model.context, &model.network);
         set.check("evaluation", network.classes())?;
+        set.check_finite("evaluation")?;
         let gather = Gather {
             height: set.shape.height,
             width: set.shape.width,

@@ -11,6 +11,7 @@ use crate::gpu::{
 };
 use crate::nn::Network;
 use crate::ops::Step;
+use crate::ops::batch::ValueType;
 use crate::ops::import::{self, ImportOffset};
 use crate::ops::not_finite;
 use crate::plan::{self, DatasetFacts, Input, Plan, TrainingOptions};
@@ -18,9 +19,11 @@ use crate::plan::{self, DatasetFacts, Input, Plan, TrainingOptions};
 /// Images of a batch in a buffer of the application, `[n, height, width, channels]`.
 #[derive(Clone, Copy, Debug)]
 pub enum Images<'a> {
-    /// 8 bits each, from any byte on: normalised by the mean and deviation of the options.
+    /// 8 bits each, from any byte on: divided by 255, then normalised by mean and deviation of the
+    /// options.
     Bytes(wgpu::BufferSlice<'a>),
-    /// f32 each, from a multiple of 4 bytes on: taken as they are.
+    /// f32 each, from a multiple of 4 bytes on: normalised likewise, without the division. A mean
+    /// of 0 and a deviation of 1 take them as they are ([`TrainerOptions::features`]).
     Floats(wgpu::BufferSlice<'a>),
 }
 
@@ -143,8 +146,8 @@ const ALIGNMENT: u64 = 256;
 #[derive(Clone, Debug, PartialEq)]
 struct ImportedSlice {
     source: ImportOffset,
-    /// Whether it holds 8-bit values.
-    bytes: bool,
+    /// How its values are stored; labels count as floats, a word each.
+    values: ValueType,
     buffer: wgpu::Buffer,
     /// First byte bound; what lies between it and the data is told by the step.
     first: u64,
@@ -414,8 +417,7 @@ impl Iteration {
                     let classes = self.model.network.classes();
                     import::labels(&mut rec, step, source, classes, data, out);
                 }
-                _ if part.bytes => import::pixels(&mut rec, step, source, data, normalisation, out),
-                _ => import::words(&mut rec, step, source, data, out),
+                _ => import::images(&mut rec, step, source, part.values, data, normalisation, out),
             }
         }
         if self.options.not_finite == NotFinite::DropExample {
@@ -430,7 +432,8 @@ impl Iteration {
         for (source, name) in
             [(ImportOffset::TrainImages, "train"), (ImportOffset::CleanImages, "clean")]
         {
-            let floats = parts.iter().any(|part| part.source == source && !part.bytes);
+            let floats =
+                parts.iter().any(|part| part.source == source && part.values == ValueType::Floats);
             let tensors = ["images", "labels"].map(|what| rec.find(&format!("{name}/{what}")));
             if let ([Some(images), Some(labels)], true) = (tensors, floats) {
                 rec.label(name);
@@ -446,9 +449,9 @@ impl Iteration {
         if self.options.weighting.uses_clean_set() {
             sources.extend([ImportOffset::CleanImages, ImportOffset::CleanLabels]);
         }
-        let part = |source, bytes| ImportedSlice {
+        let part = |source, values| ImportedSlice {
             source,
-            bytes,
+            values,
             buffer: any.clone(),
             first: 0,
             words: 1,
@@ -456,8 +459,8 @@ impl Iteration {
         let images =
             |s: &&ImportOffset| matches!(s, ImportOffset::TrainImages | ImportOffset::CleanImages);
         let mut parts: Vec<ImportedSlice> =
-            sources.iter().map(|source| part(*source, false)).collect();
-        parts.extend(sources.iter().filter(images).map(|source| part(*source, true)));
+            sources.iter().map(|source| part(*source, ValueType::Floats)).collect();
+        parts.extend(sources.iter().filter(images).map(|source| part(*source, ValueType::Bytes)));
         let recording = self.import_recording(&parts)?.finish()?;
         self.model.context.prepare(recording.dispatches.iter()).await?;
         Ok(())
@@ -483,13 +486,14 @@ fn batch_parts(
     image: u64,
     parts: &mut Vec<ImportedSlice>,
 ) -> Result<[u32; 2], TrainError> {
-    let (slice, bytes) = match batch.images {
-        Images::Bytes(slice) => (slice, true),
-        Images::Floats(slice) => (slice, false),
+    let (slice, values) = match batch.images {
+        Images::Bytes(slice) => (slice, ValueType::Bytes),
+        Images::Floats(slice) => (slice, ValueType::Floats),
     };
-    let width = if bytes { 1 } else { 4 };
-    let image_first = push_part(which, "images", images, slice, n * image * width, bytes, parts)?;
-    let label_first = push_part(which, "labels", labels, batch.labels, 4 * n, false, parts)?;
+    let bytes = n * image * values.size() as u64;
+    let image_first = push_part(which, "images", images, slice, bytes, values, parts)?;
+    let word = ValueType::Floats;
+    let label_first = push_part(which, "labels", labels, batch.labels, 4 * n, word, parts)?;
     Ok([image_first, label_first])
 }
 
@@ -499,7 +503,7 @@ fn push_part(
     source: ImportOffset,
     slice: wgpu::BufferSlice<'_>,
     needed: u64,
-    bytes: bool,
+    values: ValueType,
     parts: &mut Vec<ImportedSlice>,
 ) -> Result<u32, TrainError> {
     let fail = |reason| Err(TrainError::Dataset { which, reason });
@@ -507,15 +511,15 @@ fn push_part(
     if slice.size() < needed {
         return fail(format!("its {what} take {needed} bytes, the slice has {}", slice.size()));
     }
-    if !bytes && !offset.is_multiple_of(4) {
+    if !offset.is_multiple_of(values.size() as u64) {
         return fail(format!("the offset {offset} of its {what} is not a multiple of 4"));
     }
     let first = offset / ALIGNMENT * ALIGNMENT;
     let words = (offset - first + needed).div_ceil(4) as usize;
     let buffer = slice.buffer().clone();
-    parts.push(ImportedSlice { source, bytes, buffer, first, words });
+    parts.push(ImportedSlice { source, values, buffer, first, words });
     let begin = offset - first;
-    Ok((if bytes { begin } else { begin / 4 }) as u32)
+    Ok((begin / values.size() as u64) as u32)
 }
 
 pub(super) fn required(executable: &Executable, id: TensorId) -> Result<&wgpu::Buffer, GpuError> {

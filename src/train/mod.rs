@@ -5,8 +5,8 @@ mod checkpoint;
 #[cfg(not(target_arch = "wasm32"))]
 mod checkpoint_series;
 mod clock;
-mod dataset;
 mod evaluation;
+mod examples;
 mod host_state;
 mod iteration;
 mod ledger;
@@ -35,8 +35,8 @@ use crate::plan::PlanError;
 pub use checkpoint::Checkpoint;
 #[cfg(not(target_arch = "wasm32"))]
 pub use checkpoint_series::{CheckpointSeries, NewestCheckpoint};
-pub use dataset::ImageSet;
 pub use evaluation::{Evaluation, Scores};
+pub use examples::Examples;
 pub use host_state::HostState;
 pub use iteration::{BatchBuffers, Images, Iteration, Outputs, Slices};
 pub use ledger::{Beliefs, WeightLedger};
@@ -52,6 +52,8 @@ pub use schedule::Schedule;
 pub use snapshot::{EarlyStopping, Snapshot};
 pub use step_report::StepReport;
 pub use trainer::Trainer;
+
+pub use crate::plan::Values;
 
 /// What can go wrong while training.
 #[derive(Debug, Error)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::run_description::describe;
-use super::{Checkpoint, Evaluation, ImageSet, TrainError};
+use super::{Checkpoint, Evaluation, Examples, TrainError};
 use crate::gpu::{Context, DeviceTensors, GpuError, Lifetime, read_back_async};
 use crate::nn::Network;
 use crate::ops::Step;
@@ -126,7 +126,7 @@ impl Model {
     /// # Errors
     /// When the set does not fit the network or the device.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn evaluation(&self, set: ImageSet<'_>, batch: usize) -> Result<Evaluation, TrainError> {
+    pub fn evaluation(&self, set: Examples<'_>, batch: usize) -> Result<Evaluation, TrainError> {
         pollster::block_on(self.evaluation_async(set, batch))
     }
 
@@ -136,7 +136,7 @@ impl Model {
     /// As [`Model::evaluation`].
     pub async fn evaluation_async(
         &self,
-        set: ImageSet<'_>,
+        set: Examples<'_>,
         batch: usize,
     ) -> Result<Evaluation, TrainError> {
         Evaluation::new(self, set, batch).await

@@ -1,6 +1,6 @@
 //! Options of a training run.
 
-use super::{NotFinite, Schedule, TrainError};
+use super::{Examples, NotFinite, Schedule, TrainError};
 use crate::ops::Optimizer;
 use crate::weighting::{L2rw, Weighting};
 
@@ -19,13 +19,14 @@ pub struct TrainerOptions {
     pub optimizer: Optimizer,
     /// λ: with SGD decaying parameters θ add λ·θ to their gradient, with AdamW they lose η·λ·θ.
     pub weight_decay: f32,
-    /// Zero pixels around an image, from which a window of its size is cut at random; 0 for none.
+    /// Pixels of zeros around an image, from which a window of its size is cut at random; 0 for none.
     pub crop_pad: usize,
     /// Whether half of the images are mirrored.
     pub flip: bool,
-    /// Mean of each channel of pixels in \[0, 1\].
+    /// Mean of each channel, of bytes divided by 255 or of floats as they are. Networks see each
+    /// value less this, divided by `deviation`. Features are a channel each.
     pub mean: Vec<f32>,
-    /// Standard deviation of each channel.
+    /// Standard deviation of each channel, above 0.
     pub deviation: Vec<f32>,
     /// Seed of initial parameters, batches, augmentation and dropout.
     pub seed: u32,
@@ -66,6 +67,43 @@ impl TrainerOptions {
             mean: vec![0.5; channels],
             deviation: vec![0.5; channels],
             ..Self::cifar(L2rw::default())
+        }
+    }
+
+    /// Plain settings for vectors of `width` features, which are taken as they are: mean 0,
+    /// deviation 1. [`TrainerOptions::standardised_by`] brings them to one scale.
+    pub fn features(width: usize) -> Self {
+        Self { mean: vec![0.0; width], deviation: vec![1.0; width], ..Self::plain(width) }
+    }
+
+    /// The options with mean and deviation of each channel of `set`, of features of each column:
+    /// what networks see has mean 0 and deviation 1 over the set. Computed in `f64`, the deviation
+    /// over all values (divided by their number). A channel that does not vary gets deviation 1. Of
+    /// a set without whole examples they stay as they are.
+    #[must_use]
+    pub fn standardised_by<'a>(self, set: impl Into<Examples<'a>>) -> Self {
+        let Examples { values, shape, .. } = set.into();
+        let channels = shape.channels;
+        let count = values.len() / channels.max(1);
+        if count == 0 {
+            return self;
+        }
+        // Of differences from the mean: a difference of two large sums of squares has no digits.
+        let average = |of: &dyn Fn(usize, f64) -> f64| {
+            let mut sums = vec![0.0; channels];
+            for at in 0..count * channels {
+                let channel = at % channels;
+                sums[channel] += of(channel, values.get(at).unwrap_or_default());
+            }
+            sums.into_iter().map(|sum| sum / count as f64).collect::<Vec<f64>>()
+        };
+        let mean = average(&|_, x| x);
+        let deviation = average(&|channel, x| (x - mean[channel]).powi(2));
+        let varies = |variance: f64| if variance > 0.0 { variance.sqrt() as f32 } else { 1.0 };
+        Self {
+            deviation: deviation.into_iter().map(varies).collect(),
+            mean: mean.into_iter().map(|mean| mean as f32).collect(),
+            ..self
         }
     }
 
@@ -179,6 +217,26 @@ mod tests {
                 other => panic!("{name} {text}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn mean_and_deviation_are_those_of_each_column() {
+        use crate::nn::Shape;
+        // Large numbers that differ little, a constant, and numbers around 0.
+        let rows = [[1e6_f32, 5.0, -1.0], [1e6 + 2.0, 5.0, 0.5], [1e6 + 4.0, 5.0, 0.5]].concat();
+        let labels = [0, 1, 2];
+        let set = Examples::new(&rows, &labels, Shape::new(1, 1, 3));
+        let options = TrainerOptions::features(3).standardised_by(set);
+        assert_eq!(options.mean, [1_000_002.0, 5.0, 0.0]);
+        let expected = [(8.0_f64 / 3.0).sqrt(), 1.0, 0.5_f64.sqrt()].map(|d| d as f32);
+        assert_eq!(options.deviation, expected);
+        assert!(options.check(3).is_ok());
+        // Bytes stand for 0 to 1, and a channel has the pixels of all images.
+        let bytes = [0_u8, 51, 255, 204, 0, 255, 255, 0];
+        let set = Examples::new(&bytes[..], &labels[..2], Shape::new(2, 1, 2));
+        let options = TrainerOptions::plain(2).standardised_by(set);
+        assert_eq!(options.mean, [0.5, 0.5]);
+        assert_eq!(options.deviation, [0.5, (0.545_f64 / 2.0 - 0.0225).sqrt() as f32]);
     }
 
     #[test]

@@ -16,8 +16,8 @@ use crate::gpu::GpuError;
 /// # use l2rw::{gpu::Context, nn::Network, train::*};
 /// # fn train(
 /// #     network: &Network,
-/// #     train: ImageSet<'_>,
-/// #     clean: ImageSet<'_>,
+/// #     train: Examples<'_>,
+/// #     clean: Examples<'_>,
 /// #     options: &TrainerOptions,
 /// # ) -> Result<(), TrainError> {
 /// let mut training = Recovering::new(50, || {

@@ -6,7 +6,7 @@ use std::hash::Hasher as _;
 use serde_json::{Map, Value, json};
 use twox_hash::XxHash3_64;
 
-use super::{ImageSet, TrainerOptions};
+use super::{Examples, TrainerOptions};
 use crate::nn::Network;
 
 /// The name in a description of what [`Contents::Parameters`](super::Contents::Parameters) compare
@@ -30,15 +30,15 @@ impl Fingerprint {
     }
 }
 
-impl ImageSet<'_> {
+impl Examples<'_> {
     /// 16 hexadecimal digits that tell this set from others: a hash (XXH3, 64 bits) of shape,
-    /// labels and images. Checkpoints hold those of the sets that a [`Trainer`](super::Trainer)
+    /// labels and values. Checkpoints hold those of the sets that a [`Trainer`](super::Trainer)
     /// was made with.
     pub fn fingerprint(&self) -> String {
         let mut fingerprint = Fingerprint::default();
         fingerprint.add(self.shape.to_string().as_bytes());
         fingerprint.add(bytemuck::cast_slice(self.labels));
-        fingerprint.add(self.images);
+        fingerprint.add(self.values.as_bytes());
         fingerprint.text()
     }
 
@@ -49,8 +49,8 @@ impl ImageSet<'_> {
 
 /// What a run on data sets has beyond its options.
 pub(super) fn describe_data(
-    train: &ImageSet<'_>,
-    clean: Option<&ImageSet<'_>>,
+    train: &Examples<'_>,
+    clean: Option<&Examples<'_>>,
     options: &TrainerOptions,
 ) -> Value {
     let mut map = Map::new();
@@ -257,8 +257,9 @@ mod tests {
     #[test]
     fn a_fingerprint_sees_every_part() {
         let shape = crate::nn::Shape::new(1, 2, 1);
-        let print =
-            |images: &[u8], labels: &[u32], shape| ImageSet { images, labels, shape }.fingerprint();
+        let print = |values: &[u8], labels: &[u32], shape| {
+            Examples::new(values, labels, shape).fingerprint()
+        };
         let base = print(&[1, 2, 3, 4], &[0, 1], shape);
         assert_eq!(base, print(&[1, 2, 3, 4], &[0, 1], shape));
         assert_ne!(base, print(&[1, 2, 3, 5], &[0, 1], shape));

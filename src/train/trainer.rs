@@ -9,13 +9,13 @@ use super::not_finite;
 use super::run_description::describe_data;
 use super::step_report::{Field, StepReport, report_fields};
 use super::{
-    BatchBuffers, ImageSet, Images, Iteration, Model, NotFinite, Snapshot, TrainError,
+    BatchBuffers, Examples, Images, Iteration, Model, NotFinite, Snapshot, TrainError,
     TrainerOptions,
 };
 use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorId};
 use crate::nn::Network;
 use crate::ops::Step;
-use crate::ops::batch::Gather;
+use crate::ops::batch::{Gather, ValueType};
 use crate::plan::{DatasetFacts, Input, Plan};
 
 /// Where a series of batches stands before step `steps`: passes over the set in a new order each;
@@ -51,7 +51,7 @@ enum BatchSource {
     Batches { train: HostBatch, clean: HostBatch },
 }
 
-/// Where batches from the host are uploaded to.
+/// Where batches from the host are uploaded to: room for floats, so that bytes fit as well.
 #[derive(Debug)]
 struct HostBatch {
     images: wgpu::Buffer,
@@ -85,8 +85,8 @@ impl Trainer {
     pub fn new(
         context: &Context,
         network: &Network,
-        train: ImageSet<'_>,
-        clean: Option<ImageSet<'_>>,
+        train: Examples<'_>,
+        clean: Option<Examples<'_>>,
         options: &TrainerOptions,
     ) -> Result<Self, TrainError> {
         pollster::block_on(Self::new_async(context, network, train, clean, options))
@@ -99,11 +99,13 @@ impl Trainer {
     pub async fn new_async(
         context: &Context,
         network: &Network,
-        train: ImageSet<'_>,
-        clean: Option<ImageSet<'_>>,
+        train: Examples<'_>,
+        clean: Option<Examples<'_>>,
         options: &TrainerOptions,
     ) -> Result<Self, TrainError> {
         check(network, &train, clean.as_ref(), options)?;
+        train.check_finite("training")?;
+        clean.map_or(Ok(()), |clean| clean.check_finite("clean"))?;
         let shape = train.shape;
         let gather = Gather {
             height: shape.height,
@@ -117,7 +119,7 @@ impl Trainer {
         let input = Input::Datasets { train: train_shape, clean: clean_shape, gather };
         let facts = DatasetFacts {
             labels: train.labels,
-            images: train.images,
+            values: train.values,
             classes: network.classes(),
             seed: options.seed,
         };
@@ -287,8 +289,8 @@ impl Trainer {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn step_on(
         &mut self,
-        train: ImageSet<'_>,
-        clean: Option<ImageSet<'_>>,
+        train: Examples<'_>,
+        clean: Option<Examples<'_>>,
     ) -> Result<Option<StepReport>, TrainError> {
         self.check_batches(&train, clean.as_ref())?;
         let oldest = if self.readback.is_full() { self.take_report(true)? } else { None };
@@ -302,8 +304,8 @@ impl Trainer {
     /// As [`Trainer::step_on`].
     pub async fn step_on_async(
         &mut self,
-        train: ImageSet<'_>,
-        clean: Option<ImageSet<'_>>,
+        train: Examples<'_>,
+        clean: Option<Examples<'_>>,
     ) -> Result<Option<StepReport>, TrainError> {
         self.check_batches(&train, clean.as_ref())?;
         let oldest = if self.readback.is_full() { self.take_report_async().await? } else { None };
@@ -328,8 +330,8 @@ impl Trainer {
 
     fn check_batches(
         &self,
-        train: &ImageSet<'_>,
-        clean: Option<&ImageSet<'_>>,
+        train: &Examples<'_>,
+        clean: Option<&Examples<'_>>,
     ) -> Result<(), TrainError> {
         let options = self.iteration.options();
         if matches!(self.source, BatchSource::Sets { .. }) {
@@ -345,7 +347,7 @@ impl Trainer {
             {
                 let (n, shape) = (set.len(), set.shape);
                 let reason = format!(
-                    "{n} images of {shape}, expected {expected} of {}",
+                    "{n} examples of {shape}, expected {expected} of {}",
                     self.network().input()
                 );
                 return Err(TrainError::Dataset { which, reason });
@@ -356,17 +358,18 @@ impl Trainer {
 
     fn submit_batches(
         &mut self,
-        train: &ImageSet<'_>,
-        clean: Option<&ImageSet<'_>>,
+        train: &Examples<'_>,
+        clean: Option<&Examples<'_>>,
     ) -> Result<(), TrainError> {
         if let BatchSource::Batches { train: train_in, clean: clean_in } = &self.source {
             let context = self.iteration.model().context().clone();
             train_in.write(&context, train);
             let clean = clean.map(|clean| {
                 clean_in.write(&context, clean);
-                clean_in.batch()
+                clean_in.batch(clean.values.value_type())
             });
-            let (step, import) = self.iteration.prepare(train_in.batch(), clean)?;
+            let train = train_in.batch(train.values.value_type());
+            let (step, import) = self.iteration.prepare(train, clean)?;
             self.submit(step, Some(import));
         }
         Ok(())
@@ -468,7 +471,7 @@ impl Trainer {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn evaluation(
         &self,
-        set: ImageSet<'_>,
+        set: Examples<'_>,
         batch: usize,
     ) -> Result<super::Evaluation, TrainError> {
         self.model().evaluation(set, batch)
@@ -503,7 +506,7 @@ impl HostBatch {
         let images = format!("{name} batch's images");
         let labels = format!("{name} batch's labels");
         Ok(Self {
-            images: context.allocate(&images, (n * image) as u64, usage).await?,
+            images: context.allocate(&images, 4 * (n * image) as u64, usage).await?,
             labels: context.allocate(&labels, 4 * n as u64, usage).await?,
         })
     }
@@ -512,20 +515,25 @@ impl HostBatch {
         self.images.size() + self.labels.size()
     }
 
-    fn write(&self, context: &Context, batch: &ImageSet<'_>) {
-        context.write(&self.images, batch.images);
+    fn write(&self, context: &Context, batch: &Examples<'_>) {
+        context.write(&self.images, batch.values.as_bytes());
         context.write(&self.labels, bytemuck::cast_slice(batch.labels));
     }
 
-    fn batch(&self) -> BatchBuffers<'_> {
-        BatchBuffers { images: Images::Bytes(self.images.slice(..)), labels: self.labels.slice(..) }
+    fn batch(&self, values: ValueType) -> BatchBuffers<'_> {
+        let images = self.images.slice(..);
+        let images = match values {
+            ValueType::Bytes => Images::Bytes(images),
+            ValueType::Floats => Images::Floats(images),
+        };
+        BatchBuffers { images, labels: self.labels.slice(..) }
     }
 }
 
 fn check(
     network: &Network,
-    train: &ImageSet<'_>,
-    clean: Option<&ImageSet<'_>>,
+    train: &Examples<'_>,
+    clean: Option<&Examples<'_>>,
     options: &TrainerOptions,
 ) -> Result<(), TrainError> {
     train.check("training", network.classes())?;
@@ -533,7 +541,8 @@ fn check(
         Some(clean) => {
             clean.check("clean", network.classes())?;
             if clean.shape != train.shape {
-                let reason = format!("its images are {}, training's {}", clean.shape, train.shape);
+                let reason =
+                    format!("its examples are {}, training's {}", clean.shape, train.shape);
                 return Err(TrainError::Dataset { which: "clean", reason });
             }
         }

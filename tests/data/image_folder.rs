@@ -71,7 +71,7 @@ fn grey_images_alone_give_one_channel() {
         save(&folder, file, GrayImage::from_fn(2, 1, |x, _| [(9 * x) as u8 + 1].into()));
     }
     let train = opened(&folder).train;
-    assert_eq!((train.channels, train.images), (1, vec![1, 10]));
+    assert_eq!((train.channels, train.values), (1, vec![1u8, 10].into()));
 }
 
 #[test]
@@ -80,7 +80,8 @@ fn grey_images_among_colours_become_rgb_wherever_they_are() {
         let folder = image_folder();
         save(&folder, file, GrayImage::from_pixel(3, 2, [77].into()));
         let source = opened(&folder);
-        let images = [source.train.images, source.test.images].concat();
+        let images =
+            [&source.train, &source.test].map(|set| set.values.as_bytes().unwrap()).concat();
         assert_eq!(images.len(), 6 * 18, "{file}");
         let grey = images.chunks(18).filter(|image| **image == [77; 18]).count();
         assert_eq!(grey, 1, "{file}");

@@ -7,7 +7,7 @@ use l2rw::gpu::{Context, GpuError, ShaderChecks, Tuning, read_back};
 use l2rw::nn::{Network, Normalisation, Padding, Shape};
 use l2rw::plan::{Input, Optimizer, TrainingOptions, training};
 use l2rw::train::{
-    BatchBuffers, Contents, ImageSet, Images, Iteration, StepReport, TrainError, Trainer,
+    BatchBuffers, Contents, Examples, Images, Iteration, StepReport, TrainError, Trainer,
     TrainerOptions,
 };
 use l2rw::weighting::Uniform;
@@ -41,8 +41,8 @@ pub(super) fn host_batch(tag: u32, n: usize) -> (Vec<u8>, Vec<u32>) {
     (bytes.collect(), (0..n as u32).map(|i| (i * i + tag) % 5).collect())
 }
 
-fn set<'a>((images, labels): &'a (Vec<u8>, Vec<u32>)) -> ImageSet<'a> {
-    ImageSet { images, labels, shape: network().input() }
+fn set<'a>((images, labels): &'a (Vec<u8>, Vec<u32>)) -> Examples<'a> {
+    Examples::new(images, labels, network().input())
 }
 
 /// A buffer that can be bound as storage and nothing else: no copy to or from the host, nor to any
@@ -94,10 +94,9 @@ fn encoded_iterations(last_as_floats: bool) -> Iteration {
     for step in 0..3u32 {
         let bound = |tag, n, before: usize| {
             let (images, labels) = host_batch(tag, n);
-            let normalised: Vec<f32> =
-                images.iter().map(|byte| (f32::from(*byte) / 255.0 - 0.5) / 0.5).collect();
+            let floats: Vec<f32> = images.iter().map(|byte| f32::from(*byte) / 255.0).collect();
             let images = match last_as_floats && step == 2 {
-                true => behind(before / 4 * 4, bytemuck::cast_slice(&normalised)),
+                true => behind(before / 4 * 4, bytemuck::cast_slice(&floats)),
                 false => behind(before, &images),
             };
             let labels = behind(4 * before, bytemuck::cast_slice(&labels));
@@ -127,7 +126,7 @@ fn iterations_in_the_applications_encoder_equal_the_trainers_steps_from_any_offs
     assert_eq!(floats(context, outputs.clean_losses.unwrap(), M), last.clean_losses);
     assert!(last.weights.iter().any(|w| *w > 0.0));
     assert!(iteration.model().to_safetensors(Contents::Checkpoint).unwrap() == expected);
-    // Floats as they are: the host's division is not the device's, which may round otherwise.
+    // The host's division is not the device's, which may round otherwise.
     let iteration = encoded_iterations(true);
     let found = floats(context, iteration.outputs().weights, N);
     let apart = found.iter().zip(&last.weights).map(|(a, b)| (a - b).abs());
@@ -358,7 +357,7 @@ fn the_memory_that_a_plan_foretells_is_what_is_allocated() {
     let options = TrainerOptions { batch: 32, clean_batch: 16, ..TrainerOptions::plain(3) };
     let images: Vec<u8> = vec![7; 64 * 16 * 16 * 3];
     let labels: Vec<u32> = (0..64).map(|i| i % 10).collect();
-    let set = ImageSet { images: &images, labels: &labels, shape: network.input() };
+    let set = Examples::new(&images, &labels, network.input());
     let before = allocated(&context);
     let mut trainer = Trainer::new(&context, &network, set, Some(set), &options).unwrap();
     trainer.step().unwrap();

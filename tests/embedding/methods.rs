@@ -2,7 +2,7 @@
 
 use l2rw::gpu::{Shader, ShaderChecks, TensorId};
 use l2rw::plan::{self, PlanError};
-use l2rw::train::{ImageSet, Iteration, TrainError, Trainer, TrainerOptions};
+use l2rw::train::{Examples, Iteration, TrainError, Trainer, TrainerOptions};
 use l2rw::weighting::{Mentor, Method, PerExample, Setup, variants};
 
 use super::levels::{N, host_batch, network, options, weights_of_a_step};
@@ -97,7 +97,7 @@ fn a_method_of_ones_own_that_reads_places_in_the_training_set_is_refused_for_sup
     }
 
     let (train, shape) = (host_batch(1, N), network().input());
-    let set = ImageSet { images: &train.0, labels: &train.1, shape };
+    let set = Examples::new(&train.0, &train.1, shape);
     let mut trainer = Trainer::new(context, &network(), set, None, &options).unwrap();
     trainer.step().unwrap();
     let report = trainer.take_report(true).unwrap().unwrap();

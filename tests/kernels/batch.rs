@@ -3,8 +3,8 @@
 use l2rw::data::sampling::{pcg_hash, permuted_index};
 use l2rw::gpu::{ShaderChecks, TensorId};
 use l2rw::ops::Step;
-use l2rw::ops::batch::{self, Batch, DeviceDataset, Gather, Stream};
-use l2rw::reference::batch::{AugmentShape, Draw, augment};
+use l2rw::ops::batch::{self, Batch, DeviceDataset, Gather, Stream, ValueType};
+use l2rw::reference::batch::{AugmentShape, Draw, augment, of_bytes};
 
 use crate::common::device::Bench;
 use crate::common::table::{Tolerance, assert_table};
@@ -30,9 +30,10 @@ const STEP: Step = Step {
     padding: 0,
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Case {
     examples: usize,
+    values: ValueType,
     images_per_piece: usize,
     n: usize,
     gather: Gather,
@@ -44,12 +45,14 @@ fn cases() -> Vec<Case> {
         |channels, crop_pad, flip| Gather { height: 4, width: 6, channels, crop_pad, flip };
     let case = |images_per_piece, n, gather, stream| Case {
         examples: 13,
+        values: ValueType::Bytes,
         images_per_piece,
         n,
         gather,
         stream,
     };
-    vec![
+    let features = Gather { height: 1, width: 1, channels: 3, crop_pad: 0, flip: false };
+    let bytes = vec![
         case(13, 5, gather(3, 0, false), Stream::Train),
         case(13, 7, gather(3, 2, true), Stream::Train),
         case(13, 5, gather(3, 2, true), Stream::Clean),
@@ -60,13 +63,42 @@ fn cases() -> Vec<Case> {
         // In order, past the end of the set.
         case(13, 9, gather(1, 0, false), Stream::Sequential),
         case(8, 9, gather(3, 0, false), Stream::Sequential),
-    ]
+        case(13, 6, features, Stream::Train),
+    ];
+    let floats: Vec<Case> =
+        bytes.iter().map(|case| Case { values: ValueType::Floats, ..case.clone() }).collect();
+    [bytes, floats].concat()
 }
 
 impl Case {
-    fn images(&self) -> Vec<u8> {
-        let len = self.examples * self.gather.height * self.gather.width * self.gather.channels;
-        (0..len as u32).map(|i| pcg_hash(i) as u8).collect()
+    fn image_len(&self) -> usize {
+        self.gather.height * self.gather.width * self.gather.channels
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        (0..(self.examples * self.image_len()) as u32).map(|i| pcg_hash(i) as u8).collect()
+    }
+
+    /// What the pictures consist of, before normalisation.
+    fn images(&self) -> Vec<f64> {
+        match self.values {
+            ValueType::Bytes => of_bytes(&self.bytes()),
+            // Beyond what bytes stand for, and exact as an f32.
+            ValueType::Floats => {
+                self.bytes().iter().map(|byte| f64::from(*byte) / 64.0 - 2.0).collect()
+            }
+        }
+    }
+
+    /// The images from one place on, as a piece of the data set holds them.
+    fn words(&self, first: usize, count: usize) -> Vec<u32> {
+        let (from, len) = (first * self.image_len(), count * self.image_len());
+        match self.values {
+            ValueType::Bytes => packed(&self.bytes()[from..][..len]),
+            ValueType::Floats => {
+                self.images()[from..][..len].iter().map(|x| (*x as f32).to_bits()).collect()
+            }
+        }
     }
 
     fn labels(&self) -> Vec<u32> {
@@ -117,14 +149,15 @@ impl Case {
     }
 
     fn record(&self, bench: &mut Bench) -> Batch {
-        let image_len = self.gather.height * self.gather.width * self.gather.channels;
         let mut pieces: Vec<TensorId> = Vec::new();
-        for piece in self.images().chunks(self.images_per_piece * image_len) {
-            pieces.push(bench.integers(&packed(piece)));
+        for first in (0..self.examples).step_by(self.images_per_piece) {
+            let count = self.images_per_piece.min(self.examples - first);
+            pieces.push(bench.integers(&self.words(first, count)));
         }
         let channels = self.gather.channels;
         let data = DeviceDataset {
             len: self.examples,
+            values: self.values,
             pieces,
             images_per_piece: self.images_per_piece,
             labels: bench.integers(&self.labels()),
@@ -175,7 +208,8 @@ fn another_step_crops_the_same_images_differently() {
         let step = bench.uniform(bytemuck::cast_slice(&[step]));
         let data = DeviceDataset {
             len: case.examples,
-            pieces: vec![bench.integers(&packed(&case.images()))],
+            values: case.values,
+            pieces: vec![bench.integers(&case.words(0, case.examples))],
             images_per_piece: case.examples,
             labels: bench.integers(&case.labels()),
             normalisation: bench.floats(&[MEAN, STD].concat()),

@@ -2,6 +2,7 @@
 
 use l2rw::gpu::{ElementType, TensorId};
 use l2rw::ops::Step;
+use l2rw::ops::batch::ValueType;
 use l2rw::ops::import::{self, ImportOffset};
 use l2rw::reference;
 
@@ -12,7 +13,7 @@ use crate::common::table::{Tolerance, assert_table};
 struct Case {
     len: usize,
     channels: usize,
-    /// Where the data begins: bytes for pixels, words for words.
+    /// Where the data begins, in values.
     first: usize,
     source: ImportOffset,
 }
@@ -48,18 +49,6 @@ fn step(bench: &mut Bench, case: &Case) -> TensorId {
 }
 
 #[test]
-fn words_are_copied_from_any_word_on() {
-    assert_table(&cases(), |case, bench, expected| {
-        let step = step(bench, case);
-        let data = words(case.first + case.len + 3);
-        let source = bench.integers(&data);
-        let out = bench.rec.transient_of("out", ElementType::U32, case.len);
-        import::words(&mut bench.rec, step, case.source, source, out);
-        expected.words("words", out, reference::import::words(&data, case.first, case.len));
-    });
-}
-
-#[test]
 fn labels_that_are_none_of_the_classes_become_one_label() {
     assert_table(&cases(), |case, bench, expected| {
         let step = step(bench, case);
@@ -73,18 +62,26 @@ fn labels_that_are_none_of_the_classes_become_one_label() {
 }
 
 #[test]
-fn pixels_are_normalised_from_any_byte_on() {
-    assert_table(&cases(), |case, bench, expected| {
+fn images_are_normalised_from_any_byte_or_word_on() {
+    let of = |values| cases().into_iter().map(move |case| (case, values));
+    let cases: Vec<_> = of(ValueType::Bytes).chain(of(ValueType::Floats)).collect();
+    assert_table(&cases, |(case, values), bench, expected| {
         let step = step(bench, case);
-        let data = words((case.first + case.len).div_ceil(4));
+        let count = case.first + case.len;
+        let data = match values {
+            ValueType::Bytes => words(count.div_ceil(4)),
+            ValueType::Floats => {
+                (0..count).map(|i| ((i * 7_919 % 509) as f32 / 100.0 - 2.0).to_bits()).collect()
+            }
+        };
         let source = bench.integers(&data);
         let c = case.channels;
         let normalisation: Vec<f64> =
             (0..2 * c).map(|k| if k < c { 0.25 } else { 0.5 } + 0.125 * (k % c) as f64).collect();
         let normalisation_in = bench.floats(&normalisation);
         let out = bench.rec.transient("out", case.len);
-        import::pixels(&mut bench.rec, step, case.source, source, normalisation_in, out);
-        let twin = reference::import::pixels(&data, case.first, &normalisation, case.len);
-        expected.floats("pixels", out, twin, Tolerance::roundings(4, 8.0));
+        import::images(&mut bench.rec, step, case.source, *values, source, normalisation_in, out);
+        let twin = reference::import::images(&data, *values, case.first, &normalisation, case.len);
+        expected.floats("images", out, twin, Tolerance::roundings(4, 8.0));
     });
 }

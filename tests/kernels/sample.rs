@@ -1,7 +1,7 @@
 //! Examples drawn by a rule, and mixtures of them, equal those of the twin.
 
 use l2rw::gpu::ElementType;
-use l2rw::ops::batch::DeviceDataset;
+use l2rw::ops::batch::{DeviceDataset, ValueType};
 use l2rw::ops::sample::{self, Rule};
 use l2rw::ops::{Step, batch};
 use l2rw::reference;
@@ -76,6 +76,7 @@ fn examples_are_drawn_as_by_the_twin() {
         let step = uniform(case, bench);
         let data = DeviceDataset {
             len: case.dataset,
+            values: ValueType::Bytes,
             pieces: Vec::new(),
             images_per_piece: 1,
             labels: bench.integers(&labels),

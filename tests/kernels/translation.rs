@@ -13,7 +13,7 @@ use l2rw::gpu::{
 };
 use l2rw::nn::zoo::{ResNet, caffe_lenet, lenet5, mlp, mnist_lenet};
 use l2rw::nn::{Network, Normalisation, Shape};
-use l2rw::ops::batch::Gather;
+use l2rw::ops::batch::{Gather, ValueType};
 use l2rw::ops::{Step, View, Window, add, conv, import, matmul, not_finite, pool};
 use l2rw::plan::{
     DatasetFacts, DatasetShape, Input, Optimizer, Route, TrainingOptions, evaluation, training,
@@ -70,14 +70,15 @@ pub(super) fn weightings(classes: usize) -> Vec<Weighting> {
 fn plans(network: &Network) -> Vec<Recording> {
     let Shape { height, width, channels } = network.input();
     let gather = Gather { height, width, channels, crop_pad: 2, flip: true };
-    let dataset = DatasetShape { len: 90, images_per_piece: 50 };
+    let dataset = DatasetShape { len: 90, values: ValueType::Bytes, images_per_piece: 50 };
+    let floats = DatasetShape { values: ValueType::Floats, ..dataset };
     let mut plans = Vec::new();
     let labels: Vec<u32> = (0..90).map(|i| i % network.classes() as u32).collect();
     let images = vec![7; 90 * network.input().len()];
     let classes = network.classes();
-    let facts = DatasetFacts { labels: &labels, images: &images, classes, seed: 1 };
+    let facts = DatasetFacts { labels: &labels, values: (&images).into(), classes, seed: 1 };
     for tuning in [Tuning::GPU, Tuning::SOFTWARE] {
-        let scoring = evaluation(network, 20, dataset, &gather, tuning);
+        let scoring = evaluation(network, 20, floats, &gather, tuning);
         plans.push(scoring.expect("an evaluation plan").0);
         for weighting in weightings(classes) {
             let input = Input::Datasets { train: dataset, clean: dataset, gather };
@@ -142,9 +143,12 @@ fn imports(rec: &mut Recorder) {
         lifetime: Lifetime::ExternalUniform,
     });
     let [data, normalisation, out] = [64, 6, 30].map(|len| rec.external("", ElementType::F32, len));
-    import::words(rec, step, import::ImportOffset::CleanLabels, data, out);
-    import::pixels(rec, step, import::ImportOffset::TrainImages, data, normalisation, out);
     let labels = rec.external("labels", ElementType::U32, 10);
+    import::labels(rec, step, import::ImportOffset::CleanLabels, 4, data, labels);
+    for values in [ValueType::Bytes, ValueType::Floats] {
+        let source = import::ImportOffset::TrainImages;
+        import::images(rec, step, source, values, data, normalisation, out);
+    }
     not_finite::leave_out(rec, out, labels, 4);
 }
 

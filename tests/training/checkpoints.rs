@@ -12,8 +12,8 @@ use l2rw::gpu::ShaderChecks;
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::plan::Optimizer;
 use l2rw::train::{
-    Beliefs, Checkpoint, CheckpointSeries, Contents, Difference, EarlyStopping, HostState,
-    ImageSet, Schedule, TrainError, Trainer, TrainerOptions, WeightLedger,
+    Beliefs, Checkpoint, CheckpointSeries, Contents, Difference, EarlyStopping, Examples,
+    HostState, Schedule, TrainError, Trainer, TrainerOptions, WeightLedger,
 };
 use l2rw::weighting::{
     Focal, L2rw, Mentor, MetaWeightNet, Setup, Uniform, Weighting, by_name, variants,
@@ -48,7 +48,7 @@ fn options(weighting: impl Into<Weighting>) -> TrainerOptions {
 
 fn trainer(network: &Network, options: &TrainerOptions) -> Trainer {
     let (pixels, labels) = images(60);
-    let set = ImageSet { images: &pixels, labels: &labels, shape: SHAPE };
+    let set = Examples::new(&pixels, &labels, SHAPE);
     Trainer::new(context(ShaderChecks::Trusted), network, set, Some(set), options).unwrap()
 }
 
@@ -193,12 +193,12 @@ fn a_checkpoint_of_other_data_is_refused_by_the_set() {
     run(&mut first, 1);
     let bytes = checkpoint(&first);
     let (pixels, labels) = images(60);
-    let set = ImageSet { images: &pixels, labels: &labels, shape: SHAPE };
+    let set = Examples::new(&pixels, &labels, SHAPE);
     let (mut other_pixels, mut other_labels) = (pixels.clone(), labels.clone());
     other_pixels[1234] ^= 1;
     other_labels[7] = (other_labels[7] + 1) % 4;
-    let pixel = ImageSet { images: &other_pixels, ..set };
-    let label = ImageSet { labels: &other_labels, ..set };
+    let pixel = Examples { values: (&other_pixels).into(), ..set };
+    let label = Examples { labels: &other_labels, ..set };
     let context = context(ShaderChecks::Trusted);
     for (train, clean, expected) in
         [(pixel, set, "training set"), (set, pixel, "clean set"), (label, set, "training set")]

@@ -3,7 +3,7 @@
 use l2rw::gpu::{Context, DeviceTensors, ElementType, Executable, GpuError, Recorder};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::{Rows, View, reduce};
-use l2rw::train::{ImageSet, StepReport, TrainError, Trainer, TrainerOptions};
+use l2rw::train::{Examples, StepReport, TrainError, Trainer, TrainerOptions};
 use l2rw::weighting::L2rw;
 
 use crate::common::device;
@@ -23,7 +23,7 @@ fn context(binding: u64, buffer: u64) -> Context {
 fn trainer(context: &Context, network: &Network, batch: usize) -> Result<Trainer, TrainError> {
     let pixels: Vec<u8> = (0..EXAMPLES * SHAPE.len()).map(|i| (i * i / 7 + i / 3) as u8).collect();
     let labels: Vec<u32> = (0..EXAMPLES as u32).map(|i| i % 4).collect();
-    let set = ImageSet { images: &pixels, labels: &labels, shape: SHAPE };
+    let set = Examples::new(&pixels, &labels, SHAPE);
     let options =
         TrainerOptions { batch, clean_batch: 8, ..TrainerOptions::cifar(L2rw::default()) };
     Trainer::new(context, network, set, Some(set), &options)

@@ -6,7 +6,7 @@ use l2rw::gpu::{Context, GpuError, ShaderChecks, read_back, read_back_async};
 use l2rw::layer_weights::{LayerBatch, LayerShape, LayerTensors, LayerWeights, LayerWeightsError};
 use l2rw::nn::{Network, Shape, zoo};
 use l2rw::train::{
-    BatchBuffers, Contents, EarlyStopping, ImageSet, Images, Iteration, Snapshot, TrainError,
+    BatchBuffers, Contents, EarlyStopping, Examples, Images, Iteration, Snapshot, TrainError,
     Trainer, TrainerOptions,
 };
 use l2rw::weighting::{L2rw, MetaWeightNet};
@@ -28,8 +28,8 @@ impl Data {
         Self { pixels, labels: (0..N as u32).map(|i| i % 3).collect() }
     }
 
-    fn set(&self) -> ImageSet<'_> {
-        ImageSet { images: &self.pixels, labels: &self.labels, shape: Shape::new(1, 1, 8) }
+    fn set(&self) -> Examples<'_> {
+        Examples::new(&self.pixels, &self.labels, Shape::new(1, 1, 8))
     }
 }
 

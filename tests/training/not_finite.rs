@@ -3,7 +3,7 @@
 use l2rw::gpu::{Context, ShaderChecks, read_back};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::train::{
-    BatchBuffers, Contents, ImageSet, Images, Iteration, NotFinite, Schedule, TrainError, Trainer,
+    BatchBuffers, Contents, Examples, Images, Iteration, NotFinite, Schedule, TrainError, Trainer,
     TrainerOptions,
 };
 use l2rw::weighting::{L2rw, MetaWeightNet, Uniform, Weighting};
@@ -36,7 +36,7 @@ fn trainer(options: &TrainerOptions) -> Trainer {
     let network = network();
     let pixels: Vec<u8> = (0..40 * 192).map(|i| (i * 2_654_435 % 251) as u8).collect();
     let labels: Vec<u32> = (0..40).map(|i| i % 4).collect();
-    let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+    let set = Examples::new(&pixels, &labels, network.input());
     let clean = options.weighting.uses_clean_set().then_some(set);
     Trainer::new(context(ShaderChecks::Trusted), &network, set, clean, options).unwrap()
 }

@@ -8,7 +8,7 @@ use crate::common::values;
 use l2rw::gpu::ShaderChecks;
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::ops::Optimizer;
-use l2rw::train::{Contents, ImageSet, Trainer, TrainerOptions};
+use l2rw::train::{Contents, Examples, Trainer, TrainerOptions};
 use l2rw::weighting::Uniform;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -91,7 +91,7 @@ fn images(shape: Shape) -> Vec<u8> {
 fn logits(trainer: &Trainer) -> Vec<f32> {
     let shape = trainer.network().input();
     let images = images(shape);
-    let set = ImageSet { images: &images, labels: &[0; EXAMPLES], shape };
+    let set = Examples::new(&images, &[0; EXAMPLES], shape);
     trainer.evaluation(set, 2).unwrap().scores().unwrap().scores
 }
 
@@ -194,7 +194,7 @@ fn checkpoints_hold_the_optimizers_state_of_either_kind() {
     let network = zoo::by_name("resnet8-w8", shape, 4, Normalisation::batch()).unwrap();
     let images = images(shape);
     let labels = [0, 1, 2, 3, 1];
-    let set = ImageSet { images: &images, labels: &labels, shape };
+    let set = Examples::new(&images, &labels, shape);
     let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: true };
     for (optimizer, names) in [(sgd, 1), (Optimizer::ADAMW, 2)] {
         let run = |trainer: &mut Trainer, steps| {
@@ -224,7 +224,7 @@ fn adamw_trains() {
     let shape = Shape::new(8, 8, 3);
     let network = zoo::by_name("resnet8-gn4-w8", shape, 4, Normalisation::batch()).unwrap();
     let images = images(shape);
-    let set = ImageSet { images: &images, labels: &[0, 1, 2, 3, 1], shape };
+    let set = Examples::new(&images, &[0, 1, 2, 3, 1], shape);
     let mut trainer = trainer(&network, 3, Optimizer::ADAMW);
     let mut losses = Vec::new();
     for _ in 0..40 {

@@ -5,7 +5,7 @@ use l2rw::nn::{Network, Normalisation, Padding, Shape};
 use l2rw::ops::NormKind;
 use l2rw::plan::twin::{self, TwinBatch, TwinStep};
 use l2rw::plan::{Optimizer, Route};
-use l2rw::train::{ImageSet, Schedule, Trainer, TrainerOptions};
+use l2rw::train::{Examples, Schedule, Trainer, TrainerOptions};
 use l2rw::weighting::{L2rw, Uniform, Weighting};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -23,8 +23,8 @@ impl Batch {
         Self { pixels, labels: (0..n).map(|_| rng.random_range(0..classes)).collect() }
     }
 
-    fn set(&self, shape: Shape) -> ImageSet<'_> {
-        ImageSet { images: &self.pixels, labels: &self.labels, shape }
+    fn set(&self, shape: Shape) -> Examples<'_> {
+        Examples::new(&self.pixels, &self.labels, shape)
     }
 
     /// As the network sees them.

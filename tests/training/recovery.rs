@@ -6,7 +6,7 @@ use crate::common::steps::run;
 use l2rw::gpu::{Context, GpuError};
 use l2rw::nn::{Network, Shape, zoo};
 use l2rw::train::{
-    Contents, ImageSet, Recovering, StepReport, TrainError, Trainer, TrainerOptions,
+    Contents, Examples, Recovering, StepReport, TrainError, Trainer, TrainerOptions,
 };
 use l2rw::weighting::{L2rw, MetaWeightNet, Weighting};
 
@@ -39,7 +39,7 @@ impl Data {
 
     fn trainer(&self, context: &Context) -> Result<Trainer, TrainError> {
         let (images, labels) = (self.pixels.as_slice(), self.labels.as_slice());
-        let set = ImageSet { images, labels, shape: self.network.input() };
+        let set = Examples::new(images, labels, self.network.input());
         Trainer::new(context, &self.network, set, Some(set), &self.options)
     }
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use l2rw::gpu::ShaderChecks;
 use l2rw::nn::{Shape, zoo};
-use l2rw::train::{ImageSet, Trainer, TrainerOptions};
+use l2rw::train::{Examples, Trainer, TrainerOptions};
 
 use crate::common::device::context;
 
@@ -29,7 +29,7 @@ fn host_memory_stays_flat_over_20_000_steps_and_losses_stay_finite() {
     let shape = Shape::new(4, 4, 1);
     let images: Vec<u8> = (0..200 * 16_u32).map(|i| (i * i % 251) as u8).collect();
     let labels: Vec<u32> = (0..200).map(|i| i * 7 % 4).collect();
-    let set = ImageSet { images: &images, labels: &labels, shape };
+    let set = Examples::new(&images, &labels, shape);
     let options = TrainerOptions { batch: 20, clean_batch: 10, ..TrainerOptions::plain(1) };
     let network = zoo::mlp(shape, &[16], 4).unwrap();
     let context = context(ShaderChecks::Trusted);

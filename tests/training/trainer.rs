@@ -8,7 +8,7 @@ use crate::common::steps::run;
 use l2rw::gpu::ShaderChecks;
 use l2rw::nn::{Network, Normalisation, Padding, Shape, zoo};
 use l2rw::plan::{Optimizer, Route};
-use l2rw::train::{Contents, EarlyStopping, ImageSet, Trainer, TrainerOptions};
+use l2rw::train::{Contents, EarlyStopping, Examples, Trainer, TrainerOptions};
 use l2rw::weighting::{L2rw, Mentor, Setup, Uniform, Weighting, by_name, variants};
 
 const L2RW: L2rw = L2rw { route: None, decay_in_clean_gradient: false, last_layers: None };
@@ -36,7 +36,7 @@ fn images(len: usize) -> (Vec<u8>, Vec<u32>) {
 
 fn trainer(network: &Network, weighting: impl Into<Weighting>, seed: u32) -> Trainer {
     let (pixels, labels) = images(60);
-    let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+    let set = Examples::new(&pixels, &labels, network.input());
     let options = TrainerOptions {
         batch: 12,
         clean_batch: 8,
@@ -52,7 +52,7 @@ fn a_step_is_one_submission() {
     let own = own_context();
     let network = network();
     let (pixels, labels) = images(60);
-    let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+    let set = Examples::new(&pixels, &labels, network.input());
     for weighting in [Weighting::from(Uniform), L2RW.into()] {
         let name = weighting.name();
         let options =
@@ -69,7 +69,7 @@ fn a_step_is_one_submission() {
 fn a_limit_to_submissions_cuts_steps_and_changes_no_bit() {
     let network = network();
     let (pixels, labels) = images(60);
-    let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+    let set = Examples::new(&pixels, &labels, network.input());
     let options = TrainerOptions { batch: 12, clean_batch: 8, ..TrainerOptions::cifar(L2RW) };
     let run_of = |limit: Option<Duration>| {
         let own = own_context().with_submission_limit(limit);
@@ -134,7 +134,7 @@ fn channels_of_zeros_are_stored_where_they_stay_zeros() {
         network.parameters.iter().flat_map(|p| (0..p.count()).map(|i| p.position(i))).collect();
     assert_eq!(learned.len(), network.parameter_count(), "every value has a place of its own");
     let (pixels, labels) = images(60);
-    let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+    let set = Examples::new(&pixels, &labels, network.input());
     let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: true };
     // What never has a gradient stays in place even where no ε keeps AdamW from dividing by zero.
     let adamw = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 0.0 };
@@ -206,7 +206,7 @@ fn training_learns_and_evaluation_sees_it() {
     let network = network();
     let mut trainer = trainer(&network, L2RW, 5);
     let (pixels, labels) = images(60);
-    let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+    let set = Examples::new(&pixels, &labels, network.input());
     // 7 does not divide 60: the last batch is filled up, and the filling is not reported.
     let mut evaluation = trainer.evaluation(set, 7).unwrap();
     let mean = |losses: Vec<f32>| losses.iter().sum::<f32>() / losses.len() as f32;
@@ -267,7 +267,7 @@ fn every_method_takes_one_submission_a_step() {
     let own = own_context();
     let network = zoo::mlp(Shape::new(8, 8, 3), &[6], 4).unwrap();
     let (pixels, labels) = images(60);
-    let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+    let set = Examples::new(&pixels, &labels, network.input());
     let setup = Setup {
         steps: 3,
         label_correct: Some(vec![0.5; 4]),
@@ -292,16 +292,16 @@ fn sets_that_do_not_fit_are_refused() {
     let (pixels, mut labels) = images(60);
     let shape = network.input();
     let options = TrainerOptions { batch: 12, clean_batch: 8, ..TrainerOptions::cifar(L2RW) };
-    let new = |set: ImageSet<'_>, clean: Option<ImageSet<'_>>| {
+    let new = |set: Examples<'_>, clean: Option<Examples<'_>>| {
         let context = context(ShaderChecks::Trusted);
         Trainer::new(context, &network, set, clean, &options).unwrap_err().to_string()
     };
-    let set = ImageSet { images: &pixels, labels: &labels, shape };
+    let set = Examples::new(&pixels, &labels, shape);
     assert!(new(set, None).contains("clean"));
-    let short = ImageSet { images: &pixels[1..], ..set };
+    let short = Examples { values: pixels[1..].into(), ..set };
     assert!(new(short, Some(set)).contains("11520"), "expected bytes");
     labels[17] = 4;
-    let wrong = ImageSet { images: &pixels, labels: &labels, shape };
+    let wrong = Examples::new(&pixels, &labels, shape);
     let message = new(wrong, None);
     assert!(message.contains("17") && message.contains('4'), "{message}");
 }
@@ -314,7 +314,7 @@ fn batches_of_a_few_numbers_in_all_are_trained_on_and_scored() {
             let network = zoo::mlp(Shape::new(1, 1, features), &[hidden], 3).unwrap();
             let pixels: Vec<u8> = (0..n * features).map(|i| (i * 90) as u8).collect();
             let labels: Vec<u32> = (0..n as u32).collect();
-            let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+            let set = Examples::new(&pixels, &labels, network.input());
             let options =
                 TrainerOptions { batch: n, clean_batch: 1, ..TrainerOptions::plain(features) };
             let weighting = L2rw { route: Some(route), ..L2RW }.into();
@@ -336,7 +336,7 @@ fn sets_of_a_few_images_are_trained_on_in_seconds() {
     let network = network();
     for len in [1, 2, 3, 5] {
         let (pixels, labels) = images(len);
-        let set = ImageSet { images: &pixels, labels: &labels, shape: network.input() };
+        let set = Examples::new(&pixels, &labels, network.input());
         let batch = len.min(2);
         let options = TrainerOptions { batch, clean_batch: batch, ..TrainerOptions::cifar(L2RW) };
         let start = std::time::Instant::now();

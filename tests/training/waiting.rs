@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use l2rw::gpu::Context;
 use l2rw::nn::{Normalisation, Shape, zoo::ResNet};
-use l2rw::train::{ImageSet, Trainer, TrainerOptions};
+use l2rw::train::{Examples, Trainer, TrainerOptions};
 use l2rw::weighting::L2rw;
 
 /// Seconds that this thread has run.
@@ -22,7 +22,7 @@ fn a_save_behind_long_steps_waits_without_spinning() {
     let n = 40;
     let pixels: Vec<u8> = (0..n * shape.len()).map(|i| (i * 37 % 251) as u8).collect();
     let labels: Vec<u32> = (0..n as u32).map(|i| i % 10).collect();
-    let set = ImageSet { images: &pixels, labels: &labels, shape };
+    let set = Examples::new(&pixels, &labels, shape);
     let options =
         TrainerOptions { batch: n, clean_batch: n, ..TrainerOptions::cifar(L2rw::default()) };
     let context = Context::new(None).unwrap();

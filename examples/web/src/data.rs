@@ -86,6 +86,6 @@ fn shrunk(set: &Dataset) -> Dataset {
         channels: set.channels,
         class_names: set.class_names[..5].to_vec(),
         labels: kept.iter().map(|&i| set.labels[i]).collect(),
-        images,
+        values: images.into(),
     }
 }

@@ -2,7 +2,7 @@
 
 use l2rw::gpu::{Context, Tuning};
 use l2rw::nn::{Normalisation, Shape, zoo::ResNet};
-use l2rw::train::{ImageSet, Trainer, TrainerOptions};
+use l2rw::train::{Examples, Trainer, TrainerOptions};
 use serde::Serialize;
 
 use crate::Failure;
@@ -35,8 +35,8 @@ pub async fn run(context: &Context) -> Result<Fixture, Failure> {
     let labels: Vec<u32> = (0..2 * n as u32).map(|i| i * 7 % 10).collect();
     let (train_images, clean_images) = images.split_at(n * shape.len());
     let (train_labels, clean_labels) = labels.split_at(n);
-    let train = ImageSet { images: train_images, labels: train_labels, shape };
-    let clean = ImageSet { images: clean_images, labels: clean_labels, shape };
+    let train = Examples::new(train_images, train_labels, shape);
+    let clean = Examples::new(clean_images, clean_labels, shape);
     let options = TrainerOptions { batch: n, clean_batch: n, ..TrainerOptions::plain(3) };
     let mut trainer = Trainer::for_batches_async(context, &network, &options).await?;
     let dispatches = &trainer.plan().recording.dispatches;

@@ -3,7 +3,7 @@
 use l2rw::data::Dataset;
 use l2rw::gpu::Context;
 use l2rw::nn::{Normalisation, Shape, zoo::ResNet};
-use l2rw::train::{Evaluation, ImageSet, Trainer, TrainerOptions, WeightLedger};
+use l2rw::train::{Evaluation, Examples, Trainer, TrainerOptions, WeightLedger};
 use l2rw::weighting::{L2rw, Uniform};
 use serde::Serialize;
 
@@ -73,7 +73,7 @@ impl Side {
         let shape = Shape::new(SIDE, SIDE, 3);
         let net = ResNet::cifar(8, Normalisation::group(4))?.with_widths([8, 16, 32]);
         let network = net.build("resnet8", shape, sets.train.classes())?;
-        let (train, clean) = (ImageSet::from(&sets.train), ImageSet::from(&sets.clean));
+        let (train, clean) = (Examples::from(&sets.train), Examples::from(&sets.clean));
         let trainer = Trainer::new_async(context, &network, train, Some(clean), options).await?;
         let batch = sets.test.len().min(100);
         let test = trainer.model().evaluation_async((&sets.test).into(), batch).await?;

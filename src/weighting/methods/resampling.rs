@@ -109,7 +109,8 @@ mod tests {
     #[test]
     fn class_then_example_draws_each_class_equally_often() {
         let labels: Vec<u32> = (0..100).map(|i| u32::from(i % 10 == 0) * 2).collect();
-        let facts = DatasetFacts { labels: &labels, images: &[], classes: 3, seed: 1 };
+        let facts =
+            DatasetFacts { labels: &labels, classes: 3, seed: 1, ..DatasetFacts::default() };
         let sampling = Resampling::ClassThenExample.sampling(&facts).unwrap();
         let (order, starts) = sampling.tables(100);
         let mut counts = [0; 3];

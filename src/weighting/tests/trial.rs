@@ -9,7 +9,7 @@ use crate::ops::Optimizer;
 use crate::plan::{DatasetFacts, Sampling, Weighting};
 use crate::reference::step::{Memory, MethodTwin, TwinInput, TwinOutput};
 use crate::reference::{rng, sample};
-use crate::train::{ImageSet, Model, Schedule, StepReport, Trainer, TrainerOptions};
+use crate::train::{Examples, Model, Schedule, StepReport, Trainer, TrainerOptions};
 
 /// The device for these checks, opened once: software adapters leak memory with every new one.
 pub fn context(checks: ShaderChecks) -> &'static Context {
@@ -90,9 +90,9 @@ impl Trial {
         let (images, labels) = bytes(train);
         let (clean_images, clean_labels) = bytes(clean);
         let shape = network.input();
-        let set = ImageSet { images: &images, labels: &labels, shape };
-        let clean_set = ImageSet { images: &clean_images, labels: &clean_labels, shape };
-        let facts = DatasetFacts { labels: &labels, images: &images, classes, seed };
+        let set = Examples::new(&images, &labels, shape);
+        let clean_set = Examples::new(&clean_images, &clean_labels, shape);
+        let facts = DatasetFacts { labels: &labels, values: (&images).into(), classes, seed };
         let name = weighting.name();
         let twin = weighting.twin(&facts).unwrap_or_else(|| panic!("{name} has no twin"));
         let sampling = weighting.sampling(&facts).unwrap();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use l2rw::gpu::{Access, Dispatch, Kernel, Matrices, Recording, Tuning};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
-use l2rw::ops::batch::Gather;
+use l2rw::ops::batch::{Gather, ValueType};
 use l2rw::plan::{
     DatasetFacts, DatasetShape, Input, Optimizer, TrainingOptions, training, training_on,
 };
@@ -161,11 +161,11 @@ pub(super) fn plan(
     let gather = Gather { height, width, channels, crop_pad: 4, flip: true };
     // As many as WebGPU's 128 MiB of a binding hold.
     let images_per_piece = (128 << 20) / network.input().len();
-    let dataset = DatasetShape { len: images, images_per_piece };
+    let dataset = DatasetShape { len: images, values: ValueType::Bytes, images_per_piece };
     let classes = network.classes();
     let labels: Vec<u32> = (0..images).map(|i| (i % classes) as u32).collect();
     let pixels = vec![7; if images > 1000 { 0 } else { images * network.input().len() }];
-    let facts = DatasetFacts { labels: &labels, images: &pixels, classes, seed: 1 };
+    let facts = DatasetFacts { labels: &labels, values: (&pixels).into(), classes, seed: 1 };
     let options = TrainingOptions {
         batch,
         clean_batch: batch,

@@ -141,7 +141,8 @@ fn split(audited: &Labelled, fold: usize, folds: usize) -> Result<(Dataset, Data
     let set = &audited.set;
     let (inside, outside): (Vec<usize>, Vec<usize>) =
         (0..set.len()).partition(|index| index % folds != fold);
-    let train = set.subset(&inside)?.with(&audited.clean)?;
+    let mut train = set.subset(&inside)?;
+    train.append(&audited.clean)?;
     Ok((train, set.subset(&outside)?, outside))
 }
 
