@@ -34,7 +34,7 @@ fn hash(set: &Dataset, index: usize) -> u64 {
 }
 
 fn bytes(set: &Dataset, index: usize) -> &[u8] {
-    let range = index * set.image_len()..(index + 1) * set.image_len();
+    let range = index * set.example_len()..(index + 1) * set.example_len();
     match &set.values {
         Values::Bytes(all) => all.get(range).unwrap_or_default(),
         Values::Floats(all) => bytemuck::cast_slice(all.get(range).unwrap_or_default()),

@@ -1,6 +1,7 @@
 //! The last checkpoints of one run, in files.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::{Checkpoint, HostState, Model, TrainError};
@@ -89,13 +90,19 @@ impl CheckpointSeries {
         self.delete_all_but(self.keep - 1)
     }
 
+    /// Deletes all of them, those of a finished run too: what they were for is done.
+    ///
+    /// # Errors
+    /// When the folder cannot be read. A file that cannot be deleted is a warning in the log.
+    pub fn delete(&self) -> Result<(), TrainError> {
+        self.delete_all_but(0)?;
+        delete(&self.path());
+        Ok(())
+    }
+
     fn delete_all_but(&self, keep: usize) -> Result<(), TrainError> {
         for number in self.numbers()?.into_iter().skip(keep) {
-            let path = self.path_of(number);
-            if let Err(error) = fs::remove_file(&path) {
-                // What counts, the new one, is there.
-                log::warn!("{} cannot be deleted: {error}", path.display());
-            }
+            delete(&self.path_of(number));
         }
         Ok(())
     }
@@ -119,5 +126,15 @@ impl CheckpointSeries {
             }
         }
         Ok(found)
+    }
+}
+
+/// What counts is elsewhere by now: that an old file stays is no error.
+fn delete(path: &Path) {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            log::warn!("{} cannot be deleted: {error}", path.display());
+        }
+        _ => {}
     }
 }

@@ -6,7 +6,10 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use clap::Args;
-use l2rw::data::{self, Corruption, Dataset, Table, TableOptions, asymmetric_map};
+use l2rw::data::{
+    self, Corruption, Dataset, Fit, Manifest, PictureFolder, PictureOptions, PicturePart, Pictures,
+    ReadNotes, Source, Table, TableOptions, asymmetric_map,
+};
 
 use crate::audit::{Decision, read_decisions};
 
@@ -39,6 +42,76 @@ pub struct DataOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Pictures")]
 pub struct PictureArguments {
+    /// Size of all pictures, one number or HEIGHTxWIDTH [default: what most of them have, or a
+    /// square; it is printed]
+    #[arg(long, value_name = "PIXELS")]
+    pub size: Option<Size>,
+    /// Pictures of another shape get bars instead of losing their sides
+    #[arg(long)]
+    pub letterbox: bool,
+    /// Make all pictures grey
+    #[arg(long)]
+    pub grey: bool,
+    /// What transparent pictures and bars are laid on, as RRGGBB
+    #[arg(long, value_name = "COLOUR", default_value = "ffffff")]
+    pub background: Colour,
+    /// Take pictures in folders below a class folder as well
+    #[arg(long)]
+    pub nested: bool,
+    /// Leave out pictures that cannot be read, and say which
+    #[arg(long)]
+    pub leave_out_unreadable: bool,
+}
+
+impl PictureArguments {
+    fn options(&self) -> PictureOptions {
+        PictureOptions {
+            size: self.size.map(|Size(height, width)| (height, width)),
+            fit: if self.letterbox { Fit::Letterbox } else { Fit::Crop },
+            channels: self.grey.then_some(1),
+            background: self.background.0,
+            nested: self.nested,
+            leave_out_unreadable: self.leave_out_unreadable,
+        }
+    }
+}
+
+/// Height and width.
+#[derive(Clone, Copy, Debug)]
+pub struct Size(usize, usize);
+
+impl FromStr for Size {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let side = |text: &str| match text.parse() {
+            Ok(side) if side > 0 => Ok(side),
+            _ => Err(anyhow!("'{text}' is no number of pixels: write 64 or 48x64")),
+        };
+        match text.split_once('x') {
+            Some((height, width)) => Ok(Self(side(height)?, side(width)?)),
+            None => side(text).map(|side| Self(side, side)),
+        }
+    }
+}
+
+/// Red, green and blue.
+#[derive(Clone, Copy, Debug)]
+pub struct Colour([u8; 3]);
+
+impl FromStr for Colour {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let digits = text.trim_start_matches('#');
+        match u32::from_str_radix(digits, 16) {
+            Ok(value) if digits.len() == 6 => {
+                let [_, red, green, blue] = value.to_be_bytes();
+                Ok(Self([red, green, blue]))
+            }
+            _ => bail!("'{text}' is no colour: write six hexadecimal digits, ffffff for white"),
+        }
+    }
 }
 
 /// What the columns of a table are.
@@ -124,6 +197,8 @@ pub struct Labelled {
     /// What somebody has decided about already.
     pub decided: Vec<bool>,
     pub clean: Dataset,
+    /// What the data keeps for judging.
+    pub test: Option<Dataset>,
     /// Names of the trusted examples.
     pub clean_names: Vec<String>,
     /// How the data was read, for people.
@@ -147,6 +222,7 @@ impl Named {
 struct Read {
     doubtful: Named,
     trusted: Option<Named>,
+    test: Option<Dataset>,
     notes: Vec<String>,
 }
 
@@ -177,7 +253,7 @@ impl DataOptions {
     /// labels wrong.
     pub fn open_trusted(&self, seed: u32, flip: Option<Flip>) -> Result<Labelled> {
         let seed = u64::from(seed);
-        let Read { doubtful, trusted, mut notes } = self.read()?;
+        let Read { doubtful, trusted, test, mut notes } = self.read()?;
         let doubtful = doubtful.pick(&first_of_each_class(&doubtful.set, self.examples_per_class))?;
         let (doubtful, clean) = match (trusted, self.clean_per_class) {
             (Some(clean), None) => (doubtful, clean),
@@ -207,7 +283,7 @@ impl DataOptions {
         };
         let decided = vec![false; set.len()];
         let (clean, clean_names) = (clean.set, clean.names);
-        Ok(Labelled { set, names, wrong, true_labels, decided, clean, clean_names, notes })
+        Ok(Labelled { set, names, wrong, true_labels, decided, clean, test, clean_names, notes })
     }
 
     fn read(&self) -> Result<Read> {
@@ -232,16 +308,71 @@ impl DataOptions {
                 table.columns.join(", "),
                 clean.columns.join(", ")
             );
-            return Ok(Read { doubtful: all, trusted: Some(named(&clean)?), notes });
+            return Ok(Read { doubtful: all, trusted: Some(named(&clean)?), test: None, notes });
         }
         let Some(mask) = &table.trusted else {
-            return Ok(Read { doubtful: all, trusted: None, notes });
+            return Ok(Read { doubtful: all, trusted: None, test: None, notes });
         };
         let (trusted, doubtful): (Vec<usize>, Vec<usize>) =
             (0..table.len()).partition(|index| mask[*index]);
         let trusted = Some(all.pick(&trusted)?);
-        Ok(Read { doubtful: all.pick(&doubtful)?, trusted, notes })
+        Ok(Read { doubtful: all.pick(&doubtful)?, trusted, test: None, notes })
     }
+}
+
+/// Name of the CSV's column for the pictures.
+const PATH_COLUMN: &str = "path";
+
+impl DataOptions {
+    fn read_pictures(&self) -> Result<Read> {
+        let options = self.pictures.options();
+        if data::is_table(&self.data) {
+            ensure!(self.clean.is_none(), "of pictures in a list, its column 'trusted' tells which \
+                are trusted: take out --clean");
+            let Manifest { train, trusted, test, notes } =
+                data::read_manifest(&self.data, &options)?;
+            let test = test.map(|part| part.set);
+            let trusted = trusted.map(by_files);
+            return Ok(Read { doubtful: by_files(train), trusted, test, notes: lines(&notes) });
+        }
+        let (doubtful, test) = match data::picture_folder(&self.data)? {
+            Some(PictureFolder::Classes(folder)) => (folder, None),
+            Some(PictureFolder::Splits { train, test, .. }) => (train, test),
+            None => return self.read_known_format(&options),
+        };
+        let folders: Vec<&PathBuf> =
+            [Some(&doubtful), self.clean.as_ref(), test.as_ref()].into_iter().flatten().collect();
+        let Pictures { parts, notes } = data::read_pictures(&folders, &options)?;
+        let mut parts = parts.into_iter();
+        let mut next = |wanted: bool| if wanted { parts.next() } else { None };
+        let doubtful = next(true).context("the data has no part for training")?;
+        let trusted = next(self.clean.is_some()).map(by_files);
+        let test = next(test.is_some()).map(|part| part.set);
+        Ok(Read { doubtful: by_files(doubtful), trusted, test, notes: lines(&notes) })
+    }
+
+    /// CIFAR and MNIST.
+    fn read_known_format(&self, options: &PictureOptions) -> Result<Read> {
+        let numbered = |set: Dataset| {
+            let names = (0..set.len()).map(|index| index.to_string()).collect();
+            Named { set, names }
+        };
+        let (Source { train, test }, notes) = data::open_with(&self.data, options)?;
+        let trusted = match &self.clean {
+            Some(path) => Some(numbered(data::open_with(path, options)?.0.train)),
+            None => None,
+        };
+        Ok(Read { doubtful: numbered(train), trusted, test: Some(test), notes: lines(&notes) })
+    }
+}
+
+fn lines(notes: &ReadNotes) -> Vec<String> {
+    notes.to_string().lines().map(str::to_owned).collect()
+}
+
+fn by_files(part: PicturePart) -> Named {
+    let names = part.files.iter().map(|file| data::path_text(file)).collect();
+    Named { set: part.set, names }
 }
 
 fn named(table: &Table) -> Result<Named> {
@@ -266,7 +397,7 @@ fn is_list_of_pictures(path: &Path) -> Result<bool> {
     }
     let mut reader = csv::Reader::from_path(path).with_context(|| path.display().to_string())?;
     let head = reader.headers().with_context(|| path.display().to_string())?;
-    Ok(head.iter().any(|name| name.trim().trim_start_matches('\u{feff}') == "path"))
+    Ok(head.iter().any(|name| name.trim().trim_start_matches('\u{feff}') == PATH_COLUMN))
 }
 
 /// The same examples with labels that count the classes of `other`.

@@ -204,7 +204,7 @@ fn train(
     let file = options.out.join(format!("{MODEL}.safetensors"));
     let facts = ModelFacts::of(options, data, &network.name);
     facts.save(trainer.model(), &file).with_context(|| file.display().to_string())?;
-    series.delete();
+    series.delete()?;
     results.print();
     println!("wrote {}", file.display());
     Ok(true)

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::{Field, RowAccessor};
+use parquet::record::Field;
 
 use super::{DataError, Role, Rows, Table, TableOptions, io, wrong};
 

@@ -101,15 +101,13 @@ impl<'a> Report<'a> {
         run: String,
     ) -> Self {
         let set = &audited.set;
-        let probabilities: Vec<Vec<f64>> =
-            (0..set.len()).map(|index| judged.beliefs.probabilities(index)).collect();
+        let probabilities = judged.probabilities.clone();
         let weights: Vec<Option<f64>> =
             (0..set.len()).map(|index| judged.ledger.mean(index)).collect();
         let scores = audit::scores(&set.labels, &probabilities);
         let mut order: Vec<usize> = (0..set.len()).filter(|i| !audited.decided[*i]).collect();
         order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-        let believed = |index: usize| judged.beliefs.believed(index).unwrap_or(set.labels[index]);
-        let believed = (0..set.len()).map(believed).collect();
+        let believed = probabilities.iter().map(|row| most_probable(row)).collect();
         let judgement = Judgement::of(&audited.clean, &judged.trusted, judged.held_out);
         let summary = Summary {
             data: &set.name,
@@ -210,6 +208,10 @@ impl<'a> Report<'a> {
         let page = options.out.join("audit.html");
         println!("{:.1} s; open {} to look through the labels", self.summary.seconds, page.display());
     }
+}
+
+fn most_probable(row: &[f64]) -> u32 {
+    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or_default() as u32
 }
 
 fn classes<'a>(audited: &'a Labelled, probabilities: &[Vec<f64>], believable: bool) -> Vec<Class<'a>> {

@@ -26,8 +26,8 @@ const SNAPSHOTS: u64 = 5;
 /// What the trainings tell.
 pub struct Judged {
     pub ledger: WeightLedger,
-    /// Of the audited examples, by all trainings.
-    pub beliefs: Beliefs,
+    /// Probabilities of the classes for each audited example, by a training without it.
+    pub probabilities: Vec<Vec<f64>>,
     /// Probabilities of the classes for each trusted example.
     pub trusted: Vec<Vec<f64>>,
     /// Whether these come from trainings without the example.
@@ -90,11 +90,10 @@ impl training::Account for Account {
 }
 
 impl Sums {
-    fn new(set: &Dataset, trusted: usize) -> Self {
-        let classes = set.classes();
+    fn new(learned: usize, asked: usize, trusted: usize, classes: usize) -> Self {
         Self {
-            ledger: WeightLedger::new(set.len()),
-            beliefs: Beliefs::new(set.len(), classes),
+            ledger: WeightLedger::new(learned),
+            beliefs: Beliefs::new(asked, classes),
             trusted: Beliefs::new(trusted, classes),
             seconds: 0.0,
         }
@@ -117,6 +116,10 @@ struct Part {
     clean: Vec<usize>,
     /// Those that it is judged by.
     judged_by: Vec<usize>,
+    /// Audited examples that it learns from.
+    audited: Vec<usize>,
+    /// Those that it is asked about.
+    asked: Vec<usize>,
 }
 
 /// As many parts of the trusted examples as are left out in turn: every part has one of each class
@@ -130,7 +133,7 @@ fn folds(clean: &Dataset, asked: usize) -> usize {
     }
 }
 
-fn parts(clean: &Dataset, folds: usize) -> Vec<Part> {
+fn parts(audited: &Dataset, clean: &Dataset, folds: usize) -> Vec<Part> {
     let all: Vec<usize> = (0..clean.len()).collect();
     let mut parts = Vec::new();
     let mut seen = vec![0; clean.classes()];
@@ -144,10 +147,16 @@ fn parts(clean: &Dataset, folds: usize) -> Vec<Part> {
         .collect();
     for fold in 0..folds {
         let (judged_by, clean) = all.iter().partition(|index| fold_of[**index] == fold);
-        parts.push(Part { name: format!("{HELD_OUT}{}", fold + 1), clean, judged_by });
+        // Pictures lie sorted by class: folds are strided.
+        let (asked, audited) = (0..audited.len()).partition(|index| index % folds == fold);
+        let name = format!("{HELD_OUT}{}", fold + 1);
+        parts.push(Part { name, clean, judged_by, audited, asked });
     }
     // The network that is kept comes last, so that there is one on the device at a time.
-    parts.push(Part { name: MODEL.into(), clean: all.clone(), judged_by: all });
+    let (clean, judged_by) = (all.clone(), all);
+    let every: Vec<usize> = (0..audited.len()).collect();
+    let (audited, asked) = (every.clone(), every);
+    parts.push(Part { name: MODEL.into(), clean, judged_by, audited, asked });
     parts
 }
 
@@ -163,13 +172,21 @@ pub fn judge(
     let folds = folds(&audited.clean, options.held_out);
     let mut trusted = vec![Vec::new(); audited.clean.len()];
     let mut last = None;
-    let mut beliefs = Beliefs::new(audited.set.len(), audited.set.classes());
+    let mut probabilities = vec![Vec::new(); audited.set.len()];
     let (mut seconds, mut passes) = (0.0, 0);
-    for part in parts(&audited.clean, folds) {
+    for part in parts(&audited.set, &audited.clean, folds) {
         let run = Run { options, audited, context, network: &network, folder, stop };
         let Some(done) = run.part(&part)? else { return Ok(None) };
         let (trainer, account) = done;
-        beliefs.add(&account.sums.beliefs);
+        let mix: f64 = std::env::var("MIX").ok().and_then(|m| m.parse().ok()).unwrap_or(0.0);
+        for (place, &index) in part.asked.iter().enumerate() {
+            let found = account.sums.beliefs.probabilities(place);
+            if probabilities[index].is_empty() {
+                probabilities[index] = found;
+            } else {
+                probabilities[index].iter_mut().zip(found).for_each(|(p, q)| *p = (1.0 - mix) * *p + mix * q);
+            }
+        }
         seconds += account.sums.seconds;
         passes += run.passes(&trainer_options(&run, &part), &part);
         for (place, &index) in part.judged_by.iter().enumerate() {
@@ -182,7 +199,7 @@ pub fn judge(
     let Some((trainer, account)) = last else { return Ok(None) };
     Ok(Some(Judged {
         ledger: account.sums.ledger.clone(),
-        beliefs,
+        probabilities,
         trusted,
         held_out: folds > 0,
         model: network.name,
@@ -211,22 +228,23 @@ impl Run<'_> {
     fn part(&self, part: &Part) -> Result<Option<(Trainer, Account)>> {
         let (options, audited) = (self.options, self.audited);
         let steps = options.training.steps;
-        let set = (&audited.set).into();
+        let set = audited.set.subset(&part.audited)?;
+        let asked = audited.set.subset(&part.asked)?;
         let clean = audited.clean.subset(&part.clean)?;
         let judged_by = audited.clean.subset(&part.judged_by)?;
         let mut trainer_options = trainer_options(self, part);
-        let examples = (set, Some((&clean).into()));
+        let examples = ((&set).into(), Some((&clean).into()));
         let mut trainer =
             options.training.fitting(self.context, self.network, examples, &mut trainer_options)?;
         let series = self.folder.series(&part.name);
-        let mut sums = Sums::new(&audited.set, judged_by.len());
+        let mut sums = Sums::new(set.len(), asked.len(), judged_by.len(), audited.set.classes());
         if let Some(checkpoint) = self.folder.newest(&series)?.checkpoint {
             trainer.model_mut().resume(&checkpoint)?;
             sums = Sums::restored(checkpoint.host())?;
             println!("{} goes on after step {}", part.name, trainer.steps());
         }
         let evaluations = [
-            training::evaluation(trainer.model(), set)?,
+            training::evaluation(trainer.model(), (&asked).into())?,
             training::evaluation(trainer.model(), (&judged_by).into())?,
         ];
         let mut account = Account { sums, evaluations: Some(evaluations), steps };
@@ -248,7 +266,7 @@ impl Run<'_> {
         let (n, m) = (options.batch as u64, options.clean_batch as u64);
         // Either route needs 3m for G and 3n for the step; finding u takes 2n or n more.
         let route = if self.network.mixes_examples() { 5 } else { 4 };
-        let evaluated = (self.audited.set.len() + part.judged_by.len()) as u64;
+        let evaluated = (part.asked.len() + part.judged_by.len()) as u64;
         self.options.training.steps * (route * n + 3 * m) + SNAPSHOTS * evaluated
     }
 }
@@ -263,8 +281,9 @@ impl Judged {
 
 /// Deletes the checkpoints of the trainings that left examples out: they have told what they had
 /// to.
-pub fn forget_held_out(folder: &RunFolder, clean: &Dataset, asked: usize) {
+pub fn forget_held_out(folder: &RunFolder, clean: &Dataset, asked: usize) -> Result<()> {
     for fold in 1..=folds(clean, asked) {
-        folder.series(&format!("{HELD_OUT}{fold}")).delete();
+        folder.series(&format!("{HELD_OUT}{fold}")).delete()?;
     }
+    Ok(())
 }
