@@ -19,7 +19,8 @@ pub struct TrainerOptions {
     pub optimizer: Optimizer,
     /// λ: with SGD decaying parameters θ add λ·θ to their gradient, with AdamW they lose η·λ·θ.
     pub weight_decay: f32,
-    /// Pixels of zeros around an image, from which a window of its size is cut at random; 0 for none.
+    /// Pixels of zeros around an image, from which a window of its size is cut at random; 0 for
+    /// none.
     pub crop_pad: usize,
     /// Whether half of the images are mirrored.
     pub flip: bool,
