@@ -209,7 +209,7 @@ impl<'a> StoredFile<'a> {
         }
     }
 
-    fn host_state(&self, header: &Header) -> Result<HostState, TrainError> {
+    pub fn host_state(&self, header: &Header) -> Result<HostState, TrainError> {
         let mut vectors = BTreeMap::new();
         for (name, view) in self.tensors.tensors() {
             let Some(own) = name.strip_prefix(HOST) else { continue };
