@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::run_description::describe;
-use super::{Checkpoint, Evaluation, Examples, HostState, Predictor, TrainError};
+use super::{Checkpoint, Evaluation, Examples, Predictor, TrainError};
 use crate::gpu::{Context, DeviceTensors, GpuError, Lifetime, read_back_async};
 use crate::nn::Network;
 use crate::ops::Step;
@@ -146,19 +146,6 @@ impl Model {
     /// call.
     pub fn predictor(&self) -> Predictor {
         Predictor::on(&self.context, &self.network, &self.tensors)
-    }
-
-    /// Writes what prediction needs: parameters, running statistics, mean and deviation of the
-    /// inputs, and beside them what the program wants to find before it builds the network
-    /// ([`SavedModel::host`](super::SavedModel::host)). A file of that name is replaced only once
-    /// the new one is complete.
-    ///
-    /// # Errors
-    /// When the device is lost or the file cannot be written.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn save_parameters(&self, path: &Path, host: &HostState) -> Result<(), TrainError> {
-        let bytes = pollster::block_on(self.to_parameters_async(host))?;
-        Ok(crate::files::write_atomic(path, &bytes)?)
     }
 
     /// Writes a checkpoint ([`Model::to_safetensors`]); a file of that name is replaced only once

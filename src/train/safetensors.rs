@@ -1,5 +1,8 @@
 //! Parameters in and out: safetensors files with PyTorch's names and layouts.
 
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::Path;
+
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
@@ -70,6 +73,19 @@ impl Model {
     /// As [`Model::to_checkpoint`].
     pub async fn to_checkpoint_async(&self, host: &HostState) -> Result<Vec<u8>, TrainError> {
         self.to_bytes_with(Contents::Checkpoint, host).await
+    }
+
+    /// Writes what prediction needs: parameters, running statistics, mean and deviation of the
+    /// inputs, and beside them what the program wants to find before it builds the network
+    /// ([`SavedModel::host`](super::SavedModel::host)). A file of that name is replaced only once
+    /// the new one is complete.
+    ///
+    /// # Errors
+    /// When the device is lost or the file cannot be written.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn save_parameters(&self, path: &Path, host: &HostState) -> Result<(), TrainError> {
+        let bytes = pollster::block_on(self.to_parameters_async(host))?;
+        Ok(crate::files::write_atomic(path, &bytes)?)
     }
 
     /// The content of [`Model::save_parameters`], without blocking.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::checkpoint::StoredFile;
+use super::checkpoint::{StoredFile, read_file};
 use super::{HostState, TrainError};
 
 /// A safetensors file with parameters that was read and found whole: what
@@ -26,11 +26,7 @@ impl SavedModel {
     /// # Errors
     /// [`TrainError::Checkpoint`] when it cannot be read, is damaged, or is of another version.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
-        let bytes = std::fs::read(path).map_err(|error| TrainError::Checkpoint {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
-        Self::from_bytes(bytes).map_err(|error| error.in_file(path))
+        Self::from_bytes(read_file(path)?).map_err(|error| error.in_file(path))
     }
 
     /// Checks the content of such a file.
@@ -56,8 +52,8 @@ impl SavedModel {
     }
 
     /// Mean and deviation of each channel of the inputs
-    /// ([`TrainerOptions::mean`](super::TrainerOptions)); both empty of PyTorch's files, which do not
-    /// say.
+    /// ([`TrainerOptions::mean`](super::TrainerOptions)); both empty of PyTorch's files, which do
+    /// not say.
     pub fn normalisation(&self) -> (&[f32], &[f32]) {
         (&self.mean, &self.deviation)
     }
