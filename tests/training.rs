@@ -9,6 +9,7 @@ mod training {
     mod limits;
     mod lost;
     mod not_finite;
+    mod prediction;
     mod pytorch;
     mod random_networks;
     mod recovery;

@@ -51,7 +51,8 @@ pub struct Gather {
     pub width: usize,
     /// Channels.
     pub channels: usize,
-    /// Pixels of zeros around the image, from which a window of its size is cut at random; 0 for none.
+    /// Pixels of zeros around the image, from which a window of its size is cut at random; 0 for
+    /// none.
     pub crop_pad: usize,
     /// Whether half of the images are mirrored.
     pub flip: bool,

@@ -3,7 +3,7 @@
 use super::batch::ValueType;
 use super::parts::{GRID, STEP, wgsl};
 use super::per_element;
-use crate::gpu::{Access, Kernel, Recorder, Shader, TensorId};
+use crate::gpu::{Access, Kernel, Part, Recorder, Shader, TensorId};
 
 /// Which of the step's offsets says where the data begins in its binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +18,18 @@ pub enum ImportOffset {
     CleanLabels = 3,
 }
 
-fn kernel(entry: &'static str, len: usize, values: ValueType, source: ImportOffset) -> Kernel {
-    // `shaders/import.wgsl`
-    let shader = Shader::joined("import", [GRID, STEP, values.part(), wgsl!("import")]);
+/// Where a batch begins in the caller's buffers.
+const SOURCE: Part = wgsl!("import/common/source");
+
+/// `shaders/import/labels.wgsl`
+static LABELS: Shader = Shader::new("import", &[GRID, STEP, SOURCE, wgsl!("import/labels")]);
+
+fn kernel(
+    shader: impl Into<Shader>,
+    entry: &'static str,
+    len: usize,
+    source: ImportOffset,
+) -> Kernel {
     Kernel::new(shader, entry).size("LEN", len).constant("SOURCE", source as u32)
 }
 
@@ -36,7 +45,7 @@ pub fn labels(
 ) {
     let len = rec.len(out);
     let bindings = vec![rec.whole(step, Access::Uniform), rec.read(data), rec.write(out)];
-    let kernel = kernel("labels", len, ValueType::Floats, source).size("CLASSES", classes);
+    let kernel = kernel(&LABELS, "labels", len, source).size("CLASSES", classes);
     rec.dispatch(kernel, bindings, per_element(len), 0);
 }
 
@@ -53,7 +62,9 @@ pub fn images(
 ) {
     let len = rec.len(out);
     let channels = rec.len(normalisation) / 2;
-    let kernel = kernel("images", len, values, source).size("CHANNELS", channels);
+    let parts = [GRID, STEP, SOURCE, values.part(), wgsl!("import/images")];
+    let shader = Shader::joined("import", parts);
+    let kernel = kernel(shader, "images", len, source).size("CHANNELS", channels);
     let uniform = rec.whole(step, Access::Uniform);
     let bindings = vec![uniform, rec.read(data), rec.read(normalisation), rec.write(out)];
     rec.dispatch(kernel, bindings, per_element(len), 3 * len as u64);

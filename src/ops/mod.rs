@@ -14,7 +14,7 @@
 //! dropout | dropout | dropout | dropout
 //! example_weights | example_weights | example_weights | example_weights
 //! gram | gram | gram | gram
-//! import | import | import | import
+//! import | import/images, import/labels | import | import
 //! matmul | matmul/direct, matmul/staged | matmul | matmul
 //! norm | norm/apply, norm/chunks, norm/combine | norm | norm
 //! not_finite | not_finite, unusable | not_finite | not_finite

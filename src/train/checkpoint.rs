@@ -29,11 +29,7 @@ impl Checkpoint {
     /// # Errors
     /// [`TrainError::Checkpoint`] when it cannot be read, is damaged, or is of another version.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
-        let bytes = std::fs::read(path).map_err(|error| TrainError::Checkpoint {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
-        Self::from_bytes(bytes).map_err(|error| error.in_file(path))
+        Self::from_bytes(read_file(path)?).map_err(|error| error.in_file(path))
     }
 
     /// Checks the content of such a file.
@@ -56,6 +52,14 @@ impl Checkpoint {
     pub fn host(&self) -> &HostState {
         &self.host
     }
+}
+
+/// The content of one of the crate's files.
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, TrainError> {
+    std::fs::read(path).map_err(|error| TrainError::Checkpoint {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 /// What the metadata of a file say.
@@ -209,7 +213,7 @@ impl<'a> StoredFile<'a> {
         }
     }
 
-    fn host_state(&self, header: &Header) -> Result<HostState, TrainError> {
+    pub fn host_state(&self, header: &Header) -> Result<HostState, TrainError> {
         let mut vectors = BTreeMap::new();
         for (name, view) in self.tensors.tensors() {
             let Some(own) = name.strip_prefix(HOST) else { continue };

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::run_description::describe;
-use super::{Checkpoint, Evaluation, Examples, TrainError};
+use super::{Checkpoint, Evaluation, Examples, Predictor, TrainError};
 use crate::gpu::{Context, DeviceTensors, GpuError, Lifetime, read_back_async};
 use crate::nn::Network;
 use crate::ops::Step;
@@ -139,7 +139,13 @@ impl Model {
         set: Examples<'_>,
         batch: usize,
     ) -> Result<Evaluation, TrainError> {
-        Evaluation::new(self, set, batch).await
+        Evaluation::new(&self.context, &self.network, self.tensors.clone(), set, batch).await
+    }
+
+    /// Predicts the classes of examples without labels, with the parameters as they are at each
+    /// call.
+    pub fn predictor(&self) -> Predictor {
+        Predictor::on(&self.context, &self.network, &self.tensors)
     }
 
     /// Writes a checkpoint ([`Model::to_safetensors`]); a file of that name is replaced only once

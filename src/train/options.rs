@@ -19,7 +19,8 @@ pub struct TrainerOptions {
     pub optimizer: Optimizer,
     /// λ: with SGD decaying parameters θ add λ·θ to their gradient, with AdamW they lose η·λ·θ.
     pub weight_decay: f32,
-    /// Pixels of zeros around an image, from which a window of its size is cut at random; 0 for none.
+    /// Pixels of zeros around an image, from which a window of its size is cut at random; 0 for
+    /// none.
     pub crop_pad: usize,
     /// Whether half of the images are mirrored.
     pub flip: bool,
@@ -115,12 +116,7 @@ impl TrainerOptions {
         self.check_optimizer()?;
         let decay = self.weight_decay;
         ensure("weight_decay", is_magnitude(decay), decay, "finite and at least 0")?;
-        let means = self.mean.len() == channels && self.mean.iter().all(|mean| mean.is_finite());
-        ensure("mean", means, format!("{:?}", self.mean), "a finite number for each channel")?;
-        let positive = |deviation: &f32| *deviation > 0.0 && deviation.is_finite();
-        let deviations = self.deviation.len() == channels && self.deviation.iter().all(positive);
-        let allowed = "a finite number above 0 for each channel";
-        ensure("deviation", deviations, format!("{:?}", self.deviation), allowed)
+        check_normalisation(&self.mean, &self.deviation, channels)
     }
 
     fn check_optimizer(&self) -> Result<(), TrainError> {
@@ -133,6 +129,20 @@ impl TrainerOptions {
         };
         ensure("optimizer", fits, format!("{:?}", self.optimizer), allowed)
     }
+}
+
+/// Refuses means and deviations that inputs of so many channels cannot be normalised with.
+pub(super) fn check_normalisation(
+    mean: &[f32],
+    deviation: &[f32],
+    channels: usize,
+) -> Result<(), TrainError> {
+    let means = mean.len() == channels && mean.iter().all(|mean| mean.is_finite());
+    ensure("mean", means, format!("{mean:?}"), "a finite number for each channel")?;
+    let positive = |deviation: &f32| *deviation > 0.0 && deviation.is_finite();
+    let deviations = deviation.len() == channels && deviation.iter().all(positive);
+    let allowed = "a finite number above 0 for each channel";
+    ensure("deviation", deviations, format!("{deviation:?}"), allowed)
 }
 
 /// Refuses the value of an option.
@@ -236,7 +246,7 @@ mod tests {
         let set = Examples::new(&bytes[..], &labels[..2], Shape::new(2, 1, 2));
         let options = TrainerOptions::plain(2).standardised_by(set);
         assert_eq!(options.mean, [0.5, 0.5]);
-        assert_eq!(options.deviation, [0.5, (0.545_f64 / 2.0 - 0.0225).sqrt() as f32]);
+        assert_eq!(options.deviation, [0.5, 0.17_f64.sqrt() as f32]);
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Parameters in and out: safetensors files with PyTorch's names and layouts.
 
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::Path;
+
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
 use super::checkpoint::{Counts, FORMAT, Header, StoredFile, StoredTensor, fail, to_bytes, write};
 use super::run_description::{list, of_inputs};
 use super::{Checkpoint, Difference, HostState, Model, TrainError};
-use crate::nn::{StateDictTensor, Vector};
+use crate::nn::{Network, StateDictTensor, Vector};
 use crate::ops::Optimizer;
 
 /// What a safetensors file holds.
@@ -20,7 +23,7 @@ pub enum Contents {
 }
 
 /// A part of one of the model's vectors, on its way to the device: label, offset, content.
-type Write<'a> = (&'a str, usize, Vec<u32>);
+pub(super) type Write<'a> = (&'a str, usize, Vec<u32>);
 
 impl Model {
     /// The model as a safetensors file, blocking until the device is done with the steps before.
@@ -70,6 +73,27 @@ impl Model {
     /// As [`Model::to_checkpoint`].
     pub async fn to_checkpoint_async(&self, host: &HostState) -> Result<Vec<u8>, TrainError> {
         self.to_bytes_with(Contents::Checkpoint, host).await
+    }
+
+    /// Writes what prediction needs: parameters, running statistics, mean and deviation of the
+    /// inputs, and beside them what the program wants to find before it builds the network
+    /// ([`SavedModel::host`](super::SavedModel::host)). A file of that name is replaced only once
+    /// the new one is complete.
+    ///
+    /// # Errors
+    /// When the device is lost or the file cannot be written.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn save_parameters(&self, path: &Path, host: &HostState) -> Result<(), TrainError> {
+        let bytes = pollster::block_on(self.to_parameters_async(host))?;
+        Ok(crate::files::write_atomic(path, &bytes)?)
+    }
+
+    /// The content of [`Model::save_parameters`], without blocking.
+    ///
+    /// # Errors
+    /// When the device is lost.
+    pub async fn to_parameters_async(&self, host: &HostState) -> Result<Vec<u8>, TrainError> {
+        self.to_bytes_with(Contents::Parameters, host).await
     }
 
     async fn to_bytes_with(
@@ -161,7 +185,8 @@ impl Model {
             return Err(TrainError::OtherRun { path: None, differences });
         }
         let state = self.network.state_dict();
-        self.refuse_strangers(&file, &state, contents)?;
+        let training = (contents == Contents::Checkpoint).then_some(&*self);
+        refuse_strangers(&file, &state, training)?;
         let mut writes = parameters_of(&file, &state)?;
         let mut counts = (self.steps, self.moment_steps);
         if contents == Contents::Checkpoint {
@@ -202,47 +227,6 @@ impl Model {
         self.load_safetensors(&checkpoint.bytes, Contents::Checkpoint)
     }
 
-    /// A tensor that this model would not read must not be dropped in silence.
-    fn refuse_strangers(
-        &self,
-        file: &StoredFile<'_>,
-        state: &[StateDictTensor],
-        contents: Contents,
-    ) -> Result<(), TrainError> {
-        let of_optimizer = |name: &str| {
-            let kept = |vector: &(&str, &str)| {
-                let own = name.strip_prefix(vector.1).and_then(|rest| rest.strip_prefix('/'));
-                own.is_some_and(|own| learned(state).any(|(tensor, _)| tensor.name == own))
-            };
-            contents == Contents::Parameters || self.optimizer_vectors().iter().any(kept)
-        };
-        let of_method = |label: &str| {
-            contents == Contents::Parameters
-                || self.method_state.iter().any(|(known, _)| known == label)
-        };
-        let has_place = |name: &str| {
-            if StoredFile::is_of_host(name) || name.ends_with(".num_batches_tracked") {
-                return true;
-            }
-            match name.strip_prefix("optimizer/") {
-                Some(rest) => of_optimizer(rest),
-                None if name.starts_with("weighting/") => of_method(name),
-                None => state.iter().any(|tensor| tensor.name == name),
-            }
-        };
-        match file.tensors.names().into_iter().find(|name| !has_place(name)) {
-            Some(stranger) => {
-                let place = if stranger.starts_with("weighting/") {
-                    "is of another weighting method"
-                } else {
-                    "has no place in the network and its optimizer"
-                };
-                Err(fail(format!("tensor '{stranger}' {place}")))
-            }
-            None => Ok(()),
-        }
-    }
-
     /// Label on the device and name in files of what the optimizer remembers.
     fn optimizer_vectors(&self) -> &'static [(&'static str, &'static str)] {
         match self.optimizer {
@@ -252,6 +236,56 @@ impl Model {
             }
         }
     }
+}
+
+/// A tensor that would not be read must not be dropped in silence. What belongs to optimizer and
+/// method is read by a model in `training`, and skipped where parameters alone are wanted.
+fn refuse_strangers(
+    file: &StoredFile<'_>,
+    state: &[StateDictTensor],
+    training: Option<&Model>,
+) -> Result<(), TrainError> {
+    let of_optimizer = |name: &str| {
+        let kept = |vector: &(&str, &str)| {
+            let own = name.strip_prefix(vector.1).and_then(|rest| rest.strip_prefix('/'));
+            own.is_some_and(|own| learned(state).any(|(tensor, _)| tensor.name == own))
+        };
+        training.is_none_or(|model| model.optimizer_vectors().iter().any(kept))
+    };
+    let of_method = |label: &str| {
+        training.is_none_or(|model| model.method_state.iter().any(|(known, _)| known == label))
+    };
+    let has_place = |name: &str| {
+        if StoredFile::is_of_host(name) || name.ends_with(".num_batches_tracked") {
+            return true;
+        }
+        match name.strip_prefix("optimizer/") {
+            Some(rest) => of_optimizer(rest),
+            None if name.starts_with("weighting/") => of_method(name),
+            None => state.iter().any(|tensor| tensor.name == name),
+        }
+    };
+    match file.tensors.names().into_iter().find(|name| !has_place(name)) {
+        Some(stranger) => {
+            let place = if stranger.starts_with("weighting/") {
+                "is of another weighting method"
+            } else {
+                "has no place in the network and its optimizer"
+            };
+            Err(fail(format!("tensor '{stranger}' {place}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Parameters and running statistics of a file, for the network that it is of.
+pub(super) fn parameters_for(
+    bytes: &[u8],
+    network: &Network,
+) -> Result<Vec<Write<'static>>, TrainError> {
+    let (file, state) = (StoredFile::open(bytes)?, network.state_dict());
+    refuse_strangers(&file, &state, None)?;
+    parameters_of(&file, &state)
 }
 
 /// Parameters and running statistics in the layout of the device.

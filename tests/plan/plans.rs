@@ -142,7 +142,7 @@ fn what_a_method_needs_and_does_not_get_is_said_by_name() {
     let message = refused(Resampling::Under.into(), &input, &facts);
     assert!(message.contains("between 1 and 2"), "one example of each class is left: {message}");
     let message = refused(Smote { neighbours: 5 }.into(), &input, &facts);
-    assert!(message.contains("smote") && message.contains("images"), "{message}");
+    assert!(message.contains("smote") && message.contains("values"), "{message}");
     for (weighting, expected) in [
         (Weighting::from(LabelWeights::Weighted(vec![0.5; 3])), "10 classes"),
         (Weighting::from(LabelWeights::Weighted(vec![1.5; 10])), "1.5"),
