@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use l2rw::nn::{Network, Normalisation, Shape, zoo};
-use l2rw::train::Model;
+use l2rw::data::{self, Dataset, Values};
+use l2rw::nn::{Normalisation, Shape, zoo};
+use l2rw::train::{HostState, Model, Predictor, SavedModel};
 use serde::{Deserialize, Serialize};
 
 use crate::cells::{as_text, write_csv};
 use crate::common::Devices;
-use crate::data::{Labelled, TableArguments};
-use crate::train;
+use crate::data::{NewExamples, PictureArguments, TableArguments};
 
 /// Classifies new examples with a network that `l2rw train` wrote.
 ///
@@ -23,7 +23,7 @@ pub struct Options {
     /// The network: model.safetensors of `l2rw train`
     #[arg(long, value_name = "FILE", default_value = "out/train/model.safetensors")]
     pub model: PathBuf,
-    /// Pictures, in any folders below this one, or a table of features
+    /// A picture, a folder of pictures and of further folders, or a table of features
     #[arg(long, value_name = "PATH")]
     pub data: PathBuf,
     /// Where the predictions go
@@ -47,18 +47,111 @@ Examples:
 /// What `l2rw train` tells about its network in the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ModelFacts {
+    network: String,
+    /// Height, width and channels.
+    shape: [usize; 3],
+    classes: Vec<String>,
+    inputs: Inputs,
+}
+
+/// How examples became what the network takes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Inputs {
+    Pictures { letterbox: bool, background: [u8; 3] },
+    Features { columns: Vec<String> },
 }
 
 impl ModelFacts {
-    pub fn of(_options: &train::Options, _data: &Labelled, _network: &str) -> Self {
-        Self {}
+    /// Of a network of the zoo for this data.
+    pub fn of(network: &str, set: &Dataset, inputs: Inputs) -> Self {
+        let shape = [set.height, set.width, set.channels];
+        Self { network: network.to_owned(), shape, classes: set.class_names.clone(), inputs }
     }
 
+    /// Writes the network with them.
     pub fn save(&self, model: &Model, path: &Path) -> Result<()> {
-        Ok(model.save(path)?)
+        Ok(model.save_parameters(path, &HostState::new(self)?)?)
+    }
+
+    fn of_file(saved: &SavedModel, path: &Path) -> Result<Self> {
+        saved.host().json().with_context(|| {
+            format!("{} was not written by `l2rw train`", path.display())
+        })
     }
 }
 
-pub fn run(_options: &Options) -> Result<bool> {
+/// Examples that are classified at once.
+const BATCH: usize = 100;
+
+/// Whether everything is done.
+pub fn run(options: &Options) -> Result<bool> {
+    let saved = SavedModel::read(&options.model)?;
+    let facts = ModelFacts::of_file(&saved, &options.model)?;
+    let examples = options.examples(&facts)?;
+    println!("{}: {} examples", options.data.display(), examples.names.len());
+    examples.notes.iter().for_each(|note| println!("  {note}"));
+    let [height, width, channels] = facts.shape;
+    let shape = Shape::new(height, width, channels);
+    let network =
+        zoo::by_name(&facts.network, shape, facts.classes.len(), Normalisation::batch())?;
+    let devices = Devices::open(options.adapter.clone())?;
+    println!("adapter: {}", devices.context().describe());
+    let probabilities = devices.with(|context| {
+        let mut predictor = Predictor::new(context, &network, &saved)?;
+        let predictions = match &examples.values {
+            Values::Bytes(bytes) => predictor.predict(bytes, BATCH)?,
+            Values::Floats(floats) => predictor.predict(floats, BATCH)?,
+        };
+        log::info!("{} bytes of device memory", predictor.memory_bytes());
+        Ok(predictions.probabilities())
+    })?;
+    let rows: Vec<&[f32]> = probabilities.chunks(facts.classes.len()).collect();
+    write(&options.out, &facts.classes, &examples.names, &rows)?;
+    println!("wrote {}", options.out.display());
     Ok(true)
+}
+
+impl Options {
+    fn examples(&self, facts: &ModelFacts) -> Result<NewExamples> {
+        match &facts.inputs {
+            Inputs::Features { columns } => {
+                ensure!(
+                    data::is_table(&self.data),
+                    "{} classifies rows of {} features: give a table",
+                    self.model.display(),
+                    columns.len()
+                );
+                NewExamples::of_table(&self.data, &self.table, columns)
+            }
+            Inputs::Pictures { letterbox, background } => {
+                ensure!(
+                    !data::is_table(&self.data),
+                    "{} classifies pictures: give a picture or a folder",
+                    self.model.display()
+                );
+                let pictures = PictureArguments {
+                    leave_out_unreadable: self.leave_out_unreadable,
+                    ..PictureArguments::of_network(facts.shape, *letterbox, *background)
+                };
+                NewExamples::of_pictures(&self.data, &pictures, facts.shape[2])
+            }
+        }
+    }
+}
+
+fn write(path: &Path, classes: &[String], names: &[String], rows: &[&[f32]]) -> Result<()> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let head = ["example", "class", "probability"].map(str::to_owned);
+    let columns = classes.iter().map(|name| as_text(name).into_owned());
+    csv.write_record(head.into_iter().chain(columns))?;
+    for (name, row) in names.iter().zip(rows) {
+        let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or_default();
+        let class = as_text(&classes[best]).into_owned();
+        let head = [as_text(name).into_owned(), class, row[best].to_string()];
+        csv.write_record(head.into_iter().chain(row.iter().map(f32::to_string)))?;
+    }
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    write_csv(path, csv)
 }

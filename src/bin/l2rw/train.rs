@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use l2rw::data::Dataset;
 use l2rw::files::write_atomic;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::cells::{as_text, write_csv};
 use crate::common::{Continuation, Devices, RunFolder, Stop, check_apart};
 use crate::data::{DataOptions, Labelled};
-use crate::predict::ModelFacts;
+use crate::predict::{Inputs, ModelFacts};
 use crate::training::{self, Account, Steps, TrainingOptions};
 
 /// Trains a network on data with doubtful labels and a few trusted examples.
@@ -141,6 +141,18 @@ impl Options {
         self.data.folders().try_for_each(|read| check_apart(&self.out, read))
     }
 
+    /// What examples have to go through before this network.
+    fn inputs(&self, data: &Labelled) -> Inputs {
+        match &data.columns {
+            Some(columns) => Inputs::Features { columns: columns.clone() },
+            None => {
+                let pictures = &self.data.pictures;
+                let (letterbox, background) = (pictures.letterbox, pictures.background.0);
+                Inputs::Pictures { letterbox, background }
+            }
+        }
+    }
+
     /// All that decides the outcome.
     fn config(&self, data: &Labelled) -> Value {
         let fingerprints = [&data.set, &data.clean].map(|set| Examples::from(set).fingerprint());
@@ -161,8 +173,9 @@ fn train(
 ) -> Result<bool> {
     let training = &options.training;
     let network = training.network(&data.set)?;
-    let mut trainer_options = training.trainer(&data.set, data.clean.len(), training.steps);
-    let setup = Setup { steps: training.steps, ..Setup::default() };
+    let steps = training.steps(&data.set);
+    let mut trainer_options = training.trainer(&data.set, data.clean.len(), steps);
+    let setup = Setup { steps, ..Setup::default() };
     trainer_options.weighting = weighting::by_name(&options.method, &setup)?;
     let examples = ((&data.set).into(), Some((&data.clean).into()));
     let mut trainer = training.fitting(context, &network, examples, &mut trainer_options)?;
@@ -175,8 +188,8 @@ fn train(
         (sums.zero_weight_steps, sums.seconds) = checkpoint.host().json()?;
         println!("goes on after step {}", trainer.steps());
     }
-    let every = options.continuation.every(training.steps);
-    let run = Steps { name: "train", steps: training.steps, first: 0, every, series: &series, stop };
+    let every = options.continuation.every(steps);
+    let run = Steps { name: "train", steps, first: 0, every, series: &series, stop };
     if !run.take(&mut trainer, &mut sums)? {
         return Ok(false);
     }
@@ -192,7 +205,7 @@ fn train(
         notes: &data.notes,
         method: &options.method,
         model: &network.name,
-        steps: training.steps,
+        steps,
         seconds: sums.seconds,
         zero_weight_steps: sums.zero_weight_steps,
         trusted_accuracy: accuracy(&data.clean)?,
@@ -202,8 +215,9 @@ fn train(
     let json = serde_json::to_vec_pretty(&results)?;
     write_atomic(&options.out.join("results.json"), &json)?;
     let file = options.out.join(format!("{MODEL}.safetensors"));
-    let facts = ModelFacts::of(options, data, &network.name);
-    facts.save(trainer.model(), &file).with_context(|| file.display().to_string())?;
+    let name = training.network_name(&data.set);
+    let facts = ModelFacts::of(name, &data.set, options.inputs(data));
+    facts.save(trainer.model(), &file)?;
     series.delete()?;
     results.print();
     println!("wrote {}", file.display());

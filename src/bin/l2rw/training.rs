@@ -24,9 +24,9 @@ pub struct TrainingOptions {
     /// resnet8-w8 for others, mlp for features]
     #[arg(long)]
     pub model: Option<String>,
-    /// Training steps
-    #[arg(long, default_value_t = 800)]
-    pub steps: u64,
+    /// Training steps [default: 400, for features 300]
+    #[arg(long)]
+    steps: Option<u64>,
     /// Training examples of a step [default: 100, or as many as fit the device]
     #[arg(long)]
     pub batch: Option<usize>,
@@ -56,7 +56,7 @@ const EVALUATED: usize = 200;
 impl TrainingOptions {
     /// Checks what does not depend on the data.
     pub fn check(&self) -> Result<()> {
-        ensure!(self.steps > 0, "--steps must be at least 1");
+        ensure!(self.steps != Some(0), "--steps must be at least 1");
         ensure!(self.batch != Some(0), "--batch must be at least 1");
         ensure!(self.clean_batch != Some(0), "--clean-batch must be at least 1");
         let rate = self.learning_rate;
@@ -78,15 +78,26 @@ impl TrainingOptions {
         })
     }
 
-    /// The network that they ask for.
-    pub fn network(&self, set: &Dataset) -> Result<Network> {
+    /// Steps of a training.
+    pub fn steps(&self, set: &Dataset) -> u64 {
+        let default = if set.values.as_floats().is_some() { 300 } else { 400 };
+        self.steps.unwrap_or(default)
+    }
+
+    /// Name in the zoo of the network that they ask for.
+    pub fn network_name(&self, set: &Dataset) -> &str {
         let default = match (set.values.as_floats(), set.channels) {
             (Some(_), _) => "mlp",
             (None, 1) => "lenet5",
             (None, _) => "resnet8-w8",
         };
+        self.model.as_deref().unwrap_or(default)
+    }
+
+    /// The network.
+    pub fn network(&self, set: &Dataset) -> Result<Network> {
         let shape = Shape::new(set.height, set.width, set.channels);
-        let name = self.model.as_deref().unwrap_or(default);
+        let name = self.network_name(set);
         Ok(zoo::by_name(name, shape, set.classes(), Normalisation::batch())?)
     }
 

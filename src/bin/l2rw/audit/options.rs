@@ -34,9 +34,9 @@ pub struct Options {
     pub suspects: usize,
     #[command(flatten)]
     pub training: TrainingOptions,
-    /// Further trainings, each without a part of the trusted examples, which then tell how far the
-    /// network can be believed; 0 for none
-    #[arg(long, value_name = "PARTS", default_value_t = 2)]
+    /// Parts of the data, each of which is judged by a training without it; 0 for one training in
+    /// all. The trusted examples are left out likewise and tell how far the network can be believed
+    #[arg(long, value_name = "PARTS", default_value_t = 5)]
     pub held_out: usize,
     /// For trials on data with right labels: makes some wrong first, `uniform:SHARE` or
     /// `asymmetric:SHARE`, and says how well they are found

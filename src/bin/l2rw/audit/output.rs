@@ -116,7 +116,7 @@ impl<'a> Report<'a> {
             decided: set.len() - order.len(),
             notes: &audited.notes,
             model: &judged.model,
-            steps: options.training.steps,
+            steps: options.training.steps(set),
             seconds: judged.seconds,
             passes: judged.passes,
             classes: classes(audited, &probabilities, judgement.is_believable()),

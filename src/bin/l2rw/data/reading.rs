@@ -1,0 +1,270 @@
+//! Reads examples of any kind.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use l2rw::data::{
+    self, Dataset, Manifest, PictureFolder, PictureOptions, PicturePart, Pictures, ReadNotes,
+    Source, Table, Values,
+};
+
+use super::{DataOptions, Flip, Labelled, Named, PictureArguments, Read, TableArguments, first_names};
+
+impl DataOptions {
+    /// Reads the data, takes the trusted examples out of it or from elsewhere, and in trials makes
+    /// labels wrong.
+    pub fn open_trusted(&self, seed: u32, flip: Option<Flip>) -> Result<Labelled> {
+        let seed = u64::from(seed);
+        let Read { doubtful, trusted, test, mut notes, columns } = self.read()?;
+        let doubtful = doubtful.pick(&first_of_each_class(&doubtful.set, self.examples_per_class))?;
+        let (doubtful, clean) = match (trusted, self.clean_per_class) {
+            (Some(clean), None) => (doubtful, clean),
+            (Some(_), Some(_)) => {
+                bail!("the data tells which examples are trusted: take out --clean-per-class")
+            }
+            (None, Some(count)) => {
+                let (labels, classes) = (&doubtful.set.labels, doubtful.set.classes());
+                let split = data::stratified_clean_split(labels, classes, count, seed)?;
+                (doubtful.pick(&split.train)?, doubtful.pick(&split.clean)?)
+            }
+            (None, None) => bail!(
+                "which examples are trusted? Give --clean PATH, --clean-per-class N, or a column \
+                 '{}' in the data",
+                self.table.trusted_column
+            ),
+        };
+        let clean = Named { set: with_classes_of(clean.set, &doubtful.set)?, names: clean.names };
+        let doubtful = without_copies(doubtful, &clean.set, &mut notes)?;
+        let Named { mut set, names } = doubtful;
+        let true_labels = set.labels.clone();
+        let wrong = match flip {
+            Some(flip) => {
+                let corruption = flip.corruption(&set.class_names);
+                let classes = set.classes();
+                Some(data::apply(&mut set.labels, classes, &corruption, seed)?)
+            }
+            None => None,
+        };
+        let decided = vec![false; set.len()];
+        let (clean, clean_names) = (clean.set, clean.names);
+        Ok(Labelled {
+            set,
+            names,
+            wrong,
+            true_labels,
+            decided,
+            clean,
+            test,
+            clean_names,
+            notes,
+            columns,
+        })
+    }
+
+    fn read(&self) -> Result<Read> {
+        if data::is_table(&self.data) && !is_list_of_pictures(&self.data)? {
+            return self.read_tables();
+        }
+        self.read_pictures()
+    }
+
+    fn read_tables(&self) -> Result<Read> {
+        let options = self.table.options();
+        let table = data::read_table(&self.data, &options)?;
+        let all = named(&table)?;
+        let (doubtful, trusted) = match (&self.clean, &table.trusted) {
+            (Some(path), _) => {
+                let clean = data::read_table(path, &options)?;
+                ensure!(
+                    clean.columns == table.columns,
+                    "{} and {} have other columns: {} and {}",
+                    self.data.display(),
+                    path.display(),
+                    first_names(&table.columns),
+                    first_names(&clean.columns)
+                );
+                (all, Some(named(&clean)?))
+            }
+            (None, None) => (all, None),
+            (None, Some(mask)) => {
+                let (trusted, doubtful): (Vec<usize>, Vec<usize>) =
+                    (0..table.len()).partition(|index| mask[*index]);
+                (all.pick(&doubtful)?, Some(all.pick(&trusted)?))
+            }
+        };
+        let notes = vec![format!("{} features a row", table.columns.len())];
+        Ok(Read { doubtful, trusted, test: None, notes, columns: Some(table.columns) })
+    }
+}
+
+/// Name of the CSV's column for the pictures.
+const PATH_COLUMN: &str = "path";
+
+impl DataOptions {
+    fn read_pictures(&self) -> Result<Read> {
+        let options = self.pictures.options();
+        if data::is_table(&self.data) {
+            ensure!(
+                self.clean.is_none(),
+                "in a list of pictures the column 'trusted' tells which are trusted: take out \
+                 --clean"
+            );
+            let Manifest { train, trusted, test, notes } =
+                data::read_manifest(&self.data, &options)?;
+            let test = test.map(|part| part.set);
+            let trusted = trusted.map(by_files);
+            return Ok(Read { doubtful: by_files(train), trusted, test, notes: lines(&notes), columns: None });
+        }
+        let (doubtful, test) = match data::picture_folder(&self.data)? {
+            Some(PictureFolder::Classes) => (self.data.clone(), None),
+            Some(PictureFolder::Splits { train: Some(train), test, .. }) => (train, test),
+            Some(PictureFolder::Splits { train: None, .. }) => {
+                bail!("{} has a test part and none to learn from", self.data.display())
+            }
+            None => return self.read_known_format(&options),
+        };
+        let folders: Vec<&PathBuf> =
+            [Some(&doubtful), self.clean.as_ref(), test.as_ref()].into_iter().flatten().collect();
+        let Pictures { parts, notes } = data::read_pictures(&folders, &options)?;
+        let mut parts = parts.into_iter();
+        let mut next = |wanted: bool| if wanted { parts.next() } else { None };
+        let doubtful = next(true).context("the data has no part for training")?;
+        let trusted = next(self.clean.is_some()).map(by_files);
+        let test = next(test.is_some()).map(|part| part.set);
+        Ok(Read { doubtful: by_files(doubtful), trusted, test, notes: lines(&notes), columns: None })
+    }
+
+    /// CIFAR and MNIST.
+    fn read_known_format(&self, options: &PictureOptions) -> Result<Read> {
+        let numbered = |set: Dataset| {
+            let names = (0..set.len()).map(|index| index.to_string()).collect();
+            Named { set, names }
+        };
+        let (Source { train, test }, notes) = data::open_with(&self.data, options)?;
+        let trusted = match &self.clean {
+            Some(path) => Some(numbered(data::open_with(path, options)?.0.train)),
+            None => None,
+        };
+        Ok(Read { doubtful: numbered(train), trusted, test: Some(test), notes: lines(&notes), columns: None })
+    }
+}
+
+fn lines(notes: &ReadNotes) -> Vec<String> {
+    notes.to_string().lines().map(str::to_owned).collect()
+}
+
+fn by_files(part: PicturePart) -> Named {
+    let names = part.files.iter().map(|file| data::path_text(file)).collect();
+    Named { set: part.set, names }
+}
+
+fn named(table: &Table) -> Result<Named> {
+    Ok(Named { set: table.dataset()?, names: names_of(table) })
+}
+
+fn names_of(table: &Table) -> Vec<String> {
+    let numbers = || (0..table.len()).map(|index| index.to_string()).collect();
+    table.names.clone().unwrap_or_else(numbers)
+}
+
+/// Whether a table has a column of paths instead of features.
+fn is_list_of_pictures(path: &Path) -> Result<bool> {
+    if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("csv")) {
+        return Ok(false);
+    }
+    let mut reader = csv::Reader::from_path(path).with_context(|| path.display().to_string())?;
+    let head = reader.headers().with_context(|| path.display().to_string())?;
+    Ok(head.iter().any(|name| name.trim().trim_start_matches('\u{feff}') == PATH_COLUMN))
+}
+
+/// The same examples with labels that count the classes of `other`.
+fn with_classes_of(mut set: Dataset, other: &Dataset) -> Result<Dataset> {
+    let number = |name: &String| other.class_names.iter().position(|known| known == name);
+    for label in &mut set.labels {
+        let name = &set.class_names[*label as usize];
+        let number = number(name);
+        ensure!(
+            number.is_some(),
+            "the trusted class '{name}' is none of the data's: {}",
+            other.class_names.join(", ")
+        );
+        *label = number.unwrap_or_default() as u32;
+    }
+    set.class_names = other.class_names.clone();
+    Ok(set)
+}
+
+/// Examples that are trusted elsewhere are not doubtful.
+fn without_copies(doubtful: Named, clean: &Dataset, notes: &mut Vec<String>) -> Result<Named> {
+    let trusted = data::Contents::of(clean);
+    let mut others = Vec::new();
+    let (copies, rest): (Vec<usize>, Vec<usize>) =
+        (0..doubtful.set.len()).partition(|index| trusted.find(&doubtful.set, *index).is_some());
+    if copies.is_empty() {
+        return Ok(doubtful);
+    }
+    for &index in &copies {
+        let label = trusted.find(&doubtful.set, index).map(|copy| clean.labels[copy]);
+        if label != Some(doubtful.set.labels[index]) {
+            others.push(doubtful.names[index].clone());
+        }
+    }
+    notes.push(format!("{} examples are copies of trusted ones: left out", copies.len()));
+    if !others.is_empty() {
+        notes.push(format!(
+            "{} of them have another label than their trusted copy: {}",
+            others.len(),
+            first_names(&others)
+        ));
+    }
+    doubtful.pick(&rest)
+}
+
+/// Indices of the first examples of each class, in the order of the set; of all without a `count`.
+fn first_of_each_class(set: &Dataset, count: Option<usize>) -> Vec<usize> {
+    let mut taken = vec![0; set.classes()];
+    (0..set.len())
+        .filter(|&i| {
+            let class = &mut taken[set.labels[i] as usize];
+            *class += 1;
+            count.is_none_or(|count| *class <= count)
+        })
+        .collect()
+}
+
+
+/// Examples without labels.
+pub struct NewExamples {
+    pub values: Values,
+    /// File, name or number of each.
+    pub names: Vec<String>,
+    /// How they were read, for people.
+    pub notes: Vec<String>,
+}
+
+impl NewExamples {
+    /// The rows of a table with these features.
+    pub fn of_table(path: &Path, arguments: &TableArguments, columns: &[String]) -> Result<Self> {
+        let table = data::read_table(path, &arguments.options())?;
+        ensure!(
+            table.columns == columns,
+            "{} has {} features, {}; the network takes {}, {}",
+            path.display(),
+            table.columns.len(),
+            first_names(&table.columns),
+            columns.len(),
+            first_names(columns)
+        );
+        let names = names_of(&table);
+        Ok(Self { values: table.values.into(), names, notes: Vec::new() })
+    }
+
+    /// A picture, or all in a folder and the folders below it.
+    pub fn of_pictures(path: &Path, arguments: &PictureArguments, channels: usize) -> Result<Self> {
+        let options = PictureOptions { channels: Some(channels), ..arguments.options() };
+        let Pictures { parts, notes } = data::read_unlabelled(path, &options)?;
+        let part = parts.into_iter().next().context("there are no pictures")?;
+        let Named { set, names } = by_files(part);
+        Ok(Self { values: set.values, names, notes: lines(&notes) })
+    }
+}
