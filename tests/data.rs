@@ -3,9 +3,11 @@
 
 mod data {
     #[path = "../../fuzz/src/lib.rs"]
+    mod damaged_pictures;
     mod fuzz;
     mod fuzz_seeds;
     mod image_folder;
+    mod pictures;
     mod readers;
     mod support;
 }
