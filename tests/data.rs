@@ -2,10 +2,12 @@
 #![cfg(feature = "data")]
 
 mod data {
+    mod damaged_pictures;
     #[path = "../../fuzz/src/lib.rs"]
     mod fuzz;
     mod fuzz_seeds;
     mod image_folder;
+    mod pictures;
     mod readers;
     mod support;
 }

@@ -1,7 +1,9 @@
 //! The doubtful and the trusted examples.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, ensure};
-use l2rw::data::{self, Dataset, ImageFolder};
+use l2rw::data::{self, Dataset, PictureOptions, PicturePart};
 
 use crate::options::Options;
 
@@ -31,9 +33,8 @@ impl Audited {
         let pick = |indices: &[usize]| indices.iter().map(|&i| names[i].clone()).collect();
         let (mut set, names, clean, clean_names) = match (&options.clean, options.clean_per_class) {
             (Some(folder), _) => {
-                let ImageFolder { set, files } = data::open_image_folder(folder)?;
+                let (set, files) = pictures_of(folder)?;
                 let clean = with_classes_of(set, &full)?;
-                let files = files.iter().map(|file| file.display().to_string()).collect();
                 (full, names, clean, files)
             }
             (None, per_class) => {
@@ -64,23 +65,24 @@ fn open(options: &Options) -> Result<(Dataset, Vec<String>)> {
     // Of an image folder only the training part is wanted, with the names of its files.
     let images = if train.is_dir() { Some(train) } else { None };
     if let Some(images) = images {
-        return named_by_files(data::open_image_folder(&images)?);
+        return pictures_of(&images);
     }
     match data::open(folder) {
         Ok(source) => {
             let names = (0..source.train.len()).map(|index| index.to_string()).collect();
             Ok((source.train, names))
         }
-        Err(data::DataError::NotRecognised { .. }) => {
-            named_by_files(data::open_image_folder(folder)?)
-        }
+        Err(data::DataError::NotRecognised { .. }) => pictures_of(folder),
         Err(error) => Err(error.into()),
     }
 }
 
-fn named_by_files(folder: ImageFolder) -> Result<(Dataset, Vec<String>)> {
-    let names = folder.files.iter().map(|file| file.display().to_string()).collect();
-    Ok((folder.set, names))
+fn pictures_of(folder: &Path) -> Result<(Dataset, Vec<String>)> {
+    let pictures = data::read_pictures(&[folder], &PictureOptions::default())?;
+    println!("{}: {}", folder.display(), pictures.notes);
+    let part = pictures.parts.into_iter().next();
+    let PicturePart { set, files } = part.context("one folder gives one part")?;
+    Ok((set, files.iter().map(|file| data::path_text(file)).collect()))
 }
 
 /// The same images with labels that count the classes of `other`.

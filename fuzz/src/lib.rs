@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
+use l2rw::data::PictureOptions;
 use l2rw::gpu::{Context, Tuning};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::plan::{self, Input, Optimizer, TrainingOptions};
@@ -75,7 +76,7 @@ pub fn image_folder(bytes: &[u8]) {
     let class = folder.join("class");
     fs::create_dir_all(&class).expect("a folder");
     write(&class, "picture.png", bytes);
-    let _ = data::open_image_folder(&folder);
+    let _ = data::read_pictures(&[&folder], &PictureOptions::default());
 }
 
 /// Parameters of PyTorch's or of the crate's, and whole checkpoints.

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use super::pictures::{FORMATS, write_named};
+
 /// Everything that can be wrong with a data set or with what is asked of one.
 ///
 /// Messages name the file, the byte offset or the example, what was expected and found there,
@@ -136,14 +138,17 @@ pub enum DataError {
         /// The number of names found.
         found: usize,
     },
-    /// A class folder has no images.
+    /// A class folder has no pictures.
     #[error(
-        "{}: no .png, .jpg or .jpeg image in this class folder; add some or remove it",
-        path.display()
+        "{}: no {FORMATS} picture in this class folder{}; add some or remove it",
+        path.display(),
+        if others.is_empty() { String::new() } else { format!(", only {}", others.join(", ")) }
     )]
     EmptyClassFolder {
         /// The class folder.
         path: PathBuf,
+        /// What was found there instead: `3 .heic`.
+        others: Vec<String>,
     },
     /// A split of an image folder has no class folders.
     #[error(
@@ -151,12 +156,12 @@ pub enum DataError {
         path.display()
     )]
     NoClasses {
-        /// The `train` or `test` folder.
+        /// The folder of one part.
         path: PathBuf,
     },
-    /// `train` and `test` of an image folder do not have the same classes.
+    /// A part of an image folder has a class that another part lacks.
     #[error(
-        "{}: class folder missing, though {} exists; both need the same classes",
+        "{}: class folder missing, though {} exists; add it or remove the other",
         missing.display(),
         present.display()
     )]
@@ -166,34 +171,19 @@ pub enum DataError {
         /// Its absent counterpart.
         missing: PathBuf,
     },
-    /// An image cannot be decoded.
-    #[error("{}: cannot decode this image: {reason}", path.display())]
-    Image {
-        /// The image file.
-        path: PathBuf,
-        /// What the decoder said.
+    /// Pictures cannot be read.
+    #[error("{} picture(s) cannot be read:{}", files.len(), named(files))]
+    Unreadable {
+        /// All of them, with the reason.
+        files: Vec<(PathBuf, String)>,
+    },
+    /// An option for reading pictures cannot be met.
+    #[error("{option} of pictures: {reason}")]
+    PictureOption {
+        /// The field of [`PictureOptions`](super::PictureOptions).
+        option: &'static str,
+        /// What is wrong with it.
         reason: String,
-    },
-    /// An image has another size than the first one.
-    #[error(
-        "{}: image of {}x{} pixels, though {} has {}x{}; scale all images to one size",
-        path.display(), found.0, found.1, first.display(), expected.0, expected.1
-    )]
-    ImageSize {
-        /// The image file.
-        path: PathBuf,
-        /// The image that sets the size.
-        first: PathBuf,
-        /// Its width and height in pixels.
-        expected: (u32, u32),
-        /// Width and height in pixels found.
-        found: (u32, u32),
-    },
-    /// An image has see-through pixels, whose colour is anybody's guess.
-    #[error("{}: image has transparent pixels; save it without an alpha channel", path.display())]
-    Transparent {
-        /// The image file.
-        path: PathBuf,
     },
     /// The images of a data set do not have the length that its shape implies.
     #[error(
@@ -353,6 +343,14 @@ fn product(examples: usize, shape: &[usize; 3]) -> String {
     let factors = shape.iter().map(|&factor| factor as u128);
     let bytes = factors.chain([examples as u128]).try_fold(1_u128, u128::checked_mul);
     bytes.map_or_else(|| "too many".to_owned(), |bytes| bytes.to_string())
+}
+
+/// The first few files with their reasons, and how many more there are.
+fn named(files: &[(PathBuf, String)]) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_named(&mut text, files);
+    text
 }
 
 fn listed(paths: &[PathBuf]) -> String {

@@ -29,10 +29,9 @@ mod dataset;
 #[cfg(feature = "download")]
 pub mod download;
 mod error;
-mod folder;
 mod idx;
-mod jpeg;
 mod open;
+mod pictures;
 mod split;
 mod synthetic;
 
@@ -42,8 +41,11 @@ pub use dataset::{Dataset, Source};
 #[cfg(feature = "download")]
 pub use download::{default_cache_dir, fetch_cifar10};
 pub use error::DataError;
-pub use folder::{ImageFolder, open_image_folder};
-pub use open::open;
+pub use open::{open, open_with};
+pub use pictures::{
+    Fit, PassedOver, PictureFolder, PictureOptions, PicturePart, Pictures, ReadNotes, SixteenBit,
+    path_text, picture_folder, read_pictures,
+};
 pub use split::{CleanSplit, stratified_clean_split};
 pub use synthetic::synthetic;
 

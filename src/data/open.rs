@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DataError, Source, cifar, folder, idx};
+use super::pictures::{self, PictureFolder, PictureOptions, ReadNotes, picture_folder};
+use super::{DataError, Source, cifar, idx};
 
 const LOOKED_FOR: &str = "
   CIFAR-10, binary version: data_batch_1.bin to data_batch_5.bin, test_batch.bin, batches.meta.txt
   CIFAR-100, binary version: train.bin, test.bin, fine_label_names.txt
   MNIST-style IDX: {train,t10k}-images-idx3-ubyte[.gz] and {train,t10k}-labels-idx1-ubyte[.gz]
-  image folder: train/<class>/*.png|jpg|jpeg and test/<class>/*.png|jpg|jpeg
+  image folder: train/<class>/* and test/<class>/* (or val, valid, validation), of PNG, JPEG, WebP,
+    BMP, GIF or TIFF pictures
 The Python and Matlab versions of CIFAR are not read: get the binary version.";
 
 #[derive(Clone, Copy)]
@@ -22,9 +24,10 @@ enum Format {
 /// Reads the data set in the folder `path`, or in the one folder below it that holds one.
 ///
 /// Recognised are the binary versions of CIFAR-10 and CIFAR-100, the IDX files of MNIST
-/// (gzip-compressed or not) and image folders, `train/<class>/*.png|jpg|jpeg` beside
-/// `test/<class>/…`. One file of a format is enough to recognise it; what is then missing is an
-/// error that names it.
+/// (gzip-compressed or not) and image folders, `train/<class>/*` beside `test/<class>/*`, which
+/// may also be called `val`, `valid` or `validation`. One file of a format is enough to recognise
+/// it; what is then missing is an error that names it. Pictures are read with
+/// [`PictureOptions::default`]; what was done to them is logged.
 ///
 /// # Errors
 ///
@@ -32,12 +35,26 @@ enum Format {
 /// [`DataError::Ambiguous`] which data sets there are where several do. Everything wrong with the
 /// files themselves names the file and, where it applies, the byte offset.
 pub fn open(path: &Path) -> Result<Source, DataError> {
+    let (source, notes) = open_with(path, &PictureOptions::default())?;
+    if notes != ReadNotes::default() {
+        log::info!("{}: {notes}", path.display());
+    }
+    Ok(source)
+}
+
+/// As [`open`], with options for pictures, and with the notes of reading them. Those of other
+/// formats are empty.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_with(path: &Path, options: &PictureOptions) -> Result<(Source, ReadNotes), DataError> {
     let io = |action| move |reason| DataError::Io { path: path.to_owned(), action, reason };
     if !std::fs::metadata(path).map_err(io("open"))?.is_dir() {
         return Err(DataError::NotAFolder { path: path.to_owned() });
     }
     if let Some(format) = recognise(path) {
-        return read(path, format);
+        return read(path, format, options);
     }
     let mut below = Vec::new();
     for entry in std::fs::read_dir(path).map_err(io("list"))? {
@@ -49,7 +66,7 @@ pub fn open(path: &Path) -> Result<Source, DataError> {
             path: path.to_owned(),
             looked_for: LOOKED_FOR.to_owned(),
         }),
-        [(folder, format)] => read(folder, *format),
+        [(folder, format)] => read(folder, *format, options),
         _ => {
             let mut candidates = below.into_iter().map(|(folder, _)| folder).collect::<Vec<_>>();
             candidates.sort();
@@ -72,20 +89,25 @@ fn recognise(folder: &Path) -> Option<Format> {
         .any(|file| idx::find(folder, file).is_some())
     {
         Some(Format::Idx)
-    } else if [folder::TRAIN, folder::TEST].iter().any(|split| folder.join(split).is_dir()) {
+    } else if let Ok(Some(PictureFolder::Splits { .. })) = picture_folder(folder) {
         Some(Format::ImageFolder)
     } else {
         None
     }
 }
 
-fn read(folder: &Path, format: Format) -> Result<Source, DataError> {
-    match format {
-        Format::Cifar10 => cifar::read(folder, &cifar::CIFAR10),
-        Format::Cifar100 => cifar::read(folder, &cifar::CIFAR100),
-        Format::Idx => idx::read(folder, &name_of(folder)),
-        Format::ImageFolder => folder::read(folder, &name_of(folder)),
-    }
+fn read(
+    folder: &Path,
+    format: Format,
+    options: &PictureOptions,
+) -> Result<(Source, ReadNotes), DataError> {
+    let source = match format {
+        Format::Cifar10 => cifar::read(folder, &cifar::CIFAR10)?,
+        Format::Cifar100 => cifar::read(folder, &cifar::CIFAR100)?,
+        Format::Idx => idx::read(folder, &name_of(folder))?,
+        Format::ImageFolder => return pictures::read_splits(folder, &name_of(folder), options),
+    };
+    Ok((source, ReadNotes::default()))
 }
 
 /// What to call a data set whose files do not say: the name of its folder.

@@ -2,15 +2,9 @@
 
 use std::path::Path;
 
-use super::support::{assert_refused, opened, write};
-use image::{DynamicImage, GrayAlphaImage, GrayImage, Rgb, RgbImage, RgbaImage};
+use super::support::{assert_refused, opened, save, write};
+use image::{GrayImage, Rgb, RgbImage};
 use tempfile::TempDir;
-
-fn save(folder: &TempDir, file: &str, image: impl Into<DynamicImage>) {
-    let path = folder.path().join(file);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    image.into().save(path).unwrap();
-}
 
 fn rgb(width: u32, height: u32, level: u8) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| Rgb([level, x as u8, y as u8]))
@@ -88,30 +82,10 @@ fn grey_images_among_colours_become_rgb_wherever_they_are() {
 }
 
 #[test]
-fn an_opaque_alpha_channel_is_dropped_and_a_transparent_one_refused() {
-    let folder = image_folder();
-    let mut image = RgbaImage::from_pixel(3, 2, [9, 8, 7, 255].into());
-    save(&folder, "train/cat/c.png", image.clone());
-    assert_eq!(opened(&folder).train.image(2).unwrap()[..3], [9, 8, 7]);
-    image.get_pixel_mut(1, 1).0[3] = 254;
-    save(&folder, "train/cat/c.png", image);
-    assert_refused(&folder, &["c.png", "transparent"]);
-    save(&folder, "train/cat/c.png", GrayAlphaImage::from_pixel(3, 2, [9, 0].into()));
-    assert_refused(&folder, &["c.png", "transparent"]);
-}
-
-#[test]
-fn an_image_of_another_size_is_refused_with_both_sizes() {
-    let folder = image_folder();
-    save(&folder, "test/dog/2.png", rgb(4, 5, 0));
-    assert_refused(&folder, &["2.png", "4x5", "a.PNG", "3x2"]);
-}
-
-#[test]
 fn an_undecodable_image_is_refused_by_name() {
     let folder = image_folder();
     write(folder.path().join("train/dog/3.jpg"), b"this is no image");
-    assert_refused(&folder, &["3.jpg", "decode"]);
+    assert_refused(&folder, &["3.jpg", "its name is not its kind"]);
 }
 
 #[test]
@@ -120,7 +94,7 @@ fn a_truncated_image_is_refused_by_name() {
     let path = folder.path().join("train/dog/2.png");
     let bytes = std::fs::read(&path).unwrap();
     write(&path, &bytes[..bytes.len() / 2]);
-    assert_refused(&folder, &["2.png", "decode"]);
+    assert_refused(&folder, &["2.png", "cannot be read"]);
 }
 
 #[test]
@@ -131,7 +105,7 @@ fn a_jpeg_that_was_cut_anywhere_is_refused_by_name() {
     let bytes = std::fs::read(&path).unwrap();
     for cut in 0..bytes.len() {
         write(&path, &bytes[..cut]);
-        assert_refused(&folder, &["2.jpg", "decode"]);
+        assert_refused(&folder, &["2.jpg", "cannot be read"]);
     }
     write(&path, &[&bytes[..], b"what a camera adds"].concat());
     opened(&folder);
@@ -162,22 +136,13 @@ fn a_pipe_among_the_images_is_refused_rather_than_waited_for() {
 }
 
 #[test]
-fn of_several_bad_images_the_first_is_reported() {
-    let folder = image_folder();
-    for file in ["train/dog/2.png", "train/dog/1.png", "train/cat/b.png"] {
-        write(folder.path().join(file), b"bad");
-    }
-    assert_refused(&folder, &["b.png"]);
-}
-
-#[test]
 fn an_empty_class_folder_is_refused_by_name() {
     let folder = image_folder();
     for split in ["train", "test"] {
         std::fs::create_dir(folder.path().join(split).join("eel")).unwrap();
     }
-    write(folder.path().join("train/eel/eel.bmp"), b"not read");
-    assert_refused(&folder, &["eel", "train", ".png"]);
+    write(folder.path().join("train/eel/eel.heic"), b"not read");
+    assert_refused(&folder, &["eel", "train", "only 1 .heic"]);
 }
 
 #[test]
@@ -200,14 +165,6 @@ fn train_without_test_is_refused_and_the_other_way_round() {
         std::fs::remove_dir_all(folder.path().join(split)).unwrap();
         assert_refused(&folder, &[split, "missing", "image folder"]);
     }
-}
-
-#[test]
-fn a_split_without_class_folders_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    save(&folder, "train/1.png", rgb(3, 2, 0));
-    std::fs::create_dir(folder.path().join("test")).unwrap();
-    assert_refused(&folder, &["train", "no class folders"]);
 }
 
 #[test]

@@ -318,7 +318,7 @@ fn a_folder_with_nothing_known_says_what_was_looked_for() {
 #[test]
 fn two_data_sets_side_by_side_are_refused_by_name() {
     let (folder, _) = cifar10();
-    std::fs::create_dir_all(folder.path().join("pets/train")).unwrap();
+    std::fs::create_dir_all(folder.path().join("pets/train/cat")).unwrap();
     assert_refused(&folder, &["more than one", "cifar-10-batches-bin", "pets"]);
 }
 

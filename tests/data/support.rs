@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use image::DynamicImage;
 use l2rw::data::{Source, open};
 use tempfile::TempDir;
 
@@ -9,6 +10,12 @@ pub fn write(path: impl AsRef<Path>, bytes: &[u8]) {
     let path = path.as_ref();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, bytes).unwrap();
+}
+
+pub fn save(folder: &TempDir, file: &str, image: impl Into<DynamicImage>) {
+    let path = folder.path().join(file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    image.into().save(path).unwrap();
 }
 
 pub fn opened(folder: &TempDir) -> Source {

@@ -1,4 +1,12 @@
-//! What a JPEG can hold: decoders fill what is missing with grey and do not say so.
+//! JPEGs, decoded so that damage is an error: by default, decoders fill what is missing with grey
+//! and do not say so.
+
+use image::{DynamicImage, GrayImage, RgbImage};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 const FILL: u8 = 0xff;
 const END_OF_IMAGE: u8 = 0xd9;
@@ -13,6 +21,43 @@ pub(super) const INFLATION: u64 = (32 * 32 * 3_u64).div_ceil(18) * 8;
 /// out.
 pub(super) const LONGEST_SIDE: u32 = 65_528;
 
+/// The pixels of a JPEG that [`check_complete`] found whole: grey, or RGB for all else (CMYK is
+/// converted without a colour profile).
+///
+/// # Errors
+///
+/// What the decoder found damaged.
+pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
+    match decode_in(bytes, true) {
+        // What stands between headers is no part of the picture, and some programs put it there.
+        Err(DecodeErrors::FormatStatic(reason)) if reason.contains("Extra bytes") => {
+            decode_in(bytes, false)
+        }
+        decoded => decoded,
+    }
+    .map_err(|reason| reason.to_string())
+}
+
+fn decode_in(bytes: &[u8], strict: bool) -> Result<DynamicImage, DecodeErrors> {
+    let side = LONGEST_SIDE as usize;
+    let options =
+        DecoderOptions::default().set_strict_mode(strict).set_max_width(side).set_max_height(side);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers()?;
+    let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
+    let colours = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
+    decoder.set_options(options.jpeg_set_out_colorspace(colours));
+    let pixels = decoder.decode()?;
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    let (width, height) = (width as u32, height as u32);
+    let image = if grey {
+        GrayImage::from_raw(width, height, pixels).map(DynamicImage::from)
+    } else {
+        RgbImage::from_raw(width, height, pixels).map(DynamicImage::from)
+    };
+    image.ok_or(DecodeErrors::FormatStatic("its pixels are not as many as its header says"))
+}
+
 /// Walks over the markers (ITU-T T.81, annex B) of a file that begins as a JPEG.
 ///
 /// # Errors
@@ -24,6 +69,7 @@ pub(super) fn check_complete(bytes: &[u8]) -> Result<(), usize> {
     let mut at = 2;
     loop {
         let start = at;
+        at += next_marker(&bytes[at..]).ok_or(start)?;
         while bytes.get(at) == Some(&FILL) {
             at += 1;
         }
@@ -31,9 +77,8 @@ pub(super) fn check_complete(bytes: &[u8]) -> Result<(), usize> {
         at += 1;
         match marker {
             END_OF_IMAGE => return Ok(()),
-            _ if at - start < 2 => return Ok(()),
             // Neither length nor content.
-            0x01 | 0xd0..=0xd8 => continue,
+            0x01 | 0xd8 => continue,
             _ => {}
         }
         let length = bytes.get(at..at + 2).ok_or(start)?;
@@ -47,11 +92,11 @@ pub(super) fn check_complete(bytes: &[u8]) -> Result<(), usize> {
     }
 }
 
-/// Where the pixels of a scan end: at a marker other than those that restart it.
-fn next_marker(scan: &[u8]) -> Option<usize> {
+/// Where the next marker is, other than those that restart a scan.
+fn next_marker(bytes: &[u8]) -> Option<usize> {
     // A byte of pixels that looks like the beginning of a marker is followed by a zero.
     let is_pixels = |next: u8| matches!(next, 0x00 | 0xd0..=0xd7 | FILL);
-    scan.windows(2).position(|pair| pair[0] == FILL && !is_pixels(pair[1]))
+    bytes.windows(2).position(|pair| pair[0] == FILL && !is_pixels(pair[1]))
 }
 
 #[cfg(test)]
@@ -85,7 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_marker_is_left_to_the_decoder() {
-        assert_eq!(check_complete(&[0xff, 0xd8, 0x41, 0x42]), Ok(()));
+    fn what_stands_between_segments_hides_no_cut() {
+        assert_eq!(check_complete(&[0xff, 0xd8, 0x41, 0x42]), Err(2));
+        assert_eq!(check_complete(&[0xff, 0xd8, 0x41, 0x42, 0xff, 0xd9]), Ok(()));
     }
 }
