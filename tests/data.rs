@@ -2,8 +2,8 @@
 #![cfg(feature = "data")]
 
 mod data {
-    #[path = "../../fuzz/src/lib.rs"]
     mod damaged_pictures;
+    #[path = "../../fuzz/src/lib.rs"]
     mod fuzz;
     mod fuzz_seeds;
     mod image_folder;

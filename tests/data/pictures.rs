@@ -81,8 +81,7 @@ fn palette_png(levels: [[u8; 3]; 2]) -> Vec<u8> {
     };
     chunk(b"IHDR", &[0, 0, 0, 2, 0, 0, 0, 1, 8, 3, 0, 0, 0]);
     chunk(b"PLTE", &levels.concat());
-    let mut packer =
-        flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut packer, &[0, 0, 1]).unwrap();
     chunk(b"IDAT", &packer.finish().unwrap());
     chunk(b"IEND", &[]);
@@ -174,9 +173,14 @@ fn turned_jpeg(image: &RgbImage, orientation: u8) -> Vec<u8> {
 fn pictures_are_read_upright_whatever_way_a_camera_stored_them() {
     // Upright: red above, white below; oblong and square.
     for (width, height) in [(16, 32), (16, 16)] {
-        let upright = RgbImage::from_fn(width, height, |_, y| {
-            if y < height / 2 { RED } else { Rgb([255; 3]) }
-        });
+        let upright =
+            RgbImage::from_fn(
+                width,
+                height,
+                |_, y| {
+                    if y < height / 2 { RED } else { Rgb([255; 3]) }
+                },
+            );
         let folder = tempfile::tempdir().unwrap();
         save(&folder, "a/0.png", upright.clone());
         save(&folder, "a/1.png", upright.clone());
@@ -326,7 +330,8 @@ fn all_unreadable_files_are_named_at_once_or_left_out() {
 
 #[test]
 fn a_class_may_be_called_train_or_test() {
-    for (name, names) in [("vehicles", ["bus", "car", "train"]), ("lab", ["blank", "control", "test"])]
+    for (name, names) in
+        [("vehicles", ["bus", "car", "train"]), ("lab", ["blank", "control", "test"])]
     {
         let folder = tempfile::tempdir().unwrap();
         for class in names {
