@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-#[cfg(not(target_arch = "wasm32"))]
 use std::sync::Arc;
 
 use super::clock::StepClock;
@@ -129,8 +128,22 @@ impl Trainer {
         clean: Option<Examples<'_>>,
         options: &TrainerOptions,
     ) -> Result<Self, TrainError> {
+        pollster::block_on(Self::streaming_async(context, network, train, clean, options))
+    }
+
+    /// The same without blocking. Steps still wait where the source is slower than the device.
+    ///
+    /// # Errors
+    /// As [`Trainer::streaming`]; in a browser always, which starts no threads.
+    pub async fn streaming_async(
+        context: &Context,
+        network: &Network,
+        train: Arc<dyn ExampleSource>,
+        clean: Option<Examples<'_>>,
+        options: &TrainerOptions,
+    ) -> Result<Self, TrainError> {
         let sets = GivenSets { train: GivenSet::Source(train), clean: clean.map(GivenSet::Memory) };
-        pollster::block_on(Self::on_sets(context, network, sets, options))
+        Self::on_sets(context, network, sets, options).await
     }
 
     async fn on_sets(
