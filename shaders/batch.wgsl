@@ -12,6 +12,8 @@ override STREAM: u32;
 // This dispatch reads the images FIRST_IMAGE .. END_IMAGE: one binding may not hold all of them.
 override FIRST_IMAGE: u32 = 0u;
 override END_IMAGE: u32;
+// The images are those of the batch's slots, not those of the data set.
+override STREAMED: bool = false;
 
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> dataset_labels: array<u32>;
@@ -70,7 +72,8 @@ fn gather(
     var pixel = 0.0;
     if row >= CROP_PAD && row < HEIGHT + CROP_PAD
         && column >= CROP_PAD && column < WIDTH + CROP_PAD {
-        let place = ((index - FIRST_IMAGE) * HEIGHT + row - CROP_PAD) * WIDTH + column - CROP_PAD;
+        let image = select(index - FIRST_IMAGE, slot, STREAMED);
+        let place = (image * HEIGHT + row - CROP_PAD) * WIDTH + column - CROP_PAD;
         let at = place * CHANNELS + channel;
         pixel = value_of(images[word_of(at)], at);
     }

@@ -14,6 +14,7 @@ mod training {
     mod random_networks;
     mod recovery;
     mod soak;
+    mod streaming;
     mod trainer;
     mod waiting;
 }

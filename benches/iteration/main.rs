@@ -10,6 +10,7 @@ mod scale;
 mod slices;
 mod stages;
 mod start;
+mod streaming;
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ enum Part {
     Start,
     /// Steps cut into short submissions
     Slices,
+    /// A training set on the device, in memory and on disk
+    Streaming,
     /// Seconds per doubling of n, m, width and depth
     Scale,
 }
@@ -47,7 +50,7 @@ enum Part {
 struct Options {
     /// Names of the model zoo, e.g. resnet32, resnet20-gn8, wrn-28-10
     models: Vec<String>,
-    /// Measure these parts only: models, stages, kernels, start, slices or scale
+    /// Measure these parts only: models, stages, kernels, start, slices, streaming or scale
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
     only: Vec<Part>,
     /// Measure how seconds grow with n, m, width and depth as well
@@ -146,6 +149,8 @@ struct Results {
     #[serde(skip_serializing_if = "Option::is_none")]
     slices: Option<Vec<slices::Slices>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    streaming: Option<Vec<streaming::Streaming>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     scale: Option<Vec<scale::Row>>,
 }
 
@@ -182,6 +187,7 @@ fn measure(context: &Context, networks: &[Network], options: &Options) -> Result
         peaks: None,
         kernels: None,
         slices: None,
+        streaming: None,
         scale: None,
     };
     if options.wants(Part::Models) {
@@ -201,6 +207,9 @@ fn measure(context: &Context, networks: &[Network], options: &Options) -> Result
     }
     if options.wants(Part::Slices) {
         results.slices = Some(slices::measure(context, networks, rounds)?);
+    }
+    if options.wants(Part::Streaming) {
+        results.streaming = Some(streaming::measure(context, networks, rounds)?);
     }
     if options.wants(Part::Scale) {
         results.scale = Some(scale::measure(context, rounds)?);

@@ -69,6 +69,8 @@ pub struct DeviceDataset {
     pub pieces: Vec<TensorId>,
     /// Images in each piece but the last.
     pub images_per_piece: usize,
+    /// Whether the one piece holds the step's batch only: image i is that of slot i.
+    pub streamed: bool,
     /// `[len]`
     pub labels: TensorId,
     /// Mean of each channel, then standard deviation; bytes stand for 0 to 1.
@@ -157,7 +159,8 @@ pub fn gather(
         let bindings = vec![uniform, rec.read(tensor), rec.read(drawn.indices), normalisation, out];
         let gather = kernel("gather", n, data.values, gather, stream)
             .size("FIRST_IMAGE", first)
-            .size("END_IMAGE", end);
+            .size("END_IMAGE", end)
+            .constant("STREAMED", data.streamed);
         rec.dispatch(gather, bindings, per_element(len), len as u64);
     }
     images

@@ -38,7 +38,7 @@ pub fn evaluation(
     let running = running_tensor(&mut rec, network);
     rec.stage("batch");
     rec.label("evaluation");
-    let data = dataset_tensors(&mut rec, "evaluation", &dataset, gather);
+    let data = dataset_tensors(&mut rec, "evaluation", &dataset, gather, batch);
     let gather = Gather { crop_pad: 0, flip: false, ..*gather };
     let drawn = batch::draw(&mut rec, step, &data, batch, &gather, Stream::Sequential);
 

@@ -20,19 +20,21 @@ pub(super) fn running_tensor(rec: &mut Recorder, network: &Network) -> Option<Te
     (len > 0).then(|| rec.external("running", ElementType::F32, len))
 }
 
-/// External tensors of a data set: `<name>/dataset0`, … , `<name>/dataset_labels`, and the
-/// `normalisation` that all sets share.
+/// External tensors of a data set that batches of so many examples are drawn from:
+/// `<name>/dataset0`, … , `<name>/dataset_labels`, and the `normalisation` that all sets share.
 pub(super) fn dataset_tensors(
     rec: &mut Recorder,
     name: &str,
     shape: &DatasetShape,
     gather: &Gather,
+    batch: usize,
 ) -> DeviceDataset {
     let image = gather.height * gather.width * gather.channels;
     let pieces = (0..shape.len.div_ceil(shape.images_per_piece.max(1)))
         .map(|piece| {
             let left = shape.len - piece * shape.images_per_piece;
-            let bytes = left.min(shape.images_per_piece) * image * shape.values.size();
+            let images = if shape.streamed { batch } else { left.min(shape.images_per_piece) };
+            let bytes = images * image * shape.values.size();
             let words = bytes.div_ceil(4);
             rec.external(format!("{name}/dataset{piece}"), ElementType::U32, words)
         })
@@ -42,6 +44,7 @@ pub(super) fn dataset_tensors(
         values: shape.values,
         pieces,
         images_per_piece: shape.images_per_piece,
+        streamed: shape.streamed,
         labels: rec.external(format!("{name}/dataset_labels"), ElementType::U32, shape.len),
         normalisation: normalisation_tensor(rec, gather.channels),
     }

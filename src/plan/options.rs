@@ -32,6 +32,8 @@ pub struct DatasetShape {
     pub values: ValueType,
     /// Images in one binding; a larger set is split into `ceil(len / images_per_piece)` tensors.
     pub images_per_piece: usize,
+    /// Whether the device holds only the step's batch, in one tensor: image i is that of slot i.
+    pub streamed: bool,
 }
 
 /// What a training iteration is made of besides its network.

@@ -53,6 +53,6 @@ impl Evaluation {
     /// # Errors
     /// When the device is lost.
     pub async fn scores_async(&mut self) -> Result<Scores, TrainError> {
-        self.scorer.scores(self.len, |first| first).await
+        self.scorer.scores(self.len, Ok).await
     }
 }

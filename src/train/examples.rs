@@ -58,9 +58,6 @@ impl<'a> Examples<'a> {
 
     pub(super) fn check(&self, which: &'static str, classes: usize) -> Result<(), TrainError> {
         let fail = |reason| Err(TrainError::Dataset { which, reason });
-        if self.is_empty() {
-            return fail("it has no examples".into());
-        }
         let expected = self.len() * self.shape.len();
         if self.values.len() != expected {
             return fail(format!(
@@ -69,6 +66,18 @@ impl<'a> Examples<'a> {
                 self.shape,
                 self.values.len()
             ));
+        }
+        self.check_labels(which, classes)
+    }
+
+    pub(super) fn check_labels(
+        &self,
+        which: &'static str,
+        classes: usize,
+    ) -> Result<(), TrainError> {
+        let fail = |reason| Err(TrainError::Dataset { which, reason });
+        if self.is_empty() {
+            return fail("it has no examples".into());
         }
         match self.labels.iter().enumerate().find(|(_, label)| **label as usize >= classes) {
             Some((index, label)) => {
@@ -100,7 +109,12 @@ impl<'a> Examples<'a> {
         let values = self.values.value_type();
         let images = bytes / (self.shape.len() * values.size()).max(1) as u64;
         let images_per_piece = usize::try_from(images).unwrap_or(usize::MAX).max(1);
-        DatasetShape { len: self.len(), values, images_per_piece: images_per_piece.min(self.len()) }
+        DatasetShape {
+            len: self.len(),
+            values,
+            images_per_piece: images_per_piece.min(self.len()),
+            streamed: false,
+        }
     }
 
     /// Uploads values and labels under the names that plans expect.

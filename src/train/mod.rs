@@ -5,8 +5,10 @@ mod checkpoint;
 #[cfg(not(target_arch = "wasm32"))]
 mod checkpoint_series;
 mod clock;
+mod data_sets;
 mod evaluation;
 mod examples;
+mod host_batch;
 mod host_state;
 mod iteration;
 mod ledger;
@@ -23,8 +25,10 @@ mod saved_model;
 mod schedule;
 mod scorer;
 mod snapshot;
+mod source;
 mod step_report;
 mod step_ring;
+mod stream;
 mod trainer;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +42,7 @@ use crate::plan::PlanError;
 pub use checkpoint::Checkpoint;
 #[cfg(not(target_arch = "wasm32"))]
 pub use checkpoint_series::{CheckpointSeries, NewestCheckpoint};
+pub use data_sets::{Placement, Placements};
 pub use evaluation::Evaluation;
 pub use examples::Examples;
 pub use host_state::HostState;
@@ -56,6 +61,7 @@ pub use saved_model::SavedModel;
 pub use schedule::Schedule;
 pub use scorer::Scores;
 pub use snapshot::{EarlyStopping, Snapshot};
+pub use source::{ExampleSource, SourceError, ValuesMut};
 pub use step_report::StepReport;
 pub use trainer::Trainer;
 
@@ -71,6 +77,16 @@ pub enum TrainError {
         /// Training, clean or test.
         which: &'static str,
         /// What is wrong.
+        reason: String,
+    },
+    /// An example that its source cannot read.
+    #[error("the {which} set: example {example} cannot be read: {reason}")]
+    Source {
+        /// Training, clean or evaluation.
+        which: &'static str,
+        /// Which example.
+        example: usize,
+        /// What the source says.
         reason: String,
     },
     /// An option out of range.

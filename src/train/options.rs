@@ -33,6 +33,9 @@ pub struct TrainerOptions {
     pub seed: u32,
     /// What happens when numbers are not finite.
     pub not_finite: NotFinite,
+    /// Bytes that the values of data sets may take on the device; what takes more is streamed from
+    /// the host ([`Placement`](super::Placement)). `None` for as much as the device gives.
+    pub device_data_limit: Option<u64>,
 }
 
 impl TrainerOptions {
@@ -52,6 +55,7 @@ impl TrainerOptions {
             deviation: vec![0.5; 3],
             seed: 1,
             not_finite: NotFinite::default(),
+            device_data_limit: None,
         }
     }
 

@@ -3,11 +3,12 @@
 use super::options::check_normalisation;
 use super::safetensors::parameters_for;
 use super::scorer::{Scorer, ScoringPlan};
-use super::{Evaluation, Examples, SavedModel, TrainError, Values};
+use super::source::read_bytes;
+use super::{Evaluation, ExampleSource, Examples, SavedModel, Scores, TrainError, Values};
 use crate::gpu::{Context, DeviceTensors};
 use crate::nn::Network;
 use crate::ops::batch::ValueType;
-use crate::plan::DatasetShape;
+use crate::plan::{DatasetShape, PlanError};
 
 /// What a model says of examples without labels, in their order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -189,16 +190,67 @@ impl Predictor {
         let len = values.len() / shape.len();
         let size = shape.len() * values.value_type().size();
         let context = self.context.clone();
-        let Prepared { examples, scorer, .. } = self.prepare(batch, values.value_type()).await?;
-        let batches = values.as_bytes();
-        let scores = scorer
-            .scores(len, |first| {
-                let end = len.min(first + batch);
-                context.write(examples, &batches[first * size..end * size]);
-                0
-            })
-            .await?;
+        let prepared = self.prepare(batch, values.value_type()).await?;
+        // Labels that are none of the classes: losses are 0.
+        context.write(&prepared.labels, bytemuck::cast_slice(&vec![u32::MAX; batch]));
+        let (all, examples) = (values.as_bytes(), &prepared.examples);
+        let upload = |first: usize| {
+            let end = len.min(first + batch);
+            context.write(examples, &all[first * size..end * size]);
+            Ok(0)
+        };
+        let scores = prepared.scorer.scores(len, upload).await?;
         Ok(Predictions { classes: scores.predictions, scores: scores.scores })
+    }
+
+    /// Scores a labelled set of any size, `batch` examples at a time, which are read while the
+    /// device computes: the bits of an [`Evaluation`], without the set on the device.
+    ///
+    /// # Errors
+    /// [`TrainError::Dataset`] when the set does not fit the network, [`TrainError::Source`] for an
+    /// example that cannot be read, [`TrainError::Plan`] when `batch` is 0, and when the device is
+    /// lost.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn score(&mut self, set: &dyn ExampleSource, batch: usize) -> Result<Scores, TrainError> {
+        pollster::block_on(self.score_async(set, batch))
+    }
+
+    /// The same without blocking on the device; reading is the source's.
+    ///
+    /// # Errors
+    /// As [`Predictor::score`].
+    pub async fn score_async(
+        &mut self,
+        set: &dyn ExampleSource,
+        batch: usize,
+    ) -> Result<Scores, TrainError> {
+        let (which, shape, labels) = ("evaluation", self.network.input(), set.labels());
+        if set.shape() != shape {
+            let (network, dataset) = (shape, set.shape());
+            return Err(PlanError::InputShape { network, dataset }.into());
+        }
+        let values = Values::default();
+        Examples { values, labels, shape }.check_labels(which, self.network.classes())?;
+        let size = shape.len() * set.value_type().size();
+        let context = self.context.clone();
+        let prepared = self.prepare(batch, set.value_type()).await?;
+        let (examples_in, labels_in) = (&prepared.examples, &prepared.labels);
+        let mut words = vec![0_u32; (batch * size).div_ceil(4)];
+        let upload = |first: usize| {
+            let labels = &labels[first..labels.len().min(first + batch)];
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+            for (example, out) in (first..).zip(bytes.chunks_exact_mut(size)).take(labels.len()) {
+                read_bytes(set, example, out).map_err(|error| TrainError::Source {
+                    which,
+                    example,
+                    reason: error.to_string(),
+                })?;
+            }
+            context.write(examples_in, &bytes[..labels.len() * size]);
+            context.write(labels_in, bytemuck::cast_slice(labels));
+            Ok(0)
+        };
+        prepared.scorer.scores(labels.len(), upload).await
     }
 
     async fn prepare(
@@ -216,14 +268,12 @@ impl Predictor {
 
     async fn prepared_for(&self, batch: usize, values: ValueType) -> Result<Prepared, TrainError> {
         let (context, shape) = (&self.context, self.network.input());
-        let set = DatasetShape { len: batch, values, images_per_piece: batch.max(1) };
+        let set = DatasetShape { len: batch, values, images_per_piece: batch, streamed: false };
         let plan = ScoringPlan::new(context, &self.network, set, shape, batch)?;
         let usage = wgpu::BufferUsages::STORAGE;
         let bytes = (batch * shape.len() * values.size()) as u64;
         let examples = context.allocate("examples", bytes, usage).await?;
-        // Labels that are none of the classes: the losses are 0.
-        let none = vec![u32::MAX; batch];
-        let labels = context.upload("labels", bytemuck::cast_slice(&none), usage).await?;
+        let labels = context.allocate("labels", 4 * batch as u64, usage).await?;
         let mut tensors = self.tensors.clone();
         tensors.insert("evaluation/dataset0", examples.clone());
         tensors.insert("evaluation/dataset_labels", labels.clone());

@@ -6,6 +6,7 @@ use std::hash::Hasher as _;
 use serde_json::{Map, Value, json};
 use twox_hash::XxHash3_64;
 
+use super::data_sets::GivenSet;
 use super::{Examples, TrainerOptions};
 use crate::nn::Network;
 
@@ -41,22 +42,19 @@ impl Examples<'_> {
         fingerprint.add(self.values.as_bytes());
         fingerprint.text()
     }
-
-    fn describe(&self) -> Value {
-        json!({ "examples": self.len(), "fingerprint": self.fingerprint() })
-    }
 }
 
 /// What a run on data sets has beyond its options.
 pub(super) fn describe_data(
-    train: &Examples<'_>,
-    clean: Option<&Examples<'_>>,
+    train: &GivenSet<'_>,
+    clean: Option<&GivenSet<'_>>,
     options: &TrainerOptions,
 ) -> Value {
+    let described = |set: &GivenSet<'_>| json!({ "examples": set.labels().len(), "fingerprint": set.fingerprint() });
     let mut map = Map::new();
-    map.insert("training set".into(), train.describe());
-    if let Some(clean) = clean.filter(|_| options.weighting.uses_clean_set()) {
-        map.insert("clean set".into(), clean.describe());
+    map.insert("training set".into(), described(train));
+    if let Some(clean) = clean {
+        map.insert("clean set".into(), described(clean));
     }
     map.insert("crop_pad".into(), json!(options.crop_pad));
     map.insert("flip".into(), json!(options.flip));
@@ -81,6 +79,8 @@ pub(super) fn describe(network: &Network, options: &TrainerOptions, data: Value)
         seed,
         // Steps whose numbers are finite are the same with each; of others a run may want another.
         not_finite: _,
+        // A streamed set gives the same bits.
+        device_data_limit: _,
     } = options;
     let numbers = |values: &[f32]| values.iter().map(|value| number(*value)).collect::<Value>();
     let drops: Vec<Value> =

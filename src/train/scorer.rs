@@ -97,11 +97,11 @@ impl Scorer {
     }
 
     /// Scores `len` examples. `place(first)` is called before the batch that begins with example
-    /// `first`, and tells where in the set on the device it begins.
+    /// `first`, and tells where in the set on the device it begins; its error ends the scoring.
     pub async fn scores(
         &mut self,
         len: usize,
-        mut place: impl FnMut(usize) -> usize,
+        mut place: impl FnMut(usize) -> Result<usize, TrainError>,
     ) -> Result<Scores, TrainError> {
         let mut scores = Scores::default();
         for first in (0..len).step_by(self.batch) {
@@ -109,8 +109,16 @@ impl Scorer {
                 self.take(&mut scores).await?;
             }
             self.context.check("scoring a set")?;
-            let place = place(first);
-            self.submit(first as u32, place as u32);
+            match place(first) {
+                Ok(place) => self.submit(first as u32, place as u32),
+                Err(error) => {
+                    // The next scoring must not find the results of this one.
+                    while self.readback.in_flight() > 0 {
+                        self.take(&mut scores).await?;
+                    }
+                    return Err(error);
+                }
+            }
         }
         while self.readback.in_flight() > 0 {
             self.take(&mut scores).await?;

@@ -2,28 +2,24 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::clock::StepClock;
+use super::data_sets::{GivenSet, GivenSets, Placement, Placements};
+use super::host_batch::HostBatch;
 use super::iteration::{plan_of, required};
 use super::not_finite;
 use super::run_description::describe_data;
 use super::step_report::{Field, StepReport, report_fields};
+use super::stream::{BatchStream, cursor};
 use super::{
-    BatchBuffers, Examples, Images, Iteration, Model, NotFinite, Snapshot, TrainError,
-    TrainerOptions,
+    ExampleSource, Examples, Iteration, Model, NotFinite, Snapshot, TrainError, TrainerOptions,
 };
 use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorId};
-use crate::nn::Network;
+use crate::nn::{Network, Shape};
 use crate::ops::Step;
-use crate::ops::batch::{Gather, ValueType};
+use crate::ops::batch::Gather;
 use crate::plan::{DatasetFacts, Input, Plan};
-
-/// Where a series of batches stands before step `steps`: passes over the set in a new order each;
-/// the rest of a pass that fills no batch is left out. Returns the pass and the position in it.
-fn cursor(steps: u64, batch: usize, len: usize) -> (u32, u32) {
-    let per_pass = (len / batch.max(1)).max(1) as u64;
-    ((steps / per_pass) as u32, (steps % per_pass) as u32 * batch as u32)
-}
 
 /// Trains a network: one submission a step unless it would hold up the device
 /// ([`Context::with_submission_limit`]), results read back late.
@@ -47,15 +43,17 @@ pub struct Trainer {
 
 #[derive(Debug)]
 enum BatchSource {
-    Sets { train_len: usize, clean_len: usize },
-    Batches { train: HostBatch, clean: HostBatch },
-}
-
-/// Where batches from the host are uploaded to: room for floats, so that bytes fit as well.
-#[derive(Debug)]
-struct HostBatch {
-    images: wgpu::Buffer,
-    labels: wgpu::Buffer,
+    Sets {
+        train_len: usize,
+        clean_len: usize,
+        placements: Placements,
+        /// Of the sets that do not lie on the device.
+        streams: Vec<BatchStream>,
+    },
+    Batches {
+        train: HostBatch,
+        clean: HostBatch,
+    },
 }
 
 /// Results without the number in front of them that tells which run they are of. Some drivers say
@@ -77,6 +75,11 @@ pub(super) const RING: usize = 4;
 impl Trainer {
     /// Uploads the data and prepares everything: pipelines, memory, bind groups. `clean` holds the
     /// trusted examples; plain training does without.
+    ///
+    /// Sets that take more than [`TrainerOptions::device_data_limit`], or more than the device
+    /// gives, stay on the host, and batches are uploaded in time: [`Trainer::placements`] tells.
+    /// The trainer copies such a set for its threads; [`Trainer::streaming`] takes one that reads
+    /// its examples itself.
     ///
     /// # Errors
     /// When sets, options and network do not fit together, or a tensor does not fit the device:
@@ -103,40 +106,113 @@ impl Trainer {
         clean: Option<Examples<'_>>,
         options: &TrainerOptions,
     ) -> Result<Self, TrainError> {
-        check(network, &train, clean.as_ref(), options)?;
-        train.check_finite("training")?;
-        clean.map_or(Ok(()), |clean| clean.check_finite("clean"))?;
-        let shape = train.shape;
-        let gather = Gather {
-            height: shape.height,
-            width: shape.width,
-            channels: shape.channels,
-            crop_pad: options.crop_pad,
-            flip: options.flip,
-        };
-        let train_shape = train.device_shape(context);
-        let clean_shape = clean.map_or(train_shape, |clean| clean.device_shape(context));
+        let sets = GivenSets { train: GivenSet::Memory(train), clean: clean.map(GivenSet::Memory) };
+        Self::on_sets(context, network, sets, options).await
+    }
+
+    /// A trainer on a training set whose examples are read from `train` when batches need them, by
+    /// threads, a few steps ahead. Batches are drawn and augmented as those of a set on the device:
+    /// the run has the same bits.
+    ///
+    /// Methods that look at the values of the training set beforehand, or mix pairs of examples,
+    /// are refused. A step whose examples cannot be read ends in [`TrainError::Source`]; it has not
+    /// been taken then, and the next call tries again.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`], and when no thread can be started.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn streaming(
+        context: &Context,
+        network: &Network,
+        train: Arc<dyn ExampleSource>,
+        clean: Option<Examples<'_>>,
+        options: &TrainerOptions,
+    ) -> Result<Self, TrainError> {
+        pollster::block_on(Self::streaming_async(context, network, train, clean, options))
+    }
+
+    /// The same without blocking. Steps still wait where the source is slower than the device.
+    ///
+    /// # Errors
+    /// As [`Trainer::streaming`]; in a browser always, which starts no threads.
+    pub async fn streaming_async(
+        context: &Context,
+        network: &Network,
+        train: Arc<dyn ExampleSource>,
+        clean: Option<Examples<'_>>,
+        options: &TrainerOptions,
+    ) -> Result<Self, TrainError> {
+        let sets = GivenSets { train: GivenSet::Source(train), clean: clean.map(GivenSet::Memory) };
+        Self::on_sets(context, network, sets, options).await
+    }
+
+    async fn on_sets(
+        context: &Context,
+        network: &Network,
+        mut sets: GivenSets<'_>,
+        options: &TrainerOptions,
+    ) -> Result<Self, TrainError> {
+        sets.check(network, options)?;
+        sets.check_finite()?;
+        if !options.weighting.uses_clean_set() {
+            sets.clean = None;
+        }
+        let placements = sets.placements(options);
+        let made = Self::with_placements(context, network, &sets, options, placements).await;
+        let streamed = Placements { train: Placement::Streamed, ..placements };
+        match made {
+            Err(TrainError::Gpu(error @ GpuError::OutOfMemory { .. }))
+                if streamed != placements && cfg!(not(target_arch = "wasm32")) =>
+            {
+                log::info!("the training set does not fit the device: {error}");
+                let made = Self::with_placements(context, network, &sets, options, streamed).await;
+                // What cannot be streamed lacks memory.
+                made.map_err(|second| match second {
+                    TrainError::Plan(_) => error.into(),
+                    other => other,
+                })
+            }
+            made => made,
+        }
+    }
+
+    async fn with_placements(
+        context: &Context,
+        network: &Network,
+        sets: &GivenSets<'_>,
+        options: &TrainerOptions,
+        placements: Placements,
+    ) -> Result<Self, TrainError> {
+        let GivenSets { train, clean } = sets;
+        let Shape { height, width, channels } = train.shape();
+        let (crop_pad, flip) = (options.crop_pad, options.flip);
+        let gather = Gather { height, width, channels, crop_pad, flip };
+        let train_shape = train.device_shape(context, placements.train);
+        let clean_shape = clean
+            .as_ref()
+            .map_or(train_shape, |clean| clean.device_shape(context, placements.clean));
         let input = Input::Datasets { train: train_shape, clean: clean_shape, gather };
         let facts = DatasetFacts {
-            labels: train.labels,
-            values: train.values,
+            labels: train.labels(),
+            values: train.values(),
             classes: network.classes(),
             seed: options.seed,
         };
         let plan = plan_of(context, network, options, input, &facts)?;
-        let train_len = plan.pass_len.unwrap_or(train.len());
+        let train_len = plan.pass_len.unwrap_or(train.labels().len());
         let mut tensors = DeviceTensors::new();
-        train.upload(context, "train", &mut tensors).await?;
-        if let Some(clean) = clean
-            && options.weighting.uses_clean_set()
-        {
-            clean.upload(context, "clean", &mut tensors).await?;
+        train.upload(context, "train", placements.train, options.batch, &mut tensors).await?;
+        if let Some(clean) = clean {
+            let (placement, batch) = (placements.clean, options.clean_batch);
+            clean.upload(context, "clean", placement, batch, &mut tensors).await?;
         }
-        let data = describe_data(&train, clean.as_ref(), options);
+        let streams = sets.streams(placements, options, &facts, &tensors)?;
+        let data = describe_data(train, clean.as_ref(), options);
         let iteration =
             Iteration::from_plan(context, network, options, plan, tensors, data).await?;
-        let clean_len = clean.map_or(0, |clean| clean.len());
-        Self::around(iteration, BatchSource::Sets { train_len, clean_len })
+        let clean_len = clean.as_ref().map_or(0, |clean| clean.labels().len());
+        let source = BatchSource::Sets { train_len, clean_len, placements, streams };
+        Self::around(iteration, source)
     }
 
     /// A trainer for batches from the host: see [`Trainer::step_on`]. Of the options, those about
@@ -218,6 +294,15 @@ impl Trainer {
         self.iteration.options()
     }
 
+    /// Where the values of the training and of the clean set lie; `None` of a trainer
+    /// [for batches](Trainer::for_batches).
+    pub fn placements(&self) -> Option<Placements> {
+        match &self.source {
+            BatchSource::Sets { placements, .. } => Some(*placements),
+            BatchSource::Batches { .. } => None,
+        }
+    }
+
     /// Steps taken so far.
     pub fn steps(&self) -> u64 {
         self.model().steps()
@@ -264,8 +349,9 @@ impl Trainer {
     /// when the device is lost.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn step(&mut self) -> Result<Option<StepReport>, TrainError> {
+        self.upload_streamed()?;
         let oldest = if self.readback.is_full() { self.take_report(true)? } else { None };
-        self.submit_drawn()?;
+        self.submit_drawn();
         Ok(oldest)
     }
 
@@ -274,8 +360,9 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::step`].
     pub async fn step_async(&mut self) -> Result<Option<StepReport>, TrainError> {
+        self.upload_streamed()?;
         let oldest = if self.readback.is_full() { self.take_report_async().await? } else { None };
-        self.submit_drawn()?;
+        self.submit_drawn();
         Ok(oldest)
     }
 
@@ -313,19 +400,26 @@ impl Trainer {
         Ok(oldest)
     }
 
-    fn submit_drawn(&mut self) -> Result<(), TrainError> {
-        let BatchSource::Sets { train_len, clean_len } = self.source else {
+    /// Uploads the batches of the sets that do not lie on the device. What fails fails here, before
+    /// a report is taken that would be lost with the error.
+    fn upload_streamed(&mut self) -> Result<(), TrainError> {
+        let BatchSource::Sets { streams, .. } = &mut self.source else {
             let reason = "this trainer was made for batches: pass them to step_on".into();
             return Err(TrainError::Dataset { which: "training", reason });
         };
-        let options = self.iteration.options();
-        self.model().context().check("taking a step")?;
-        let mut step = self.model().next_step(options);
-        let steps = self.steps();
-        (step.train_epoch, step.train_position) = cursor(steps, options.batch, train_len);
-        (step.clean_epoch, step.clean_position) = cursor(steps, options.clean_batch, clean_len);
-        self.submit(step, None);
-        Ok(())
+        let model = self.iteration.model();
+        model.context().check("taking a step")?;
+        streams.iter_mut().try_for_each(|stream| stream.upload(model.context(), model.steps()))
+    }
+
+    fn submit_drawn(&mut self) {
+        if let BatchSource::Sets { train_len, clean_len, .. } = self.source {
+            let (options, model) = (self.iteration.options(), self.iteration.model());
+            let (mut step, steps) = (model.next_step(options), model.steps());
+            (step.train_epoch, step.train_position) = cursor(steps, options.batch, train_len);
+            (step.clean_epoch, step.clean_position) = cursor(steps, options.clean_batch, clean_len);
+            self.submit(step, None);
+        }
     }
 
     fn check_batches(
@@ -338,7 +432,9 @@ impl Trainer {
             let reason = "this trainer has data sets of its own: call step".into();
             return Err(TrainError::Dataset { which: "training", reason });
         }
-        check(self.network(), train, clean, options)?;
+        let (train_set, clean_set) = (GivenSet::Memory(*train), clean.copied());
+        GivenSets { train: train_set, clean: clean_set.map(GivenSet::Memory) }
+            .check(self.network(), options)?;
         let sizes =
             [("training", Some(train), options.batch), ("clean", clean, options.clean_batch)];
         for (which, set, expected) in sizes {
@@ -492,77 +588,5 @@ impl Trainer {
     /// When the file cannot be read or is of another run; nothing has changed then.
     pub fn load(&mut self, path: &Path) -> Result<(), TrainError> {
         self.model_mut().load(path)
-    }
-}
-
-impl HostBatch {
-    async fn new(
-        context: &Context,
-        name: &str,
-        n: usize,
-        image: usize,
-    ) -> Result<Self, TrainError> {
-        let usage = wgpu::BufferUsages::STORAGE;
-        let images = format!("{name} batch's images");
-        let labels = format!("{name} batch's labels");
-        Ok(Self {
-            images: context.allocate(&images, 4 * (n * image) as u64, usage).await?,
-            labels: context.allocate(&labels, 4 * n as u64, usage).await?,
-        })
-    }
-
-    fn bytes(&self) -> u64 {
-        self.images.size() + self.labels.size()
-    }
-
-    fn write(&self, context: &Context, batch: &Examples<'_>) {
-        context.write(&self.images, batch.values.as_bytes());
-        context.write(&self.labels, bytemuck::cast_slice(batch.labels));
-    }
-
-    fn batch(&self, values: ValueType) -> BatchBuffers<'_> {
-        let images = self.images.slice(..);
-        let images = match values {
-            ValueType::Bytes => Images::Bytes(images),
-            ValueType::Floats => Images::Floats(images),
-        };
-        BatchBuffers { images, labels: self.labels.slice(..) }
-    }
-}
-
-fn check(
-    network: &Network,
-    train: &Examples<'_>,
-    clean: Option<&Examples<'_>>,
-    options: &TrainerOptions,
-) -> Result<(), TrainError> {
-    train.check("training", network.classes())?;
-    match clean {
-        Some(clean) => {
-            clean.check("clean", network.classes())?;
-            if clean.shape != train.shape {
-                let reason =
-                    format!("its examples are {}, training's {}", clean.shape, train.shape);
-                return Err(TrainError::Dataset { which: "clean", reason });
-            }
-        }
-        None if !options.weighting.uses_clean_set() => {}
-        None => {
-            let reason = "weights are learned from it, and there is none".into();
-            return Err(TrainError::Dataset { which: "clean", reason });
-        }
-    }
-    options.check(train.shape.channels)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cursor;
-
-    #[test]
-    fn a_pass_leaves_out_what_fills_no_batch() {
-        let expected = [(0, 0), (0, 3), (0, 6), (1, 0), (1, 3)];
-        assert_eq!([0, 1, 2, 3, 4].map(|steps| cursor(steps, 3, 11)), expected);
-        assert_eq!(cursor(5, 4, 4), (5, 0));
     }
 }

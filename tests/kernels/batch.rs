@@ -34,6 +34,8 @@ const STEP: Step = Step {
 struct Case {
     examples: usize,
     values: ValueType,
+    /// Whether only the batch lies on the device.
+    streamed: bool,
     images_per_piece: usize,
     n: usize,
     gather: Gather,
@@ -46,6 +48,7 @@ fn cases() -> Vec<Case> {
     let case = |images_per_piece, n, gather, stream| Case {
         examples: 13,
         values: ValueType::Bytes,
+        streamed: false,
         images_per_piece,
         n,
         gather,
@@ -67,7 +70,10 @@ fn cases() -> Vec<Case> {
     ];
     let floats: Vec<Case> =
         bytes.iter().map(|case| Case { values: ValueType::Floats, ..case.clone() }).collect();
-    [bytes, floats].concat()
+    let on_device = [bytes, floats].concat();
+    let streamed: Vec<Case> =
+        on_device.iter().map(|case| Case { streamed: true, ..case.clone() }).collect();
+    [on_device, streamed].concat()
 }
 
 impl Case {
@@ -90,14 +96,14 @@ impl Case {
         }
     }
 
-    /// The images from one place on, as a piece of the data set holds them.
-    fn words(&self, first: usize, count: usize) -> Vec<u32> {
-        let (from, len) = (first * self.image_len(), count * self.image_len());
+    /// These images, as a piece of the data set holds them.
+    fn words(&self, indices: impl Iterator<Item = usize>) -> Vec<u32> {
+        let (bytes, images) = (self.bytes(), self.images());
+        let places =
+            indices.flat_map(|index| index * self.image_len()..(index + 1) * self.image_len());
         match self.values {
-            ValueType::Bytes => packed(&self.bytes()[from..][..len]),
-            ValueType::Floats => {
-                self.images()[from..][..len].iter().map(|x| (*x as f32).to_bits()).collect()
-            }
+            ValueType::Bytes => packed(&places.map(|place| bytes[place]).collect::<Vec<u8>>()),
+            ValueType::Floats => places.map(|place| (images[place] as f32).to_bits()).collect(),
         }
     }
 
@@ -150,16 +156,22 @@ impl Case {
 
     fn record(&self, bench: &mut Bench) -> Batch {
         let mut pieces: Vec<TensorId> = Vec::new();
-        for first in (0..self.examples).step_by(self.images_per_piece) {
-            let count = self.images_per_piece.min(self.examples - first);
-            pieces.push(bench.integers(&self.words(first, count)));
+        if self.streamed {
+            let drawn = self.indices().into_iter().map(|index| index as usize);
+            pieces.push(bench.integers(&self.words(drawn)));
+        } else {
+            for first in (0..self.examples).step_by(self.images_per_piece) {
+                let end = self.examples.min(first + self.images_per_piece);
+                pieces.push(bench.integers(&self.words(first..end)));
+            }
         }
         let channels = self.gather.channels;
         let data = DeviceDataset {
             len: self.examples,
             values: self.values,
             pieces,
-            images_per_piece: self.images_per_piece,
+            images_per_piece: if self.streamed { self.examples } else { self.images_per_piece },
+            streamed: self.streamed,
             labels: bench.integers(&self.labels()),
             normalisation: bench.floats(&[&MEAN[..channels], &STD[..channels]].concat()),
         };
@@ -209,8 +221,9 @@ fn another_step_crops_the_same_images_differently() {
         let data = DeviceDataset {
             len: case.examples,
             values: case.values,
-            pieces: vec![bench.integers(&case.words(0, case.examples))],
+            pieces: vec![bench.integers(&case.words(0..case.examples))],
             images_per_piece: case.examples,
+            streamed: false,
             labels: bench.integers(&case.labels()),
             normalisation: bench.floats(&[MEAN, STD].concat()),
         };

@@ -79,6 +79,7 @@ fn examples_are_drawn_as_by_the_twin() {
             values: ValueType::Bytes,
             pieces: Vec::new(),
             images_per_piece: 1,
+            streamed: false,
             labels: bench.integers(&labels),
             normalisation: step,
         };

@@ -70,7 +70,8 @@ pub(super) fn weightings(classes: usize) -> Vec<Weighting> {
 fn plans(network: &Network) -> Vec<Recording> {
     let Shape { height, width, channels } = network.input();
     let gather = Gather { height, width, channels, crop_pad: 2, flip: true };
-    let dataset = DatasetShape { len: 90, values: ValueType::Bytes, images_per_piece: 50 };
+    let dataset =
+        DatasetShape { len: 90, values: ValueType::Bytes, images_per_piece: 50, streamed: false };
     let floats = DatasetShape { values: ValueType::Floats, ..dataset };
     let mut plans = Vec::new();
     let labels: Vec<u32> = (0..90).map(|i| i % network.classes() as u32).collect();

@@ -124,7 +124,8 @@ fn the_last_layers_alone_cost_less_and_are_marked_as_an_approximation() {
 fn what_a_method_needs_and_does_not_get_is_said_by_name() {
     let network = lenet();
     let gather = Gather { height: 28, width: 28, channels: 1, crop_pad: 0, flip: false };
-    let set = DatasetShape { len: 50, values: ValueType::Bytes, images_per_piece: 50 };
+    let set =
+        DatasetShape { len: 50, values: ValueType::Bytes, images_per_piece: 50, streamed: false };
     let input = Input::Datasets { train: set, clean: set, gather };
     let refused = |weighting: Weighting, input: &Input, facts: &DatasetFacts<'_>| {
         let options = TrainingOptions { input: input.clone(), ..options(weighting, 4, 4) };
@@ -251,7 +252,12 @@ fn a_plan_prints_every_dispatch_and_the_totals() {
 
 #[test]
 fn a_batch_larger_than_its_set_is_refused() {
-    let set = |len| DatasetShape { len, values: ValueType::Bytes, images_per_piece: 1000 };
+    let set = |len| DatasetShape {
+        len,
+        values: ValueType::Bytes,
+        images_per_piece: 1000,
+        streamed: false,
+    };
     let gather = Gather { height: 32, width: 32, channels: 3, crop_pad: 2, flip: true };
     let input = Input::Datasets { train: set(50), clean: set(10), gather };
     let network = resnet(Normalisation::batch());
@@ -268,7 +274,8 @@ fn a_batch_larger_than_its_set_is_refused() {
 
 #[test]
 fn images_of_another_size_than_the_networks_are_refused() {
-    let set = DatasetShape { len: 50, values: ValueType::Bytes, images_per_piece: 50 };
+    let set =
+        DatasetShape { len: 50, values: ValueType::Bytes, images_per_piece: 50, streamed: false };
     let gather = Gather { height: 28, width: 28, channels: 1, crop_pad: 0, flip: false };
     let input = Input::Datasets { train: set, clean: set, gather };
     let network = resnet(Normalisation::batch());

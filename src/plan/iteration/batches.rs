@@ -45,7 +45,7 @@ impl IterationBuilder<'_> {
             }
             Input::Datasets { train, clean, gather } => {
                 let shape = if stream == Stream::Clean { clean } else { train };
-                let data = dataset_tensors(&mut self.rec, name, shape, gather);
+                let data = dataset_tensors(&mut self.rec, name, shape, gather, n);
                 match sampling {
                     Sampling::Passes => {
                         Ok(batch::draw(&mut self.rec, self.step, &data, n, gather, stream))
@@ -78,6 +78,11 @@ impl IterationBuilder<'_> {
         let images = batch::gather(&mut self.rec, step, data, drawn, gather, Stream::Train);
         let batch = Batch { images, labels: drawn.labels, indices: Some(drawn.indices) };
         let Some((count, neighbours)) = sampling.neighbours() else { return Ok(batch) };
+        if data.streamed {
+            let reason = "it mixes pairs of examples, so its training set must lie on the device, \
+                          which it is too large for, or for the limit that was set";
+            return Err(self.refusal(reason));
+        }
         let table = self.integers("neighbours", || neighbours.to_vec());
         let partners = sample::partners(&mut self.rec, step, &picked, table, count);
         let others = batch::gather(&mut self.rec, step, data, partners, gather, Stream::Train);

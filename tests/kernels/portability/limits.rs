@@ -161,7 +161,8 @@ pub(super) fn plan(
     let gather = Gather { height, width, channels, crop_pad: 4, flip: true };
     // As many as WebGPU's 128 MiB of a binding hold.
     let images_per_piece = (128 << 20) / network.input().len();
-    let dataset = DatasetShape { len: images, values: ValueType::Bytes, images_per_piece };
+    let dataset =
+        DatasetShape { len: images, values: ValueType::Bytes, images_per_piece, streamed: false };
     let classes = network.classes();
     let labels: Vec<u32> = (0..images).map(|i| (i % classes) as u32).collect();
     let pixels = vec![7; if images > 1000 { 0 } else { images * network.input().len() }];
