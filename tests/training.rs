@@ -8,6 +8,7 @@ mod training {
     mod limits;
     mod lost;
     mod not_finite;
+    mod parameters;
     mod pytorch;
     mod random_networks;
     mod recovery;

@@ -20,6 +20,7 @@ mod run_description;
 mod safetensors;
 mod schedule;
 mod snapshot;
+mod state_dict;
 mod step_report;
 mod step_ring;
 mod trainer;
@@ -50,6 +51,7 @@ pub use run_description::Difference;
 pub use safetensors::Contents;
 pub use schedule::Schedule;
 pub use snapshot::{EarlyStopping, Snapshot};
+pub use state_dict::{LastLayer, Loaded};
 pub use step_report::StepReport;
 pub use trainer::Trainer;
 

@@ -1,4 +1,9 @@
-//! The networks of the papers this crate reproduces, and their relatives.
+//! The networks of the papers this crate reproduces, their relatives, and networks whose trained
+//! weights are at hand.
+
+mod torchvision;
+
+pub use torchvision::TorchvisionResNet;
 
 use super::{BuildError, Init, LayerId, Network, NetworkBuilder, Normalisation, Padding, Shape};
 
@@ -179,7 +184,8 @@ impl ResNet {
 /// A network by name: `mlp`, `lenet5`, `mnist_lenet`, `caffe_lenet`, `resnet<depth>`,
 /// `wrn-<depth>-<factor>`, residual networks with the suffixes `-w<width>` (channels of the first
 /// stage) and `-gn<groups>` (GroupNorm instead of `norm`), e.g. `resnet8-w8`, `resnet20-gn8`,
-/// `wrn-28-10`.
+/// `wrn-28-10`; and `torchvision-resnet18`, `-resnet34` and `-resnet50` ([`TorchvisionResNet`]),
+/// which have torchvision's BatchNorm, whatever `norm` says.
 ///
 /// # Errors
 /// When the name is unknown, or the network does not suit the input.
@@ -194,18 +200,28 @@ pub fn by_name(
         "lenet5" => lenet5(input, classes),
         "mnist_lenet" => mnist_lenet(input, classes),
         "caffe_lenet" => caffe_lenet(input, classes),
-        _ => residual_by_name(name, norm)?.build(name, input, classes),
+        _ => match name.strip_prefix("torchvision-resnet") {
+            Some(depth) => {
+                let depth = depth.parse().map_err(|_| unknown(name))?;
+                TorchvisionResNet::new(depth)?.build(name, input, classes)
+            }
+            None => residual_by_name(name, norm)?.build(name, input, classes),
+        },
+    }
+}
+
+fn unknown(name: &str) -> BuildError {
+    BuildError {
+        layer: name.into(),
+        reason: "no network has this name; choose mlp, lenet5, mnist_lenet, caffe_lenet, \
+                 resnet<depth> or wrn-<depth>-<factor>, with -w<width> or -gn<groups> behind \
+                 the last two, or torchvision-resnet18, -resnet34 or -resnet50"
+            .into(),
     }
 }
 
 fn residual_by_name(name: &str, norm: Normalisation) -> Result<ResNet, BuildError> {
-    let unknown = || BuildError {
-        layer: name.into(),
-        reason: "no network has this name; choose mlp, lenet5, mnist_lenet, caffe_lenet, \
-                 resnet<depth> or wrn-<depth>-<factor>, with -w<width> or -gn<groups> behind \
-                 the last two"
-            .into(),
-    };
+    let unknown = || unknown(name);
     let number = |text: &str| text.parse::<usize>().map_err(|_| unknown());
     let (wide, rest) = match (name.strip_prefix("resnet"), name.strip_prefix("wrn-")) {
         (Some(rest), _) => (false, rest),
