@@ -102,8 +102,7 @@ class Pass:
 
     def conv(self, layer, x, stride=1, padding="same"):
         weight = self.theta[f"{layer}.weight"]
-        if padding == "same":
-            x = pad_same(x, weight.shape[0], stride, 0.0)
+        x = padded(x, weight.shape[0], stride, padding, 0.0)
         return F.conv2d(x, weight.permute(3, 2, 0, 1), self.theta.get(f"{layer}.bias"), stride)
 
     def linear(self, layer, x):
@@ -114,8 +113,7 @@ class Pass:
         return F.relu(x)
 
     def max_pool(self, x, size, stride, padding="same"):
-        if padding == "same":
-            x = pad_same(x, size, stride, -math.inf)
+        x = padded(x, size, stride, padding, -math.inf)
         self.pool_windows.append(x.unfold(2, size, stride).unfold(3, size, stride).flatten(-2))
         return F.max_pool2d(x, size, stride)
 
@@ -129,8 +127,12 @@ class Pass:
         return F.batch_norm(x, None, None, scale, shift, training=True, eps=self.eps)
 
 
-def pad_same(x, size, stride, value):
-    """TensorFlow's SAME padding: the odd one goes after."""
+def padded(x, size, stride, padding, value):
+    """`padding` is "valid", a number of elements on each side, or "same", TensorFlow's: the odd one goes after."""
+    if padding == "valid":
+        return x
+    if padding != "same":
+        return F.pad(x, (padding,) * 4, value=value)
     total = [max((-(-extent // stride) - 1) * stride + size - extent, 0) for extent in x.shape[2:]]
     (top, bottom), (left, right) = [(t // 2, t - t // 2) for t in total]
     return F.pad(x, (left, right, top, bottom), value=value)
@@ -211,6 +213,43 @@ class Resnet8:
         return F.pad(pooled, (0, 0, 0, 0, before, extra - before))
 
 
+class TorchvisionResnet18:
+    """torchvision's ResNet-18: ReLUs behind the sums, projections where a shortcut changes its shape."""
+
+    name, image, mixes_examples = "torchvision_resnet18", (33, 37, 3), True
+    # Name, input and output channels, stride of each block.
+    blocks = [
+        (f"layer{stage + 1}.{block}", (64 << max(stage - 1, 0)) if block == 0 else 64 << stage, 64 << stage,
+         2 if stage > 0 and block == 0 else 1)
+        for stage in range(4) for block in range(2)
+    ]  # fmt: skip
+
+    def params(self):
+        def conv_norm(conv, norm, size, ci, co):
+            affine = [Param(norm, kind, (co,)) for kind in ("scale", "shift")]
+            return dense(conv, size, size, ci, co, bias=False) + affine
+
+        params = conv_norm("conv1", "bn1", 7, 3, 64)
+        for block, ci, co, stride in self.blocks:
+            params += conv_norm(f"{block}.conv1", f"{block}.bn1", 3, ci, co)
+            params += conv_norm(f"{block}.conv2", f"{block}.bn2", 3, co, co)
+            if stride > 1:
+                params += conv_norm(f"{block}.downsample.0", f"{block}.downsample.1", 1, ci, co)
+        return params + dense("fc", 512, 10)
+
+    def forward(self, run, x):
+        x = run.relu(run.norm("bn1", run.conv("conv1", x, 2, 3), None))
+        x = run.max_pool(x, 3, 2, 1)
+        for block, _, _, stride in self.blocks:
+            y = run.relu(run.norm(f"{block}.bn1", run.conv(f"{block}.conv1", x, stride, 1), None))
+            y = run.norm(f"{block}.bn2", run.conv(f"{block}.conv2", y, 1, 1), None)
+            if stride > 1:
+                projected = run.conv(f"{block}.downsample.0", x, stride, "valid")
+                x = run.norm(f"{block}.downsample.1", projected, None)
+            x = run.relu(y + x)
+        return run.linear("fc", x.mean((2, 3)))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Cases
 
@@ -249,6 +288,7 @@ class Case:
     clean_label_offset: int | None = None
     classes: int = 10
     meta: "Meta | None" = None  # Meta-Weight-Net instead of L2RW
+    keep: int | None = None  # about how many elements of each tensor are stored, where SAMPLE_ABOVE would be too many
 
     def batches(self, dtype):
         """((training images NCHW, labels), (clean images NCHW, labels))"""
@@ -273,6 +313,7 @@ CASES = [
     Case("resnet8_groupnorm_zero", GROUPNORM, n=4, m=4, train_image_tag=13, clean_label_offset=9),
     Case("resnet8_batchnorm_zero", BATCHNORM, n=4, m=4, clean_label_offset=7),
     Case("resnet8_batchnorm_gdecay", BATCHNORM, n=9, m=6, weight_decay=0.05, decay_in_g=True),
+    Case("torchvision_resnet18", TorchvisionResnet18(), n=5, m=4, train_image_tag=22, clean_image_tag=20, keep=60),
     Case("mwn_batchnorm_raw_adam", BATCHNORM, n=9, m=6, meta=Meta(False, "adam", rate=0.05, decay=1e-4, step=2)),
     Case("mwn_batchnorm_sum_nesterov", BATCHNORM, n=9, m=6,
          meta=Meta(True, "nesterov", rate=1.0, momentum=0.9)),
@@ -471,10 +512,12 @@ def contents(it):
     flat = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
     for name, value in flat.items():
         value = value.detach().contiguous().numpy()
-        if value.size > SAMPLE_ABOVE:
-            metadata[f"stride/{name}"] = str(STRIDE)
+        if value.size > (case.keep or SAMPLE_ABOVE):
+            # Odd, so that it meets all channels.
+            stride = value.size // case.keep | 1 if case.keep else STRIDE
+            metadata[f"stride/{name}"] = str(stride)
             tensors[f"norm/{name}"] = np.array(np.linalg.norm(value))
-            value = value.reshape(-1)[::STRIDE]
+            value = value.reshape(-1)[::stride]
         tensors[name] = value.astype(np.float32)
 
     shifted = case.clean_label_offset is not None
