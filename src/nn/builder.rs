@@ -141,9 +141,28 @@ impl NetworkBuilder {
         )
     }
 
+    /// LayerNorm (Ba, Kiros and Hinton, 2016) of a vector `[n, 1, 1, c]` over its features, with
+    /// PyTorch's defaults: ε = 1e-5, a learned scale and shift. It is GroupNorm with one group;
+    /// over images the two differ, so that images are refused.
+    pub fn layer_norm(&mut self, name: &str, from: LayerId) -> LayerId {
+        let shape = self.shape(from);
+        if shape.height * shape.width != 1 {
+            let reason = "LayerNorm is of vectors, 1x1xfeatures: put it behind a linear layer or a \
+                          global average pool, or take GroupNorm";
+            return self.fail(name, format!("its input is {shape}; {reason}"));
+        }
+        self.norm(name, from, Normalisation::group(1))
+    }
+
     /// max(x, 0). Behind a normalisation that feeds nothing else it becomes part of that layer.
     pub fn relu(&mut self, name: &str, from: LayerId) -> LayerId {
         self.push(name, LayerKind::Relu, vec![from], self.shape(from))
+    }
+
+    /// x·Φ(x), Φ the distribution function of the standard normal distribution: PyTorch's `GELU`
+    /// with its default, no approximation by tanh.
+    pub fn gelu(&mut self, name: &str, from: LayerId) -> LayerId {
+        self.push(name, LayerKind::Gelu, vec![from], self.shape(from))
     }
 
     /// Maximum over a square window.

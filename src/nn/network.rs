@@ -158,6 +158,8 @@ pub enum LayerKind {
     },
     /// max(x, 0).
     Relu,
+    /// x·Φ(x), Φ the distribution function of the standard normal distribution.
+    Gelu,
     /// Maximum over a window.
     MaxPool(Window),
     /// Mean over the part of a window that lies in the image.

@@ -173,6 +173,7 @@ impl Pass<'_> {
             LayerKind::Input | LayerKind::Conv { .. } | LayerKind::Norm { .. } => None,
             _ if !layer.inputs.iter().any(|input| flow.needs[input.0]) => None,
             LayerKind::Relu => Some(ops::relu::mask(rec, activations.values[index], dy)),
+            LayerKind::Gelu => Some(ops::gelu::times_derivative(rec, activations.values[from], dy)),
             LayerKind::MaxPool(w) => {
                 activations.extras[index].map(|at| ops::pool::max_backward(rec, w, n, dy, at))
             }

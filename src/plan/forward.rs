@@ -304,6 +304,7 @@ impl Pass<'_> {
                 (ops::norm::forward(rec, &norm, x, moments, affine), Some(moments))
             }
             LayerKind::Relu => (ops::relu::forward(rec, x), None),
+            LayerKind::Gelu => (ops::gelu::forward(rec, x), None),
             LayerKind::MaxPool(window) => {
                 let (y, winner) = ops::pool::max_forward(rec, window, n, x);
                 (y, Some(winner))
@@ -352,6 +353,7 @@ impl Pass<'_> {
                 Some(ops::norm::tangent(rec, &norm, x, dx, moments, affine, along))
             }
             LayerKind::Relu => Some(ops::relu::mask(rec, done.values[index], dx?)),
+            LayerKind::Gelu => Some(ops::gelu::times_derivative(rec, x, dx?)),
             LayerKind::MaxPool(window) => {
                 Some(ops::pool::max_tangent(rec, window, n, dx?, done.extras[index]?))
             }

@@ -21,28 +21,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
+from networks import hashed, uniform
 from safetensors.torch import load_file
 from torch import nn
 
 HERE = pathlib.Path(__file__).parent
 GOLDEN = HERE / "pytorch_zoo.json"
 TOLERANCE = 1e-4
-
-
-def pcg_hash(x):
-    state = np.atleast_1d(np.asarray(x, np.uint32)) * np.uint32(747796405) + np.uint32(2891336453)
-    word = ((state >> ((state >> np.uint32(28)) + np.uint32(4))) ^ state) * np.uint32(277803737)
-    return (word >> np.uint32(22)) ^ word
-
-
-def hashed(tag, count):
-    return pcg_hash(pcg_hash(tag) ^ np.arange(count, dtype=np.uint32))
-
-
-def uniform(tag, shape):
-    """Float32 values in [-1, 1), exact everywhere."""
-    values = (hashed(tag, math.prod(shape)) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)
-    return values.reshape(shape)
 
 
 def fill(number, name, shape):
@@ -80,6 +65,23 @@ class Mlp(nn.Module):
 
     def forward(self, x):
         return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.flatten(1))))))
+
+
+class MlpLayerNormGelu(nn.Module):
+    def __init__(self, channels, size, widths, classes):
+        super().__init__()
+        inputs, self.depth = channels * size * size, len(widths)
+        for layer, width in enumerate(widths, 1):
+            setattr(self, f"fc{layer}", nn.Linear(inputs, width))
+            setattr(self, f"norm{layer}", nn.LayerNorm(width))
+            inputs = width
+        setattr(self, f"fc{self.depth + 1}", nn.Linear(inputs, classes))
+
+    def forward(self, x):
+        x = x.flatten(1)
+        for layer in range(1, self.depth + 1):
+            x = F.gelu(getattr(self, f"norm{layer}")(getattr(self, f"fc{layer}")(x)))
+        return getattr(self, f"fc{self.depth + 1}")(x)
 
 
 class MnistLenet(nn.Module):
@@ -185,6 +187,7 @@ def torchvisions(depth, **options):
 # Names as `zoo::by_name` knows them.
 ZOO = {
     "mlp": Entry(Mlp(3, 8, 10), 3, 8),
+    "mlp-70-33-ln-gelu": Entry(MlpLayerNormGelu(3, 5, [70, 33], 10), 3, 5),
     "mnist_lenet": Entry(MnistLenet(1, 28, 10), 1, 28),
     "lenet5": Entry(Lenet5(1, 28, 10), 1, 28),
     "resnet8": Entry(Resnet(3, 10, 16, [16, 32, 64], 1), 3, 12),

@@ -34,6 +34,9 @@ fn cases() -> Vec<Case> {
         (group(4), 2, 9, 4),
         (group(2), 2, 513, 4),
         (group(2), 9, 9, 16),
+        // LayerNorm: one group of a vector.
+        (group(1), 5, 1, 70),
+        (group(1), 3, 1, 264),
     ];
     let mut cases = Vec::new();
     for (kind, n, positions, channels) in shapes {

@@ -73,6 +73,10 @@ fn network(case: &str, golden: &Golden) -> Network {
     let network = match case {
         _ if case.contains("mnist_lenet") => zoo::mnist_lenet(Shape::new(28, 28, 1), 10),
         "lenet5" => zoo::lenet5(Shape::new(28, 28, 1), 10),
+        "mlp_layernorm_gelu" => {
+            let mlp = zoo::Mlp { hidden: vec![24, 13], layer_norm: true, gelu: true };
+            mlp.build(case, Shape::new(5, 6, 3), 10)
+        }
         "torchvision_resnet18" => zoo::TorchvisionResNet::new(18)
             .and_then(|resnet| resnet.build(case, Shape::new(33, 37, 3), 10)),
         _ if case.contains("groupnorm") => resnet(Normalisation::group(2)),
@@ -299,6 +303,7 @@ fn cases() -> Vec<Case> {
     let exact_both = [
         "mnist_lenet",
         "lenet5",
+        "mlp_layernorm_gelu",
         "resnet8_groupnorm",
         "resnet8_groupnorm_zero",
         "mwn_groupnorm_raw_nesterov",

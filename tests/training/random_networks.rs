@@ -7,7 +7,7 @@ use l2rw::ops::shortcut::Shortcut;
 use l2rw::plan::{Optimizer, Route};
 use l2rw::reference::norm::{self, Affine, NormShape};
 use l2rw::reference::softmax_cross_entropy as loss;
-use l2rw::reference::{bias, conv, example_weights, pool, relu, shortcut};
+use l2rw::reference::{bias, conv, example_weights, gelu, pool, relu, shortcut};
 use l2rw::train::{ImageSet, Schedule, Trainer, TrainerOptions};
 use l2rw::weighting::{L2rw, Uniform, Weighting};
 use rand::{RngExt, SeedableRng};
@@ -84,6 +84,7 @@ impl Twin<'_> {
                     value.out = norm::forward(&shape, input(0), &value.statistics, affine);
                 }
                 LayerKind::Relu => value.out = relu::forward(input(0)),
+                LayerKind::Gelu => value.out = gelu::forward(input(0)),
                 LayerKind::MaxPool(window) => {
                     (value.out, value.argmax) = pool::max_forward(&window, n, input(0));
                 }
@@ -134,6 +135,7 @@ impl Twin<'_> {
                     norm::backward(&shape, input, &dy, statistics, affine)
                 }
                 LayerKind::Relu => relu::apply_mask(&values[index].out, &dy),
+                LayerKind::Gelu => gelu::times_derivative(input, &dy),
                 LayerKind::MaxPool(window) => {
                     pool::max_backward(&window, n, &values[index].argmax, &dy)
                 }
@@ -179,6 +181,7 @@ impl Twin<'_> {
                     norm::tangent(&shape, x, dx(0), statistics, affine, dscale, moves(shift))
                 }
                 LayerKind::Relu => relu::apply_mask(&values[index].out, dx(0)),
+                LayerKind::Gelu => gelu::times_derivative(&values[layer.inputs[0].0].out, dx(0)),
                 LayerKind::MaxPool(window) => {
                     pool::max_tangent(&window, n, &values[index].argmax, dx(0))
                 }
@@ -317,7 +320,13 @@ fn network(rng: &mut Pcg64) -> Network {
             let mut at = net.input();
             for layer in 0..rng.random_range(0..3) {
                 at = net.linear(&format!("fc{layer}"), at, size(rng, 257));
-                at = net.relu(&format!("relu{layer}"), at);
+                if rng.random_range(0..2) == 0 {
+                    at = net.layer_norm(&format!("norm{layer}"), at);
+                }
+                at = match rng.random_range(0..2) {
+                    0 => net.gelu(&format!("gelu{layer}"), at),
+                    _ => net.relu(&format!("relu{layer}"), at),
+                };
             }
             net.linear("out", at, classes);
             net.build().unwrap()
