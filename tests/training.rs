@@ -4,6 +4,7 @@ mod common;
 
 mod training {
     mod checkpoints;
+    mod freezing;
     mod goldens;
     mod limits;
     mod lost;

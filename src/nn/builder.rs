@@ -46,6 +46,7 @@ impl NetworkBuilder {
             kind: LayerKind::Input,
             inputs: vec![],
             shape: input,
+            frozen: false,
             stored: input,
         };
         let network = Network {
@@ -113,7 +114,7 @@ impl NetworkBuilder {
         self.conv_layer(name, from, window, vec![inputs, outputs], init, true)
     }
 
-    /// BatchNorm or GroupNorm.
+    /// BatchNorm, also with statistics that stay as they are, or GroupNorm.
     pub fn norm(&mut self, name: &str, from: LayerId, options: Normalisation) -> LayerId {
         let shape = self.shape(from);
         let channels = shape.channels;
@@ -128,7 +129,7 @@ impl NetworkBuilder {
         });
         let shift =
             self.parameter(format!("{name}.shift"), vec![channels], false, Init::Constant(0.0));
-        let running = (options.kind == NormKind::Batch).then(|| {
+        let running = options.kind.is_per_channel().then(|| {
             let (name, stored) = (name.to_owned(), channels);
             self.network.running.push(RunningStatistics { name, offset: 0, channels, stored });
             self.network.running.len() - 1
@@ -276,8 +277,8 @@ impl NetworkBuilder {
     }
 
     fn push(&mut self, name: &str, kind: LayerKind, inputs: Vec<LayerId>, shape: Shape) -> LayerId {
-        let (name, stored) = (name.to_owned(), shape);
-        self.network.layers.push(Layer { name, kind, inputs, shape, stored });
+        let (name, frozen, stored) = (name.to_owned(), false, shape);
+        self.network.layers.push(Layer { name, kind, inputs, shape, frozen, stored });
         LayerId(self.network.layers.len() - 1)
     }
 

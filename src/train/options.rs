@@ -1,6 +1,7 @@
 //! Options of a training run.
 
 use super::{NotFinite, Schedule, TrainError};
+use crate::nn::{Frozen, Network};
 use crate::ops::Optimizer;
 use crate::weighting::{L2rw, Weighting};
 
@@ -31,6 +32,8 @@ pub struct TrainerOptions {
     pub seed: u32,
     /// What happens when numbers are not finite.
     pub not_finite: NotFinite,
+    /// Layers that stay as they are ([`Network::freeze`]); none of them by default.
+    pub frozen: Frozen,
 }
 
 impl TrainerOptions {
@@ -50,6 +53,7 @@ impl TrainerOptions {
             deviation: vec![0.5; 3],
             seed: 1,
             not_finite: NotFinite::default(),
+            frozen: Frozen::default(),
         }
     }
 
@@ -67,6 +71,15 @@ impl TrainerOptions {
             deviation: vec![0.5; channels],
             ..Self::cifar(L2rw::default())
         }
+    }
+
+    /// The network with the layers that these options freeze.
+    pub(super) fn frozen_in(&self, network: &Network) -> Result<Network, TrainError> {
+        network.freeze(&self.frozen).map_err(|error| TrainError::Option {
+            option: "frozen",
+            value: error.to_string(),
+            allowed: "names of layers, whole or up to a dot, that leave something to learn",
+        })
     }
 
     pub(super) fn check(&self, channels: usize) -> Result<(), TrainError> {

@@ -104,6 +104,7 @@ impl Trainer {
         options: &TrainerOptions,
     ) -> Result<Self, TrainError> {
         check(network, &train, clean.as_ref(), options)?;
+        let network = &options.frozen_in(network)?;
         let shape = train.shape;
         let gather = Gather {
             height: shape.height,

@@ -1,7 +1,10 @@
 //! Steps of random small networks against a twin of the whole step in `f64`.
 
 use l2rw::gpu::{Context, ShaderChecks, read_back};
-use l2rw::nn::{LayerKind, Network, Normalisation, Padding, Parameter, ParameterId, Shape};
+use l2rw::nn::{
+    FixedStatistics, Frozen, Layer, LayerKind, Network, Normalisation, Padding, Parameter,
+    ParameterId, Shape,
+};
 use l2rw::ops::NormKind;
 use l2rw::ops::shortcut::Shortcut;
 use l2rw::plan::{Optimizer, Route};
@@ -19,6 +22,11 @@ struct Value {
     out: Vec<f64>,
     statistics: Vec<(f64, f64)>,
     argmax: Vec<u32>,
+}
+
+/// Mean and 1 / deviation of running statistics that no step has moved yet: 0 and 1.
+fn fixed_statistics(options: &Normalisation) -> (f64, f64) {
+    (0.0, 1.0 / (1.0 + f64::from(options.epsilon)).sqrt())
 }
 
 /// A network with parameters, or with anything of their shape, as it lies on the device.
@@ -79,7 +87,10 @@ impl Twin<'_> {
                 }
                 LayerKind::Norm { options, scale, shift, relu, .. } => {
                     let shape = self.norm_shape(index, options.kind, n);
-                    value.statistics = norm::statistics(&shape, input(0), options.epsilon.into());
+                    value.statistics = match options.kind {
+                        NormKind::Fixed => vec![fixed_statistics(&options); shape.channels],
+                        _ => norm::statistics(&shape, input(0), options.epsilon.into()),
+                    };
                     let affine = self.affine(scale, shift, relu);
                     value.out = norm::forward(&shape, input(0), &value.statistics, affine);
                 }
@@ -112,6 +123,9 @@ impl Twin<'_> {
             let input = values[layer.inputs[0].0].out.as_slice();
             let positions = layer.stored.height * layer.stored.width;
             let mut put = |id: ParameterId, values: &[f64]| {
+                if layer.frozen {
+                    return;
+                }
                 let offset = self.network.parameter(id).offset;
                 gradient[offset..offset + values.len()].copy_from_slice(values);
             };
@@ -376,10 +390,25 @@ fn network(rng: &mut Pcg64) -> Network {
     }
 }
 
+/// Every other network with layers that stay as they are.
+fn freeze_some(rng: &mut Pcg64, network: Network) -> Network {
+    let has_parameters =
+        |layer: &&Layer| matches!(layer.kind, LayerKind::Conv { .. } | LayerKind::Norm { .. });
+    let share = [0.0, 0.0, 0.3, 0.7][rng.random_range(0..4)];
+    let named = network.layers.iter().filter(has_parameters).map(|layer| layer.name.clone());
+    let layers = named.filter(|_| rng.random_bool(share)).collect();
+    use FixedStatistics::{All, None, OfFrozen};
+    let statistics = [None, OfFrozen, All][rng.random_range(0..3)];
+    let frozen = network.freeze(&Frozen { before: Option::None, layers, statistics });
+    // Now and then there is nothing left to learn.
+    frozen.unwrap_or(network)
+}
+
 impl Case {
     fn new(seed: u64) -> Self {
         let rng = &mut Pcg64::seed_from_u64(seed);
         let network = network(rng);
+        let network = freeze_some(rng, network);
         let (n, m) = (size(rng, 17), size(rng, 17));
         let train = Batch::new(rng, n, &network);
         let clean = Batch::new(rng, m, &network);
