@@ -12,6 +12,7 @@ mod kernels {
     mod dropout;
     mod dual;
     mod example_weights;
+    mod gelu;
     mod gram;
     mod import;
     mod matmul;

@@ -5,10 +5,12 @@ mod common;
 mod training {
     mod checkpoints;
     mod examples;
+    mod freezing;
     mod goldens;
     mod limits;
     mod lost;
     mod not_finite;
+    mod parameters;
     mod prediction;
     mod pytorch;
     mod random_networks;

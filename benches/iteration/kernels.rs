@@ -180,7 +180,7 @@ fn normalisation(kind: NormKind, tuning: Tuning) -> Case {
     case.end("norm statistics");
     norm::forward(&mut case.rec, &norm, x, moments, affine);
     case.end("norm forward");
-    norm::tangent(&mut case.rec, &norm, x, dx, moments, affine, tangent);
+    norm::tangent(&mut case.rec, &norm, x, dx, moments, affine, Some(tangent));
     case.end("norm tangent");
     let sums = norm::gradient_sums(&mut case.rec, &norm, x, moments, affine, dy);
     norm::backward(&mut case.rec, &sums, x, moments, affine, dy, None);

@@ -32,7 +32,7 @@ N, CLEAN = 100, (100, 10)
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 2e-4
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Networks: as in src/nn/zoo.rs
+# Networks: as in src/nn/zoo/mod.rs
 
 
 def mnist_lenet():

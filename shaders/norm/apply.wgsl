@@ -4,6 +4,10 @@
 // a channel (BatchNorm), or of the channels of a group of one example (GroupNorm).
 
 override HAS_ADDEND: bool = false;
+// Whether the statistics are constants: they have no tangent, and no gradient passes through them.
+override FIXED: bool = false;
+// Whether scales and shifts have tangents.
+override AFFINE_MOVES: bool = true;
 
 // From the header: TILE, the positions that one invocation takes.
 
@@ -63,16 +67,18 @@ fn forward(
 struct DualAffine { scale: Lanes, shift: Lanes, d_scale: Lanes, d_shift: Lanes }
 
 fn dual_affine_of(block: u32) -> DualAffine {
-    if HAS_SCALE {
-        let next = BLOCKS + block;
-        return DualAffine(
-            load(primal_affine[block]),
-            load(primal_affine[next]),
-            load(tangent_affine[block]),
-            load(tangent_affine[next]),
-        );
+    let shift = select(block, BLOCKS + block, HAS_SCALE);
+    var affine = DualAffine(Lanes(1.0), load(primal_affine[shift]), Lanes(), Lanes());
+    if AFFINE_MOVES {
+        affine.d_shift = load(tangent_affine[shift]);
     }
-    return DualAffine(Lanes(1.0), load(primal_affine[block]), Lanes(), load(tangent_affine[block]));
+    if HAS_SCALE {
+        affine.scale = load(primal_affine[block]);
+        if AFFINE_MOVES {
+            affine.d_scale = load(tangent_affine[block]);
+        }
+    }
+    return affine;
 }
 
 // What the elements of a channel share.
@@ -85,8 +91,11 @@ fn output_tangent(
     normalised: Lanes,
     d_input: Lanes,
 ) -> Lanes {
-    let d_normalised = statistics.rstd
-        * (d_input - statistics.mean_tangent - normalised * statistics.mean_product);
+    var d_normalised = statistics.rstd * d_input;
+    if !FIXED {
+        d_normalised = statistics.rstd
+            * (d_input - statistics.mean_tangent - normalised * statistics.mean_product);
+    }
     let value = affine.scale * d_normalised + affine.d_scale * normalised + affine.d_shift;
     return through_relu(value, normalised, affine.scale, affine.shift);
 }
@@ -181,7 +190,10 @@ fn backward(
             let at = t.first + k * BLOCKS;
             let normalised = (load(x[at]) - mean) * rstd;
             let g = through_relu(load(gradient[at]), normalised, scale, shift) * scale;
-            var value = rstd * (g - mean_gradient - normalised * mean_product);
+            var value = rstd * g;
+            if !FIXED {
+                value = rstd * (g - mean_gradient - normalised * mean_product);
+            }
             if HAS_ADDEND {
                 value += load(addend[at]);
             }

@@ -46,6 +46,7 @@ impl NetworkBuilder {
             kind: LayerKind::Input,
             inputs: vec![],
             shape: input,
+            frozen: false,
             stored: input,
         };
         let network = Network {
@@ -113,7 +114,7 @@ impl NetworkBuilder {
         self.conv_layer(name, from, window, vec![inputs, outputs], init, true)
     }
 
-    /// BatchNorm or GroupNorm.
+    /// BatchNorm, also with statistics that stay as they are, or GroupNorm.
     pub fn norm(&mut self, name: &str, from: LayerId, options: Normalisation) -> LayerId {
         let shape = self.shape(from);
         let channels = shape.channels;
@@ -128,7 +129,7 @@ impl NetworkBuilder {
         });
         let shift =
             self.parameter(format!("{name}.shift"), vec![channels], false, Init::Constant(0.0));
-        let running = (options.kind == NormKind::Batch).then(|| {
+        let running = options.kind.is_per_channel().then(|| {
             let (name, stored) = (name.to_owned(), channels);
             self.network.running.push(RunningStatistics { name, offset: 0, channels, stored });
             self.network.running.len() - 1
@@ -141,9 +142,28 @@ impl NetworkBuilder {
         )
     }
 
+    /// LayerNorm (Ba, Kiros and Hinton, 2016) of a vector `[n, 1, 1, c]` over its features, with
+    /// PyTorch's defaults: ε = 1e-5, a learned scale and shift. It is GroupNorm with one group;
+    /// over images the two differ, so that images are refused.
+    pub fn layer_norm(&mut self, name: &str, from: LayerId) -> LayerId {
+        let shape = self.shape(from);
+        if shape.height * shape.width != 1 {
+            let reason = "LayerNorm is of vectors, 1x1xfeatures: put it behind a linear layer or a \
+                          global average pool, or take GroupNorm";
+            return self.fail(name, format!("its input is {shape}; {reason}"));
+        }
+        self.norm(name, from, Normalisation::group(1))
+    }
+
     /// max(x, 0). Behind a normalisation that feeds nothing else it becomes part of that layer.
     pub fn relu(&mut self, name: &str, from: LayerId) -> LayerId {
         self.push(name, LayerKind::Relu, vec![from], self.shape(from))
+    }
+
+    /// x·Φ(x), Φ the distribution function of the standard normal distribution: PyTorch's `GELU`
+    /// with its default, no approximation by tanh.
+    pub fn gelu(&mut self, name: &str, from: LayerId) -> LayerId {
+        self.push(name, LayerKind::Gelu, vec![from], self.shape(from))
     }
 
     /// Maximum over a square window.
@@ -257,8 +277,8 @@ impl NetworkBuilder {
     }
 
     fn push(&mut self, name: &str, kind: LayerKind, inputs: Vec<LayerId>, shape: Shape) -> LayerId {
-        let (name, stored) = (name.to_owned(), shape);
-        self.network.layers.push(Layer { name, kind, inputs, shape, stored });
+        let (name, frozen, stored) = (name.to_owned(), false, shape);
+        self.network.layers.push(Layer { name, kind, inputs, shape, frozen, stored });
         LayerId(self.network.layers.len() - 1)
     }
 

@@ -1,6 +1,7 @@
 //! Networks as data: layers, shape inference, parameters, initial values, and the model zoo.
 
 mod builder;
+mod freezing;
 mod init;
 mod network;
 mod pytorch;
@@ -8,6 +9,7 @@ mod storage;
 pub mod zoo;
 
 pub use builder::{BuildError, NetworkBuilder, Padding};
+pub use freezing::{FixedStatistics, Frozen};
 pub use init::Init;
 pub use network::{
     Layer, LayerId, LayerKind, Network, Normalisation, Parameter, ParameterId, RunningStatistics,

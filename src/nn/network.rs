@@ -158,6 +158,8 @@ pub enum LayerKind {
     },
     /// max(x, 0).
     Relu,
+    /// x·Φ(x), Φ the distribution function of the standard normal distribution.
+    Gelu,
     /// Maximum over a window.
     MaxPool(Window),
     /// Mean over the part of a window that lies in the image.
@@ -186,7 +188,9 @@ pub struct Layer {
     pub inputs: Vec<LayerId>,
     /// Shape of its output for one example.
     pub shape: Shape,
-    /// The same as it lies on the device: where the layers behind allow it, channels of zeros make
+    /// Whether its parameters stay as they are: [`Network::freeze`].
+    pub frozen: bool,
+    /// The shape as it lies on the device: where the layers behind allow it, channels of zeros make
     /// their number a multiple of four.
     pub stored: Shape,
 }
@@ -270,10 +274,11 @@ impl Network {
         values
     }
 
-    /// 1 for elements of the flat parameter vector to which weight decay applies, 0 for others.
+    /// 1 for elements of the flat parameter vector to which weight decay applies, 0 for others,
+    /// those of frozen layers among them.
     pub fn decay_mask(&self) -> Vec<f32> {
         let mut mask = vec![0.0; self.parameters_len];
-        for parameter in self.parameters.iter().filter(|p| p.decays) {
+        for parameter in self.learned_parameters().filter(|p| p.decays) {
             mask[parameter.offset..][..parameter.len].fill(1.0);
         }
         mask

@@ -6,7 +6,7 @@
 //! from and to channels of zero have gradients of zero, so that training leaves them as they are.
 
 use super::{Layer, LayerKind, Network, Parameter, ParameterId, Shape};
-use crate::ops::{NormKind, Window};
+use crate::ops::Window;
 
 /// Bindings start at multiples of 256 bytes, so parameter tensors start at multiples of 64.
 const ALIGNMENT: usize = 64;
@@ -89,7 +89,7 @@ fn padded_layers(layers: &[Layer]) -> Vec<bool> {
             LayerKind::Input | LayerKind::Residual { .. } => false,
             // Without ε, the deviation of channels of zeros would divide by zero.
             LayerKind::Norm { options, .. } => {
-                options.kind == NormKind::Batch && options.epsilon > 0.0 && padded[index]
+                options.kind.is_per_channel() && options.epsilon > 0.0 && padded[index]
             }
             _ => padded[index],
         };

@@ -13,6 +13,7 @@
 //! conv | conv/direct, conv/staged | conv | conv
 //! dropout | dropout | dropout | dropout
 //! example_weights | example_weights | example_weights | example_weights
+//! gelu | gelu | gelu | gelu
 //! gram | gram | gram | gram
 //! import | import/images, import/labels | import | import
 //! matmul | matmul/direct, matmul/staged | matmul | matmul
@@ -33,6 +34,7 @@ pub mod bias;
 pub mod conv;
 pub mod dropout;
 pub mod example_weights;
+pub mod gelu;
 pub mod gram;
 pub mod import;
 pub mod matmul;

@@ -48,6 +48,16 @@ pub enum NormKind {
         /// Number of groups.
         groups: usize,
     },
+    /// Each channel by statistics that do not depend on the input: BatchNorm whose running
+    /// statistics stay as they are. An affine map of each channel, so that no examples mix.
+    Fixed,
+}
+
+impl NormKind {
+    /// Whether there is one statistic a channel, for all examples.
+    pub(crate) fn is_per_channel(self) -> bool {
+        !matches!(self, Self::Group { .. })
+    }
 }
 
 /// Shape and options of a normalisation of `[n, positions, channels]`.
@@ -98,7 +108,7 @@ impl Norm {
     /// Statistics stored: one for each channel, and each example that has its own.
     fn statistics(&self) -> usize {
         match self.kind {
-            NormKind::Batch => self.channels,
+            NormKind::Batch | NormKind::Fixed => self.channels,
             NormKind::Group { .. } => self.n * self.channels,
         }
     }
@@ -136,6 +146,7 @@ impl Norm {
         self.constants(Shader::joined("norm", parts), entry, tuning)
             .header("TILE", TILE as u32)
             .constant("RELU", self.relu)
+            .constant("FIXED", self.kind == NormKind::Fixed)
     }
 
     /// A kernel of the first step of a reduction.
@@ -173,7 +184,7 @@ impl Norm {
 
     fn constants(&self, shader: Shader, entry: &'static str, tuning: Tuning) -> Kernel {
         let (per_example, group) = match self.kind {
-            NormKind::Batch => (false, 1),
+            NormKind::Batch | NormKind::Fixed => (false, 1),
             NormKind::Group { groups } => (true, self.channels / groups),
         };
         Kernel::new(shader, entry)
@@ -251,7 +262,7 @@ fn moments(
     moments
 }
 
-/// The statistics for evaluation: the running ones.
+/// The statistics for evaluation and for [`NormKind::Fixed`]: the running ones.
 pub fn running_statistics(rec: &mut Recorder, norm: &Norm, running: View) -> TensorId {
     let moments = rec.transient("moments", 2 * norm.channels);
     let bindings = vec![running.read(), rec.write(moments)];
@@ -279,7 +290,8 @@ pub fn forward(
     y
 }
 
-/// Output and tangent at once ([`forward`], [`tangent`]), for `moments` from [`dual_statistics`].
+/// Output and tangent at once ([`forward`], [`tangent`]), for `moments` from [`dual_statistics`],
+/// with [`NormKind::Fixed`] from [`running_statistics`].
 pub fn dual(
     rec: &mut Recorder,
     norm: &Norm,
@@ -287,7 +299,7 @@ pub fn dual(
     dx: TensorId,
     moments: TensorId,
     affine: View,
-    affine_tangent: View,
+    affine_tangent: Option<View>,
 ) -> (TensorId, TensorId) {
     let y = rec.transient("norm", norm.len());
     let dy = rec.transient("norm tangent", norm.len());
@@ -297,16 +309,17 @@ pub fn dual(
         rec.read(dx),
         rec.write(y),
         affine.read(),
-        affine_tangent.read(),
+        affine_tangent.unwrap_or(affine).read(),
         rec.write(dy),
     ];
     let kernel = norm.pass("forward_dual", rec.tuning());
+    let kernel = kernel.constant("AFFINE_MOVES", affine_tangent.is_some());
     rec.dispatch(kernel, bindings, norm.tile_grid(), 12 * norm.len() as u64);
     (y, dy)
 }
 
 /// Tangent of [`forward`] and of the statistics, for tangents `dx` of the input and
-/// `affine_tangent` of the parameters, after a plain forward pass.
+/// `affine_tangent` of the parameters, which are constants without, after a plain forward pass.
 pub fn tangent(
     rec: &mut Recorder,
     norm: &Norm,
@@ -314,19 +327,13 @@ pub fn tangent(
     dx: TensorId,
     moments: TensorId,
     affine: View,
-    affine_tangent: View,
+    affine_tangent: Option<View>,
 ) -> TensorId {
-    let sums = rec.transient("chunk tangent sums", 2 * norm.partials(rec.tuning()));
-    let bindings = vec![rec.read(x), rec.read(moments), rec.read(dx), rec.write(sums)];
-    let grid = norm.chunk_grid(rec.tuning());
-    rec.dispatch(
-        norm.reduction("tangent_sums", rec.tuning()),
-        bindings,
-        grid,
-        5 * norm.len() as u64,
-    );
-    let means = combine_sums(rec, norm, sums, affine, false);
-
+    // Fixed statistics have no tangent, so that the kernel reads no means.
+    let means = match norm.kind {
+        NormKind::Fixed => moments,
+        _ => tangent_means(rec, norm, x, dx, moments, affine),
+    };
     let dy = rec.transient("norm tangent", norm.len());
     let bindings = vec![
         rec.read(x),
@@ -334,16 +341,30 @@ pub fn tangent(
         rec.read(dx),
         rec.read(means),
         affine.read(),
-        affine_tangent.read(),
+        affine_tangent.unwrap_or(affine).read(),
         rec.write(dy),
     ];
-    rec.dispatch(
-        norm.pass("forward_tangent", rec.tuning()),
-        bindings,
-        norm.tile_grid(),
-        10 * norm.len() as u64,
-    );
+    let kernel = norm.pass("forward_tangent", rec.tuning());
+    let kernel = kernel.constant("AFFINE_MOVES", affine_tangent.is_some());
+    rec.dispatch(kernel, bindings, norm.tile_grid(), 10 * norm.len() as u64);
     dy
+}
+
+/// The means of x̂·ẋ and ẋ over all that shares a statistic.
+fn tangent_means(
+    rec: &mut Recorder,
+    norm: &Norm,
+    x: TensorId,
+    dx: TensorId,
+    moments: TensorId,
+    affine: View,
+) -> TensorId {
+    let sums = rec.transient("chunk tangent sums", 2 * norm.partials(rec.tuning()));
+    let bindings = vec![rec.read(x), rec.read(moments), rec.read(dx), rec.write(sums)];
+    let grid = norm.chunk_grid(rec.tuning());
+    let kernel = norm.reduction("tangent_sums", rec.tuning());
+    rec.dispatch(kernel, bindings, grid, 5 * norm.len() as u64);
+    combine_sums(rec, norm, sums, affine, false)
 }
 
 /// The sums over chunks of positions from which all gradients of a normalisation follow.
@@ -400,7 +421,10 @@ pub fn backward(
     addend: Option<TensorId>,
 ) -> TensorId {
     let norm = &sums.norm;
-    let means = sums.means.unwrap_or_else(|| combine_sums(rec, norm, sums.sums, affine, true));
+    let means = match norm.kind {
+        NormKind::Fixed => moments,
+        _ => sums.means.unwrap_or_else(|| combine_sums(rec, norm, sums.sums, affine, true)),
+    };
     let dx = rec.transient("norm gradient", norm.len());
     let bindings = vec![
         rec.read(x),
@@ -438,8 +462,8 @@ pub fn parameter_gradient(
     sums.means = Some(means);
 }
 
-/// ⟨∂f_i/∂parameters, G⟩ for each example into `out` `[n]`. Exact for GroupNorm; with BatchNorm's
-/// batch statistics it is the influence that passes through the example's own rows.
+/// ⟨∂f_i/∂parameters, G⟩ for each example into `out` `[n]`. Exact for GroupNorm and for fixed
+/// statistics; with BatchNorm's batch statistics it is the influence that passes through the example's own rows.
 pub fn similarity(rec: &mut Recorder, sums: &GradientSums, clean_gradient: View, out: View) {
     reduce::dot_rows(rec, sums.rows(), clean_gradient, out);
 }

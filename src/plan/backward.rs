@@ -2,7 +2,7 @@
 
 use super::forward::{Activations, Pass};
 use crate::gpu::{Recorder, TensorId};
-use crate::nn::{LayerKind, Network, ParameterId};
+use crate::nn::{LayerKind, ParameterId};
 use crate::ops::{self, Rows, View, Window, norm::GradientSums};
 
 /// What a backward pass leaves at a layer with parameters: enough for the gradient of its
@@ -41,14 +41,11 @@ impl Delta {
     }
 }
 
-/// Which layers lie behind parameters of layers from `first` on, so that a gradient has to reach
-/// their output.
-fn needs_gradient(network: &Network, first: usize) -> Vec<bool> {
+/// Which layers lie behind parameters that learn, so that a gradient has to reach their output.
+fn needs_gradient(pass: &Pass<'_>) -> Vec<bool> {
     let mut needs: Vec<bool> = Vec::new();
-    for (index, layer) in network.layers.iter().enumerate() {
-        let has_parameters = matches!(layer.kind, LayerKind::Conv { .. } | LayerKind::Norm { .. });
-        let learns = has_parameters && index >= first;
-        needs.push(learns || layer.inputs.iter().any(|input| needs[input.0]));
+    for (index, layer) in pass.network.layers.iter().enumerate() {
+        needs.push(pass.learns(index) || layer.inputs.iter().any(|input| needs[input.0]));
     }
     needs
 }
@@ -71,7 +68,7 @@ impl Flow {
 
 impl Pass<'_> {
     /// Backward pass from the gradient of the class scores. `visit` gets the results of every layer
-    /// with parameters, from the last to the first, as soon as they are recorded; gradients of
+    /// that learns, from the last to the first, as soon as they are recorded; gradients of
     /// parameters that it records may spare the pass a step.
     pub fn backward(
         &self,
@@ -81,7 +78,7 @@ impl Pass<'_> {
         mut visit: impl FnMut(&mut Recorder, &mut Delta),
     ) {
         let layers = &self.network.layers;
-        let needs = needs_gradient(self.network, self.first_layer);
+        let needs = needs_gradient(self);
         let mut flow = Flow { needs, gradients: vec![None; layers.len()] };
         flow.gradients[layers.len() - 1] = Some(score_gradient);
         for index in (0..layers.len()).rev() {
@@ -89,7 +86,9 @@ impl Pass<'_> {
             rec.label(&layers[index].name);
             match self.delta(rec, activations, index, dy) {
                 Some(mut delta) => {
-                    visit(rec, &mut delta);
+                    if self.learns(index) {
+                        visit(rec, &mut delta);
+                    }
                     self.through_parameters(rec, activations, &delta, dy, &mut flow);
                 }
                 None => self.layer_backward(rec, activations, index, dy, &mut flow),
@@ -110,7 +109,7 @@ impl Pass<'_> {
         match &layer.kind {
             LayerKind::Conv { window, weight, bias } => {
                 let (window, weight) = (*window, *weight);
-                let bias = bias.map(|bias| {
+                let bias = bias.filter(|_| self.learns(index)).map(|bias| {
                     let positions = window.out_positions();
                     (bias, ops::bias::position_sums(rec, dy, positions, window.out_channels))
                 });
@@ -173,6 +172,7 @@ impl Pass<'_> {
             LayerKind::Input | LayerKind::Conv { .. } | LayerKind::Norm { .. } => None,
             _ if !layer.inputs.iter().any(|input| flow.needs[input.0]) => None,
             LayerKind::Relu => Some(ops::relu::mask(rec, activations.values[index], dy)),
+            LayerKind::Gelu => Some(ops::gelu::times_derivative(rec, activations.values[from], dy)),
             LayerKind::MaxPool(w) => {
                 activations.extras[index].map(|at| ops::pool::max_backward(rec, w, n, dy, at))
             }

@@ -43,8 +43,16 @@ pub fn evaluation(
     let drawn = batch::draw(&mut rec, step, &data, batch, &gather, Stream::Sequential);
 
     rec.stage("forward");
-    let statistics = running.map_or(Statistics::Batch, Statistics::Running);
-    let pass = Pass { network, n: batch, parameters, step, statistics, stream: 0, first_layer: 0 };
+    let pass = Pass {
+        network,
+        n: batch,
+        parameters,
+        step,
+        statistics: Statistics::Running,
+        running,
+        stream: 0,
+        first_layer: 0,
+    };
     let activations = pass.forward(&mut rec, drawn.images);
     rec.label("loss");
     let scores = activations.scores();

@@ -3,7 +3,7 @@
 use crate::gpu::{Recorder, TensorId};
 use crate::nn::{LayerKind, Network, Normalisation, ParameterId, Shape};
 use crate::ops::norm::{Norm, Running};
-use crate::ops::{self, View, shortcut::Shortcut};
+use crate::ops::{self, NormKind, View, shortcut::Shortcut};
 
 /// The flat vectors that a pass reads, and the ones that change from pass to pass.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,8 @@ pub(super) struct Pass<'a> {
     /// The step's uniform; only dropout reads it.
     pub step: TensorId,
     pub statistics: Statistics,
+    /// BatchNorm's running statistics, of networks that have any.
+    pub running: Option<TensorId>,
     /// Tells the dropout masks of passes apart.
     pub stream: u32,
     /// Parameters of earlier layers count as constants: no gradient, no tangent.
@@ -27,9 +29,9 @@ pub(super) enum Statistics {
     /// The batch.
     Batch,
     /// The batch, and the running statistics follow.
-    BatchAndRun(TensorId),
+    BatchAndRun,
     /// The running statistics; dropout is off.
-    Running(TensorId),
+    Running,
 }
 
 /// What a forward pass leaves behind for the backward pass.
@@ -62,6 +64,11 @@ impl Activations {
 }
 
 impl Pass<'_> {
+    /// Whether a layer's parameters get a gradient and a tangent.
+    pub fn learns(&self, layer: usize) -> bool {
+        layer >= self.first_layer && self.network.learns(layer)
+    }
+
     pub fn parameter(&self, of: TensorId, id: ParameterId) -> View {
         let parameter = self.network.parameter(id);
         View { tensor: of, offset: parameter.offset, len: parameter.len }
@@ -116,7 +123,7 @@ impl Pass<'_> {
         direction: TensorId,
     ) -> (Activations, TensorId) {
         let (activations, tangents) = self.run(rec, images, Some(direction));
-        // A network without parameters cannot be built, so the scores have a tangent.
+        // A network without parameters that learn cannot be made, so the scores have a tangent.
         let tangent = tangents.last().copied().flatten().unwrap_or(activations.scores());
         (activations, tangent)
     }
@@ -153,7 +160,7 @@ impl Pass<'_> {
         let mut tangents: Vec<Option<TensorId>> = Vec::new();
         for (index, layer) in self.network.layers.iter().enumerate() {
             rec.label(&layer.name);
-            let along = direction.filter(|_| index >= self.first_layer);
+            let along = direction.filter(|_| self.learns(index));
             if self.is_absorbed(index) {
                 done.push(done.values[index - 1], None);
                 tangents.push(tangents[index - 1]);
@@ -170,7 +177,11 @@ impl Pass<'_> {
             };
             done.push(value, extra);
             let tangent = match &layer.kind {
-                LayerKind::Input | LayerKind::Conv { .. } => None,
+                LayerKind::Input => None,
+                LayerKind::Conv { .. } => {
+                    let side = self.absorbed(index).and_then(|side| tangents[side]);
+                    self.linear_tangent(rec, index, &tangents, side)
+                }
                 _ => self.layer_tangent(rec, index, &done, &tangents, along),
             };
             tangents.push(tangent);
@@ -206,16 +217,18 @@ impl Pass<'_> {
                 Some(Dual { value, tangent, extra: None })
             }
             LayerKind::Norm { options, scale, shift, running, relu } => {
-                let (direction, dx) = (direction?, dx?);
+                let dx = dx?;
                 let norm = self.norm(options, layer.stored, *relu);
                 let affine = self.affine(self.parameters, *scale, *shift);
-                let along = self.affine(direction, *scale, *shift);
-                let follows = match self.statistics {
-                    Statistics::Running(_) => return None,
-                    Statistics::Batch => None,
-                    Statistics::BatchAndRun(of) => self.running(options, *running, of),
+                let along = direction.map(|direction| self.affine(direction, *scale, *shift));
+                let moments = match (self.known_statistics(options, *running), self.statistics) {
+                    (Some(known), _) => ops::norm::running_statistics(rec, &norm, known),
+                    (None, Statistics::Running) => return None,
+                    _ => {
+                        let follows = self.following(options, *running);
+                        ops::norm::dual_statistics(rec, &norm, x, dx, follows)
+                    }
                 };
-                let moments = ops::norm::dual_statistics(rec, &norm, x, dx, follows);
                 let (value, tangent) = ops::norm::dual(rec, &norm, x, dx, moments, affine, along);
                 Some(Dual { value, tangent, extra: Some(moments) })
             }
@@ -231,6 +244,21 @@ impl Pass<'_> {
         }
     }
 
+    /// ż = W ẋ of a convolution whose parameters are constants, plus `addend`; `None` for 0.
+    fn linear_tangent(
+        &self,
+        rec: &mut Recorder,
+        index: usize,
+        tangents: &[Option<TensorId>],
+        addend: Option<TensorId>,
+    ) -> Option<TensorId> {
+        let layer = &self.network.layers[index];
+        let LayerKind::Conv { window, weight, .. } = &layer.kind else { return None };
+        let Some(dx) = tangents[layer.inputs[0].0] else { return addend };
+        let weights = self.parameter(self.parameters, *weight);
+        Some(ops::conv::forward(rec, window, self.n, dx, weights, addend))
+    }
+
     /// ż = W ẋ + Ẇ x: two convolutions.
     fn conv_tangent(
         &self,
@@ -242,8 +270,8 @@ impl Pass<'_> {
     ) -> Option<TensorId> {
         let layer = &self.network.layers[index];
         let LayerKind::Conv { window, weight, bias } = &layer.kind else { return None };
-        if index < self.first_layer {
-            return None;
+        if !self.learns(index) {
+            return self.linear_tangent(rec, index, tangents, None);
         }
         let from = layer.inputs[0].0;
         let weights = self.parameter(self.parameters, *weight);
@@ -304,6 +332,7 @@ impl Pass<'_> {
                 (ops::norm::forward(rec, &norm, x, moments, affine), Some(moments))
             }
             LayerKind::Relu => (ops::relu::forward(rec, x), None),
+            LayerKind::Gelu => (ops::gelu::forward(rec, x), None),
             LayerKind::MaxPool(window) => {
                 let (y, winner) = ops::pool::max_forward(rec, window, n, x);
                 (y, Some(winner))
@@ -315,9 +344,7 @@ impl Pass<'_> {
                 let side = done.values[input(1)];
                 (ops::shortcut::forward(rec, &shortcut, n, x, side), None)
             }
-            LayerKind::Dropout { .. } if matches!(self.statistics, Statistics::Running(_)) => {
-                (x, None)
-            }
+            LayerKind::Dropout { .. } if self.statistics == Statistics::Running => (x, None),
             LayerKind::Dropout { rate } => {
                 let stream = self.dropout_stream(index);
                 (ops::dropout::apply(rec, self.step, *rate, stream, x), None)
@@ -342,16 +369,20 @@ impl Pass<'_> {
         match &layer.kind {
             LayerKind::Input | LayerKind::Conv { .. } => None,
             LayerKind::Norm { options, scale, shift, relu, .. } => {
-                let direction = direction.filter(|_| index >= self.first_layer)?;
+                let direction = direction.filter(|_| self.learns(index));
                 let norm = self.norm(options, layer.stored, *relu);
                 let affine = self.affine(self.parameters, *scale, *shift);
-                // Behind the images themselves there is no tangent yet.
-                let along = self.affine(direction, *scale, *shift);
-                let dx = dx.unwrap_or_else(|| ops::add::zeros_like(rec, x));
+                let along = direction.map(|direction| self.affine(direction, *scale, *shift));
+                // Behind constants there is no tangent yet.
+                let dx = match (dx, along) {
+                    (None, None) => return None,
+                    (dx, _) => dx.unwrap_or_else(|| ops::add::zeros_like(rec, x)),
+                };
                 let moments = done.extras[index]?;
                 Some(ops::norm::tangent(rec, &norm, x, dx, moments, affine, along))
             }
             LayerKind::Relu => Some(ops::relu::mask(rec, done.values[index], dx?)),
+            LayerKind::Gelu => Some(ops::gelu::times_derivative(rec, x, dx?)),
             LayerKind::MaxPool(window) => {
                 Some(ops::pool::max_tangent(rec, window, n, dx?, done.extras[index]?))
             }
@@ -363,7 +394,7 @@ impl Pass<'_> {
                 let dx = dx.unwrap_or_else(|| ops::add::zeros_like(rec, x));
                 Some(ops::shortcut::forward(rec, &shortcut, n, dx, dside))
             }
-            LayerKind::Dropout { .. } if matches!(self.statistics, Statistics::Running(_)) => dx,
+            LayerKind::Dropout { .. } if self.statistics == Statistics::Running => dx,
             LayerKind::Dropout { rate } => {
                 let stream = self.dropout_stream(index);
                 Some(ops::dropout::apply(rec, self.step, *rate, stream, dx?))
@@ -379,26 +410,26 @@ impl Pass<'_> {
         running: Option<usize>,
         x: TensorId,
     ) -> TensorId {
-        match self.statistics {
-            Statistics::Running(of) if let Some(known) = self.running(options, running, of) => {
-                ops::norm::running_statistics(rec, norm, known.statistics)
-            }
-            Statistics::BatchAndRun(of) => {
-                ops::norm::statistics(rec, norm, x, self.running(options, running, of))
-            }
-            _ => ops::norm::statistics(rec, norm, x, None),
+        match self.known_statistics(options, running) {
+            Some(known) => ops::norm::running_statistics(rec, norm, known),
+            None => ops::norm::statistics(rec, norm, x, self.following(options, running)),
         }
     }
 
-    /// A layer's running statistics, where it has any, in the vector `of` all layers'.
-    fn running(
-        &self,
-        options: &Normalisation,
-        running: Option<usize>,
-        of: TensorId,
-    ) -> Option<Running> {
-        let running = &self.network.running[running?];
-        let statistics = View { tensor: of, offset: running.offset, len: 2 * running.stored };
-        Some(Running { statistics, momentum: options.momentum })
+    /// The running statistics, if they take the place of the batch's.
+    fn known_statistics(&self, options: &Normalisation, running: Option<usize>) -> Option<View> {
+        let is_known = self.statistics == Statistics::Running || options.kind == NormKind::Fixed;
+        running.filter(|_| is_known).and_then(|running| self.running_view(running))
+    }
+
+    /// The running statistics, if they follow the batch's.
+    fn following(&self, options: &Normalisation, running: Option<usize>) -> Option<Running> {
+        let running = running.filter(|_| self.statistics == Statistics::BatchAndRun)?;
+        Some(Running { statistics: self.running_view(running)?, momentum: options.momentum })
+    }
+
+    fn running_view(&self, index: usize) -> Option<View> {
+        let running = &self.network.running[index];
+        Some(View { tensor: self.running?, offset: running.offset, len: 2 * running.stored })
     }
 }

@@ -2,12 +2,12 @@
 //! kernel, put together as a plan puts the kernels together.
 
 use super::PlanError;
-use crate::nn::{Layer, LayerKind, Network, Parameter, ParameterId, Shape};
+use crate::nn::{Layer, LayerKind, Network, Normalisation, Parameter, ParameterId, Shape};
 use crate::ops::NormKind;
 use crate::ops::shortcut::Shortcut;
 use crate::reference::norm::{self, Affine, NormShape};
 use crate::reference::softmax_cross_entropy as loss;
-use crate::reference::{bias, conv, example_weights, pool, relu, shortcut};
+use crate::reference::{bias, conv, example_weights, gelu, pool, relu, shortcut};
 
 /// A batch of normalised inputs `[n, height, width, channels]` with labels `[n]`.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +107,11 @@ struct Value {
     argmax: Vec<u32>,
 }
 
+/// Mean and 1 / deviation of running statistics that no step has moved yet: 0 and 1.
+fn fixed_statistics(options: &Normalisation) -> (f64, f64) {
+    (0.0, 1.0 / (1.0 + f64::from(options.epsilon)).sqrt())
+}
+
 /// A network with parameters, or with anything of their shape, as it lies on the device.
 struct Twin<'a> {
     network: &'a Network,
@@ -165,11 +170,15 @@ impl Twin<'_> {
                 }
                 LayerKind::Norm { options, scale, shift, relu, .. } => {
                     let shape = self.norm_shape(index, options.kind, n);
-                    value.statistics = norm::statistics(&shape, input(0), options.epsilon.into());
+                    value.statistics = match options.kind {
+                        NormKind::Fixed => vec![fixed_statistics(&options); shape.channels],
+                        _ => norm::statistics(&shape, input(0), options.epsilon.into()),
+                    };
                     let affine = self.affine(scale, shift, relu);
                     value.out = norm::forward(&shape, input(0), &value.statistics, affine);
                 }
                 LayerKind::Relu => value.out = relu::forward(input(0)),
+                LayerKind::Gelu => value.out = gelu::forward(input(0)),
                 LayerKind::MaxPool(window) => {
                     (value.out, value.argmax) = pool::max_forward(&window, n, input(0));
                 }
@@ -200,6 +209,9 @@ impl Twin<'_> {
             let input = values[layer.inputs[0].0].out.as_slice();
             let positions = layer.stored.height * layer.stored.width;
             let mut put = |id: ParameterId, values: &[f64]| {
+                if layer.frozen {
+                    return;
+                }
                 let offset = self.network.parameter(id).offset;
                 gradient[offset..offset + values.len()].copy_from_slice(values);
             };
@@ -223,6 +235,7 @@ impl Twin<'_> {
                     norm::backward(&shape, input, &dy, statistics, affine)
                 }
                 LayerKind::Relu => relu::apply_mask(&values[index].out, &dy),
+                LayerKind::Gelu => gelu::times_derivative(input, &dy),
                 LayerKind::MaxPool(window) => {
                     pool::max_backward(&window, n, &values[index].argmax, &dy)
                 }
@@ -268,6 +281,7 @@ impl Twin<'_> {
                     norm::tangent(&shape, x, dx(0), statistics, affine, dscale, moves(shift))
                 }
                 LayerKind::Relu => relu::apply_mask(&values[index].out, dx(0)),
+                LayerKind::Gelu => gelu::times_derivative(&values[layer.inputs[0].0].out, dx(0)),
                 LayerKind::MaxPool(window) => {
                     pool::max_tangent(&window, n, &values[index].argmax, dx(0))
                 }

@@ -27,6 +27,7 @@ pub mod bias;
 pub mod conv;
 pub mod dropout;
 pub mod example_weights;
+pub mod gelu;
 pub mod gram;
 pub mod import;
 pub mod matmul;

@@ -31,10 +31,10 @@ impl NormShape {
         self.n * self.positions * self.channels
     }
 
-    /// How many normalisation sets there are: `channels` for `Batch`, `n · groups` for `Group`.
+    /// How many normalisation sets there are: `channels` for `Batch` and `Fixed`, `n · groups` for `Group`.
     pub fn sets(&self) -> usize {
         match self.kind {
-            NormKind::Batch => self.channels,
+            NormKind::Batch | NormKind::Fixed => self.channels,
             NormKind::Group { groups } => self.n * groups,
         }
     }
@@ -47,7 +47,7 @@ impl NormShape {
     /// The normalisation set of channel `c` of example `i`.
     pub fn set(&self, i: usize, c: usize) -> usize {
         match self.kind {
-            NormKind::Batch => c,
+            NormKind::Batch | NormKind::Fixed => c,
             NormKind::Group { groups } => i * groups + c * groups / self.channels,
         }
     }
@@ -165,9 +165,13 @@ pub fn projections(
     projections
 }
 
-/// The Jacobian of `x̂` with respect to `x` applied to `v`, forwards or backwards alike.
+/// The Jacobian of `x̂` with respect to `x` applied to `v`, forwards or backwards alike. Fixed
+/// statistics are constants, of which nothing is taken out.
 fn jacobian(shape: &NormShape, x: &[f64], statistics: &[(f64, f64)], v: &[f64]) -> Vec<f64> {
-    let projections = projections(shape, x, statistics, v);
+    let projections = match shape.kind {
+        NormKind::Fixed => vec![(0.0, 0.0); shape.sets()],
+        _ => projections(shape, x, statistics, v),
+    };
     let mut out = vec![0.0; shape.elements()];
     for (at, i, c) in shape.iter() {
         let set = shape.set(i, c);

@@ -182,6 +182,7 @@ impl Iteration {
         options: &TrainerOptions,
     ) -> Result<Self, TrainError> {
         options.check(network.input().channels)?;
+        let network = &options.frozen_in(network)?;
         let (classes, seed) = (network.classes(), options.seed);
         let facts = DatasetFacts { classes, seed, ..DatasetFacts::default() };
         let plan = plan_of(context, network, options, Input::Buffers, &facts)?;

@@ -26,6 +26,7 @@ mod schedule;
 mod scorer;
 mod snapshot;
 mod source;
+mod state_dict;
 mod step_report;
 mod step_ring;
 mod stream;
@@ -62,6 +63,7 @@ pub use schedule::Schedule;
 pub use scorer::Scores;
 pub use snapshot::{EarlyStopping, Snapshot};
 pub use source::{ExampleSource, SourceError, ValuesMut};
+pub use state_dict::{LastLayer, Loaded};
 pub use step_report::StepReport;
 pub use trainer::Trainer;
 

@@ -1,6 +1,7 @@
 //! Options of a training run.
 
 use super::{Examples, NotFinite, Schedule, TrainError};
+use crate::nn::{Frozen, Network};
 use crate::ops::Optimizer;
 use crate::weighting::{L2rw, Weighting};
 
@@ -36,6 +37,8 @@ pub struct TrainerOptions {
     /// Bytes that the values of data sets may take on the device; what takes more is streamed from
     /// the host ([`Placement`](super::Placement)). `None` for as much as the device gives.
     pub device_data_limit: Option<u64>,
+    /// Layers that stay as they are ([`Network::freeze`]); none of them by default.
+    pub frozen: Frozen,
 }
 
 impl TrainerOptions {
@@ -56,6 +59,7 @@ impl TrainerOptions {
             seed: 1,
             not_finite: NotFinite::default(),
             device_data_limit: None,
+            frozen: Frozen::default(),
         }
     }
 
@@ -110,6 +114,15 @@ impl TrainerOptions {
             mean: mean.into_iter().map(|mean| mean as f32).collect(),
             ..self
         }
+    }
+
+    /// The network with the layers that these options freeze.
+    pub(super) fn frozen_in(&self, network: &Network) -> Result<Network, TrainError> {
+        network.freeze(&self.frozen).map_err(|error| TrainError::Option {
+            option: "frozen",
+            value: error.to_string(),
+            allowed: "names of layers, whole or up to a dot, that leave something to learn",
+        })
     }
 
     pub(super) fn check(&self, channels: usize) -> Result<(), TrainError> {

@@ -1,9 +1,9 @@
 //! Classes of examples without labels, from a model that is trained no further.
 
 use super::options::check_normalisation;
-use super::safetensors::parameters_for;
 use super::scorer::{Scorer, ScoringPlan};
 use super::source::read_bytes;
+use super::state_dict::parameters_for;
 use super::{Evaluation, ExampleSource, Examples, SavedModel, Scores, TrainError, Values};
 use crate::gpu::{Context, DeviceTensors};
 use crate::nn::Network;

@@ -77,6 +77,8 @@ pub(super) fn describe(network: &Network, options: &TrainerOptions, data: Value)
         mean,
         deviation,
         seed,
+        // In the layers of the network.
+        frozen: _,
         // Steps whose numbers are finite are the same with each; of others a run may want another.
         not_finite: _,
         // A streamed set gives the same bits.
@@ -116,7 +118,8 @@ pub(super) fn describe(network: &Network, options: &TrainerOptions, data: Value)
 fn describe_network(network: &Network) -> Value {
     let line = |(at, layer): (usize, &crate::nn::Layer)| {
         let inputs: Vec<usize> = layer.inputs.iter().map(|id| id.0).collect();
-        let text = format!("{at}: {:?} of {inputs:?}, {}", layer.kind, layer.shape);
+        let frozen = if layer.frozen { ", frozen" } else { "" };
+        let text = format!("{at}: {:?} of {inputs:?}, {}{frozen}", layer.kind, layer.shape);
         (layer.name.clone(), json!(text))
     };
     network.layers.iter().enumerate().map(line).collect::<Map<_, _>>().into()

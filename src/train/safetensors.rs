@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::checkpoint::{Counts, FORMAT, Header, StoredFile, StoredTensor, fail, to_bytes, write};
 use super::run_description::{list, of_inputs};
-use super::{Checkpoint, Difference, HostState, Model, TrainError};
-use crate::nn::{Network, StateDictTensor, Vector};
+use super::state_dict::{Write, parameters_of};
+use super::{Checkpoint, Difference, HostState, LastLayer, Loaded, Model, TrainError};
+use crate::nn::{StateDictTensor, Vector};
 use crate::ops::Optimizer;
 
 /// What a safetensors file holds.
@@ -21,9 +22,6 @@ pub enum Contents {
     /// the run was made of: enough to go on as if training had never stopped.
     Checkpoint,
 }
-
-/// A part of one of the model's vectors, on its way to the device: label, offset, content.
-pub(super) type Write<'a> = (&'a str, usize, Vec<u32>);
 
 impl Model {
     /// The model as a safetensors file, blocking until the device is done with the steps before.
@@ -153,15 +151,13 @@ impl Model {
     }
 
     /// Takes parameters, or a whole checkpoint, from a safetensors file as
-    /// [`Model::to_safetensors`] writes it or `safetensors.torch.save_file(module.state_dict(), …)`
-    /// does. The next submission sees them; nothing is read back, so it never blocks.
+    /// [`Model::to_safetensors`] writes it. The next submission sees them; nothing is read back, so
+    /// it never blocks.
     ///
     /// [`Contents::Checkpoint`] goes on with the run that the file is of, and with no other: see
     /// [`TrainError::OtherRun`]. On another adapter or with another tuning, where steps round
-    /// otherwise, a warning is logged. [`Contents::Parameters`] leaves the optimizer's state, the
-    /// weighting method's and the number of steps as they are and skips them in a checkpoint; of
-    /// the options, only mean and deviation of the inputs must be the file's, if it has any.
-    /// PyTorch's `num_batches_tracked` is skipped as well.
+    /// otherwise, a warning is logged. [`Contents::Parameters`] is [`Model::load_parameters`] with
+    /// [`LastLayer::Load`].
     ///
     /// # Errors
     /// [`TrainError::Safetensors`] when the file is damaged or of another version, or when a tensor
@@ -169,53 +165,71 @@ impl Model {
     /// [`TrainError::OtherRun`] when the options differ; [`TrainError::Gpu`] when the device is
     /// known to be lost. Nothing has changed then.
     pub fn load_safetensors(&mut self, bytes: &[u8], contents: Contents) -> Result<(), TrainError> {
-        self.context.check("loading parameters")?;
+        if contents == Contents::Parameters {
+            let loaded = self.load_parameters(bytes, LastLayer::Load)?;
+            log::debug!("{loaded}");
+            return Ok(());
+        }
+        self.context.check("loading a checkpoint")?;
         let file = StoredFile::open(bytes)?;
-        let header = match contents {
-            Contents::Parameters => file.header.as_ref(),
-            Contents::Checkpoint => Some(file.checkpoint()?.0),
-        };
-        let differences = header.map_or_else(Vec::new, |header| match contents {
-            Contents::Parameters => {
-                Difference::between(&of_inputs(&header.run), &of_inputs(&self.run))
-            }
-            Contents::Checkpoint => Difference::between(&header.run, &self.run),
-        });
-        if !differences.is_empty() {
-            return Err(TrainError::OtherRun { path: None, differences });
-        }
+        let (header, counts) = file.checkpoint()?;
+        refuse_differences(Difference::between(&header.run, &self.run))?;
         let state = self.network.state_dict();
-        let training = (contents == Contents::Checkpoint).then_some(&*self);
-        refuse_strangers(&file, &state, training)?;
-        let mut writes = parameters_of(&file, &state)?;
-        let mut counts = (self.steps, self.moment_steps);
-        if contents == Contents::Checkpoint {
-            let (header, stored) = file.checkpoint()?;
-            counts = (stored.steps, stored.moment_steps);
-            for &(label, name) in self.optimizer_vectors() {
-                for (tensor, offset) in learned(&state) {
-                    let name = format!("optimizer/{name}/{}", tensor.name);
-                    writes.push((
-                        label,
-                        offset,
-                        tensor.to_ours(&file.words(&name, &tensor.shape)?),
-                    ));
-                }
-            }
-            for (label, len) in &self.method_state {
-                writes.push((label, 0, file.words(label, &[*len])?));
-            }
-            self.warn_of_rounding(header);
-        }
-        for (label, offset, words) in writes {
-            if let Some(buffer) = self.tensors.get(label) {
-                let content = bytemuck::cast_slice(&words);
-                self.context.queue.write_buffer(buffer, 4 * offset as u64, content);
+        self.refuse_strangers(&file, &state)?;
+        let (mut writes, _) = parameters_of(&file, &self.network, LastLayer::Load)?;
+        for &(label, name) in self.optimizer_vectors() {
+            for (tensor, offset) in learned(&state) {
+                let name = format!("optimizer/{name}/{}", tensor.name);
+                writes.push((label, offset, tensor.to_ours(&file.words(&name, &tensor.shape)?)));
             }
         }
-        (self.steps, self.moment_steps) = counts;
+        for (label, len) in &self.method_state {
+            writes.push((label, 0, file.words(label, &[*len])?));
+        }
+        self.warn_of_rounding(header);
+        self.write_vectors(&writes);
+        (self.steps, self.moment_steps) = (counts.steps, counts.moment_steps);
         self.forget_not_finite();
         Ok(())
+    }
+
+    /// Takes parameters and running statistics from a safetensors file: one that
+    /// [`Model::to_safetensors`] wrote, a checkpoint included, or one that
+    /// `safetensors.torch.save_file(module.state_dict(), …)` did. The next submission sees them;
+    /// nothing is read back, so it never blocks.
+    ///
+    /// The optimizer's state, the weighting method's and the number of steps stay as they are. Mean
+    /// and deviation of the inputs must be the file's, if it names any. Numbers of 16 and 64 bits
+    /// are converted to f32. The `module.` that PyTorch's `DataParallel` puts in front of every
+    /// name is taken off, and BatchNorm's `num_batches_tracked` is skipped. `last` says what
+    /// becomes of a last layer that the file has for other classes.
+    ///
+    /// # Errors
+    /// [`TrainError::Safetensors`] when the file is damaged or of another version, or with the
+    /// names of all tensors that are missing, have no place in the network, or have another type
+    /// or shape, the first ten of each; [`TrainError::OtherRun`] when the inputs were normalised
+    /// otherwise; [`TrainError::Gpu`] when the device is known to be lost. Nothing has changed
+    /// then.
+    pub fn load_parameters(&mut self, bytes: &[u8], last: LastLayer) -> Result<Loaded, TrainError> {
+        self.context.check("loading parameters")?;
+        let file = StoredFile::open(bytes)?;
+        if let Some(header) = &file.header {
+            let (stored, current) = (of_inputs(&header.run), of_inputs(&self.run));
+            refuse_differences(Difference::between(&stored, &current))?;
+        }
+        let (writes, loaded) = parameters_of(&file, &self.network, last)?;
+        self.write_vectors(&writes);
+        self.forget_not_finite();
+        Ok(loaded)
+    }
+
+    fn write_vectors(&self, writes: &[Write<'_>]) {
+        for (label, offset, words) in writes {
+            if let Some(buffer) = self.tensors.get(label) {
+                let content = bytemuck::cast_slice(words);
+                self.context.queue.write_buffer(buffer, 4 * *offset as u64, content);
+            }
+        }
     }
 
     /// Goes on from a checkpoint of the same run: [`Model::load_safetensors`]. What the program put
@@ -225,6 +239,32 @@ impl Model {
     /// As [`Model::load_safetensors`].
     pub fn resume(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         self.load_safetensors(&checkpoint.bytes, Contents::Checkpoint)
+    }
+
+    /// What a checkpoint has beside the network and this model would not read must not be dropped
+    /// in silence.
+    fn refuse_strangers(
+        &self,
+        file: &StoredFile<'_>,
+        state: &[StateDictTensor],
+    ) -> Result<(), TrainError> {
+        let of_optimizer = |name: &str| {
+            let kept = |vector: &(&str, &str)| {
+                let own = name.strip_prefix(vector.1).and_then(|rest| rest.strip_prefix('/'));
+                own.is_some_and(|own| learned(state).any(|(tensor, _)| tensor.name == own))
+            };
+            self.optimizer_vectors().iter().any(kept)
+        };
+        let of_method = |label: &str| self.method_state.iter().any(|(known, _)| known == label);
+        for name in file.tensors.names() {
+            if name.strip_prefix("optimizer/").is_some_and(|rest| !of_optimizer(rest)) {
+                return Err(fail(format!("tensor '{name}' has no place in the optimizer")));
+            }
+            if name.starts_with("weighting/") && !of_method(name) {
+                return Err(fail(format!("tensor '{name}' is of another weighting method")));
+            }
+        }
+        Ok(())
     }
 
     /// Label on the device and name in files of what the optimizer remembers.
@@ -238,79 +278,11 @@ impl Model {
     }
 }
 
-/// A tensor that would not be read must not be dropped in silence. What belongs to optimizer and
-/// method is read by a model in `training`, and skipped where parameters alone are wanted.
-fn refuse_strangers(
-    file: &StoredFile<'_>,
-    state: &[StateDictTensor],
-    training: Option<&Model>,
-) -> Result<(), TrainError> {
-    let of_optimizer = |name: &str| {
-        let kept = |vector: &(&str, &str)| {
-            let own = name.strip_prefix(vector.1).and_then(|rest| rest.strip_prefix('/'));
-            own.is_some_and(|own| learned(state).any(|(tensor, _)| tensor.name == own))
-        };
-        training.is_none_or(|model| model.optimizer_vectors().iter().any(kept))
-    };
-    let of_method = |label: &str| {
-        training.is_none_or(|model| model.method_state.iter().any(|(known, _)| known == label))
-    };
-    let has_place = |name: &str| {
-        if StoredFile::is_of_host(name) || name.ends_with(".num_batches_tracked") {
-            return true;
-        }
-        match name.strip_prefix("optimizer/") {
-            Some(rest) => of_optimizer(rest),
-            None if name.starts_with("weighting/") => of_method(name),
-            None => state.iter().any(|tensor| tensor.name == name),
-        }
-    };
-    match file.tensors.names().into_iter().find(|name| !has_place(name)) {
-        Some(stranger) => {
-            let place = if stranger.starts_with("weighting/") {
-                "is of another weighting method"
-            } else {
-                "has no place in the network and its optimizer"
-            };
-            Err(fail(format!("tensor '{stranger}' {place}")))
-        }
-        None => Ok(()),
+fn refuse_differences(differences: Vec<Difference>) -> Result<(), TrainError> {
+    match differences.is_empty() {
+        true => Ok(()),
+        false => Err(TrainError::OtherRun { path: None, differences }),
     }
-}
-
-/// Parameters and running statistics of a file, for the network that it is of.
-pub(super) fn parameters_for(
-    bytes: &[u8],
-    network: &Network,
-) -> Result<Vec<Write<'static>>, TrainError> {
-    let (file, state) = (StoredFile::open(bytes)?, network.state_dict());
-    refuse_strangers(&file, &state, None)?;
-    parameters_of(&file, &state)
-}
-
-/// Parameters and running statistics in the layout of the device.
-fn parameters_of<'a>(
-    file: &StoredFile<'_>,
-    state: &[StateDictTensor],
-) -> Result<Vec<Write<'a>>, TrainError> {
-    let mut writes = Vec::new();
-    for tensor in state {
-        let words = file.words(&tensor.name, &tensor.shape)?;
-        let label = match tensor.vector {
-            Vector::Parameters => "parameters",
-            Vector::Running => "running",
-        };
-        match tensor.offset {
-            Some(offset) => writes.push((label, offset, tensor.to_ours(&words))),
-            None if words.iter().all(|word| *word == 1f32.to_bits()) => {}
-            None => {
-                let name = &tensor.name;
-                let reason = "is not all ones, and the network has no learned scale there";
-                return Err(fail(format!("tensor '{name}' {reason}")));
-            }
-        }
-    }
-    Ok(writes)
 }
 
 /// The tensors that an optimizer changes, and where they lie.

@@ -154,6 +154,7 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         sets.check(network, options)?;
         sets.check_finite()?;
+        let network = &options.frozen_in(network)?;
         if !options.weighting.uses_clean_set() {
             sets.clean = None;
         }

@@ -15,6 +15,7 @@ pub fn windows() -> Vec<Window> {
         Window::padded(7, 5, 1, 2, 5, 1, 2),
         Window::padded(7, 6, 2, 3, 5, 2, 1),
         Window::padded(3, 4, 2, 3, 1, 2, 1),
+        Window::padded(6, 7, 2, 3, 7, 2, 3),
         Window::linear(6, 4),
         Window { kernel_w: 2, pad_left: 0, ..Window::same(4, 5, 2, 3, 3, 1) },
     ]

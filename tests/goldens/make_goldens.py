@@ -21,195 +21,22 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from networks import (
+    Lenet5,
+    MlpLayerNormGelu,
+    MnistLenet,
+    Pass,
+    Resnet8,
+    TorchvisionResnet18,
+    labels,
+    uniform,
+)
 from safetensors import safe_open
 
 ALPHA = 0.1  # virtual step size; u is divided by it, so no result depends on it
 LEARNING_RATE, MOMENTUM = 0.1, 0.9
 STATISTICS_MOMENTUM = 0.1  # running = 0.9 running + 0.1 batch
 SAMPLE_ABOVE, STRIDE = 4096, 37  # larger tensors are stored as every 37th element and an L2 norm
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Inputs: one integer hash, exact in float32 everywhere
-
-
-def pcg_hash(x):
-    """The PCG-RXS-M-XS hash of u32 values (wrapping arithmetic)."""
-    state = np.atleast_1d(np.asarray(x, np.uint32)) * np.uint32(747796405) + np.uint32(2891336453)
-    word = ((state >> ((state >> np.uint32(28)) + np.uint32(4))) ^ state) * np.uint32(277803737)
-    return (word >> np.uint32(22)) ^ word
-
-
-def hashed(tag, count):
-    return pcg_hash(pcg_hash(tag) ^ np.arange(count, dtype=np.uint32))
-
-
-def uniform(tag, shape):
-    """Float32 values in [-1, 1): 24 bits of hash each, so the conversion is exact."""
-    values = (hashed(tag, math.prod(shape)) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)
-    return values.reshape(shape)
-
-
-def labels(tag, count, classes):
-    return (hashed(tag, count) % np.uint32(classes)).astype(np.int64)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Networks: parameters in the crate's layouts ([kh,kw,ci,co], [in,out]), NHWC images; NCHW only inside a Pass
-
-
-@dataclass(frozen=True)
-class Param:
-    """One parameter tensor: `layer.kind`, kind one of weight, bias, scale, shift."""
-
-    layer: str
-    kind: str
-    shape: tuple
-
-    @property
-    def name(self):
-        return f"{self.layer}.{self.kind}"
-
-    @property
-    def decayed(self):
-        return self.kind == "weight"
-
-    def initial(self, number):
-        """Value of the parameter with this number in the network's order. All arithmetic is in float32."""
-        value = uniform(100 + number, self.shape)
-        if self.kind == "weight":
-            fan_in = math.prod(self.shape[:-1])
-            return value * np.float32(math.sqrt(3.0 / fan_in))
-        if self.kind == "scale":
-            return np.float32(1) + np.float32(0.25) * value
-        return value * np.float32(0.1)
-
-    def initial_momentum(self, number):
-        return uniform(200 + number, self.shape) * np.float32(0.01)
-
-
-def dense(layer, *shape, bias=True):
-    """The parameters of a convolution ([kh,kw,ci,co]) or a linear layer ([in,out])."""
-    return [Param(layer, "weight", shape)] + ([Param(layer, "bias", shape[-1:])] if bias else [])
-
-
-class Pass:
-    """One forward pass over one batch: the layers, and a record of what went through the delicate ones."""
-
-    def __init__(self, theta, eps=None):
-        self.theta, self.eps = theta, eps
-        self.batch_statistics = {}  # BatchNorm layer -> (mean, unbiased variance)
-        self.relu_inputs, self.pool_windows = [], []
-
-    def conv(self, layer, x, stride=1, padding="same"):
-        weight = self.theta[f"{layer}.weight"]
-        if padding == "same":
-            x = pad_same(x, weight.shape[0], stride, 0.0)
-        return F.conv2d(x, weight.permute(3, 2, 0, 1), self.theta.get(f"{layer}.bias"), stride)
-
-    def linear(self, layer, x):
-        return x @ self.theta[f"{layer}.weight"] + self.theta[f"{layer}.bias"]
-
-    def relu(self, x):
-        self.relu_inputs.append(x)
-        return F.relu(x)
-
-    def max_pool(self, x, size, stride, padding="same"):
-        if padding == "same":
-            x = pad_same(x, size, stride, -math.inf)
-        self.pool_windows.append(x.unfold(2, size, stride).unfold(3, size, stride).flatten(-2))
-        return F.max_pool2d(x, size, stride)
-
-    def norm(self, layer, x, groups):
-        """GroupNorm, or (groups None) BatchNorm on this batch's own statistics."""
-        shift = self.theta[f"{layer}.shift"]
-        scale = self.theta.get(f"{layer}.scale", torch.ones_like(shift))  # torch cannot differentiate None twice
-        if groups is not None:
-            return F.group_norm(x, groups, scale, shift, self.eps)
-        self.batch_statistics[layer] = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=True)
-        return F.batch_norm(x, None, None, scale, shift, training=True, eps=self.eps)
-
-
-def pad_same(x, size, stride, value):
-    """TensorFlow's SAME padding: the odd one goes after."""
-    total = [max((-(-extent // stride) - 1) * stride + size - extent, 0) for extent in x.shape[2:]]
-    (top, bottom), (left, right) = [(t // 2, t - t // 2) for t in total]
-    return F.pad(x, (left, right, top, bottom), value=value)
-
-
-def flatten_hwc(x):
-    return x.permute(0, 2, 3, 1).flatten(1)
-
-
-class MnistLenet:
-    """The network of the official L2RW code for MNIST (with ten classes)."""
-
-    name, image, mixes_examples = "mnist_lenet", (28, 28, 1), False
-
-    def params(self):
-        return (dense("conv1", 5, 5, 1, 16) + dense("conv2", 5, 5, 16, 32) + dense("conv3", 5, 5, 32, 64)
-                + dense("fc1", 1024, 100) + dense("fc2", 100, 10))  # fmt: skip
-
-    def forward(self, run, x):
-        for layer in ("conv1", "conv2", "conv3"):
-            x = run.relu(run.max_pool(run.conv(layer, x), 3, 2))
-        return run.linear("fc2", run.relu(run.linear("fc1", flatten_hwc(x))))
-
-
-class Lenet5:
-    """LeNet-5 with ReLU and max-pooling."""
-
-    name, image, mixes_examples = "lenet5", (28, 28, 1), False
-
-    def params(self):
-        return (dense("conv1", 5, 5, 1, 6) + dense("conv2", 5, 5, 6, 16)
-                + dense("fc1", 400, 120) + dense("fc2", 120, 84) + dense("fc3", 84, 10))  # fmt: skip
-
-    def forward(self, run, x):
-        x = run.max_pool(run.relu(run.conv("conv1", x)), 2, 2, "valid")
-        x = run.max_pool(run.relu(run.conv("conv2", x, padding="valid")), 2, 2, "valid")
-        x = run.relu(run.linear("fc1", flatten_hwc(x)))
-        return run.linear("fc3", run.relu(run.linear("fc2", x)))
-
-
-class Resnet8:
-    """Pre-activation ResNet-8: one block a stage, parameter-free shortcuts, BatchNorm (groups None) or GroupNorm."""
-
-    image, widths = (12, 12, 3), (4, 8, 16)
-
-    def __init__(self, groups=None, scale=True):
-        self.groups, self.scale, self.mixes_examples = groups, scale, groups is None
-        norm = "batchnorm" if groups is None else "groupnorm"
-        self.name = f"resnet8_{norm}" + ("" if scale else "_noscale")
-
-    def params(self):
-        def norm(layer, channels):
-            kinds = ("scale", "shift") if self.scale else ("shift",)
-            return [Param(layer, kind, (channels,)) for kind in kinds]
-
-        params, ci = dense("stem", 3, 3, 3, 4, bias=False), 4
-        for stage, co in enumerate(self.widths, 1):
-            block = f"stage{stage}.block1"
-            params += norm(f"{block}.norm1", ci) + dense(f"{block}.conv1", 3, 3, ci, co, bias=False)
-            params += norm(f"{block}.norm2", co) + dense(f"{block}.conv2", 3, 3, co, co, bias=False)
-            ci = co
-        return params + norm("norm", ci) + dense("fc", ci, 10)
-
-    def forward(self, run, x):
-        x = run.conv("stem", x)
-        for stage, co in enumerate(self.widths, 1):
-            block, stride = f"stage{stage}.block1", 1 if stage == 1 else 2
-            y = run.relu(run.norm(f"{block}.norm1", x, self.groups))
-            y = run.conv(f"{block}.conv1", y, stride)
-            y = run.relu(run.norm(f"{block}.norm2", y, self.groups))
-            x = run.conv(f"{block}.conv2", y) + self.shortcut(x, co, stride)
-        return run.linear("fc", run.relu(run.norm("norm", x, self.groups)).mean((2, 3)))
-
-    @staticmethod
-    def shortcut(x, co, stride):
-        before, extra = (co - x.shape[1]) // 2, co - x.shape[1]
-        pooled = F.avg_pool2d(x, stride, stride) if stride > 1 else x
-        return F.pad(pooled, (0, 0, 0, 0, before, extra - before))
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Cases
@@ -249,6 +76,7 @@ class Case:
     clean_label_offset: int | None = None
     classes: int = 10
     meta: "Meta | None" = None  # Meta-Weight-Net instead of L2RW
+    keep: int | None = None  # about how many elements of each tensor are stored, where SAMPLE_ABOVE would be too many
 
     def batches(self, dtype):
         """((training images NCHW, labels), (clean images NCHW, labels))"""
@@ -267,12 +95,14 @@ BATCHNORM, GROUPNORM = Resnet8(), Resnet8(groups=2)
 CASES = [
     Case("mnist_lenet", MnistLenet(), n=7, m=5, train_image_tag=11, clean_image_tag=12),
     Case("lenet5", Lenet5(), n=6, m=4, train_image_tag=11),
+    Case("mlp_layernorm_gelu", MlpLayerNormGelu(), n=7, m=5),
     Case("resnet8_batchnorm", BATCHNORM, n=9, m=6),
     Case("resnet8_batchnorm_noscale", Resnet8(scale=False), n=6, m=9, eps=1e-3),
     Case("resnet8_groupnorm", GROUPNORM, n=9, m=6, train_image_tag=11),
     Case("resnet8_groupnorm_zero", GROUPNORM, n=4, m=4, train_image_tag=13, clean_label_offset=9),
     Case("resnet8_batchnorm_zero", BATCHNORM, n=4, m=4, clean_label_offset=7),
     Case("resnet8_batchnorm_gdecay", BATCHNORM, n=9, m=6, weight_decay=0.05, decay_in_g=True),
+    Case("torchvision_resnet18", TorchvisionResnet18(), n=5, m=4, train_image_tag=22, clean_image_tag=20, keep=60),
     Case("mwn_batchnorm_raw_adam", BATCHNORM, n=9, m=6, meta=Meta(False, "adam", rate=0.05, decay=1e-4, step=2)),
     Case("mwn_batchnorm_sum_nesterov", BATCHNORM, n=9, m=6,
          meta=Meta(True, "nesterov", rate=1.0, momentum=0.9)),
@@ -471,10 +301,12 @@ def contents(it):
     flat = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
     for name, value in flat.items():
         value = value.detach().contiguous().numpy()
-        if value.size > SAMPLE_ABOVE:
-            metadata[f"stride/{name}"] = str(STRIDE)
+        if value.size > (case.keep or SAMPLE_ABOVE):
+            # Odd, so that it meets all channels.
+            stride = value.size // case.keep | 1 if case.keep else STRIDE
+            metadata[f"stride/{name}"] = str(stride)
             tensors[f"norm/{name}"] = np.array(np.linalg.norm(value))
-            value = value.reshape(-1)[::STRIDE]
+            value = value.reshape(-1)[::stride]
         tensors[name] = value.astype(np.float32)
 
     shifted = case.clean_label_offset is not None

@@ -7,10 +7,12 @@
                                                       target/tmp/pytorch) and compare PyTorch's logits with the crate's
 
 Tensor number t of a state dict (num_batches_tracked not counted) has the elements uniform(t, i), scaled: see `fill`.
-Images are bytes from the same hash. Everything is computed in float64 and compared to 1e-4.
+Images are bytes from the same hash. Everything is computed in float64 and compared to 1e-4. The ResNets called
+torchvision's are torchvision's own modules.
 """
 
 import argparse
+import dataclasses
 import json
 import math
 import pathlib
@@ -18,28 +20,14 @@ import pathlib
 import numpy as np
 import torch
 import torch.nn.functional as F
+import torchvision
+from networks import hashed, uniform
 from safetensors.torch import load_file
 from torch import nn
 
 HERE = pathlib.Path(__file__).parent
 GOLDEN = HERE / "pytorch_zoo.json"
-EXAMPLES, TOLERANCE = 5, 1e-4
-
-
-def pcg_hash(x):
-    state = np.atleast_1d(np.asarray(x, np.uint32)) * np.uint32(747796405) + np.uint32(2891336453)
-    word = ((state >> ((state >> np.uint32(28)) + np.uint32(4))) ^ state) * np.uint32(277803737)
-    return (word >> np.uint32(22)) ^ word
-
-
-def hashed(tag, count):
-    return pcg_hash(pcg_hash(tag) ^ np.arange(count, dtype=np.uint32))
-
-
-def uniform(tag, shape):
-    """Float32 values in [-1, 1), exact everywhere."""
-    values = (hashed(tag, math.prod(shape)) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)
-    return values.reshape(shape)
+TOLERANCE = 1e-4
 
 
 def fill(number, name, shape):
@@ -77,6 +65,23 @@ class Mlp(nn.Module):
 
     def forward(self, x):
         return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.flatten(1))))))
+
+
+class MlpLayerNormGelu(nn.Module):
+    def __init__(self, channels, size, widths, classes):
+        super().__init__()
+        inputs, self.depth = channels * size * size, len(widths)
+        for layer, width in enumerate(widths, 1):
+            setattr(self, f"fc{layer}", nn.Linear(inputs, width))
+            setattr(self, f"norm{layer}", nn.LayerNorm(width))
+            inputs = width
+        setattr(self, f"fc{self.depth + 1}", nn.Linear(inputs, classes))
+
+    def forward(self, x):
+        x = x.flatten(1)
+        for layer in range(1, self.depth + 1):
+            x = F.gelu(getattr(self, f"norm{layer}")(getattr(self, f"fc{layer}")(x)))
+        return getattr(self, f"fc{self.depth + 1}")(x)
 
 
 class MnistLenet(nn.Module):
@@ -150,55 +155,72 @@ class Resnet(nn.Module):
         return self.fc(F.relu(self.norm(x)).mean((2, 3)))
 
 
-# Names as `zoo::by_name` knows them; (module, channels, side of an image).
+@dataclasses.dataclass
+class Entry:
+    """A network with ten classes, for square images. What takes long is left to `make soak`."""
+
+    module: nn.Module
+    channels: int
+    side: int
+    examples: int = 5
+    soak: bool = False
+
+    def images(self):
+        """What the network sees of [examples, side, side, channels] bytes, as the crate takes them."""
+        shape = (self.examples, self.side, self.side, self.channels)
+        pixels = (hashed(9000, math.prod(shape)) >> np.uint32(24)).astype(np.uint8).reshape(shape)
+        x = torch.tensor(pixels.astype(np.float64) / 255).permute(0, 3, 1, 2)
+        return (x - 0.5) / 0.5
+
+    def logits(self, state):
+        module = self.module.double().eval()
+        missing, unexpected = module.load_state_dict(state, strict=False)
+        assert not unexpected and all("num_batches" in name for name in missing), (missing, unexpected)
+        with torch.no_grad():
+            return module(self.images()).tolist()
+
+
+def torchvisions(depth, **options):
+    return Entry(getattr(torchvision.models, f"resnet{depth}")(num_classes=10), 3, **options)
+
+
+# Names as `zoo::by_name` knows them.
 ZOO = {
-    "mlp": (Mlp(3, 8, 10), 3, 8),
-    "mnist_lenet": (MnistLenet(1, 28, 10), 1, 28),
-    "lenet5": (Lenet5(1, 28, 10), 1, 28),
-    "resnet8": (Resnet(3, 10, 16, [16, 32, 64], 1), 3, 12),
-    "resnet14-w8": (Resnet(3, 10, 8, [8, 16, 32], 2), 3, 12),
-    "resnet8-gn4": (Resnet(3, 10, 16, [16, 32, 64], 1, groups=4), 3, 12),
-    "wrn-10-2": (Resnet(3, 10, 16, [32, 64, 128], 1), 3, 12),
+    "mlp": Entry(Mlp(3, 8, 10), 3, 8),
+    "mlp-70-33-ln-gelu": Entry(MlpLayerNormGelu(3, 5, [70, 33], 10), 3, 5),
+    "mnist_lenet": Entry(MnistLenet(1, 28, 10), 1, 28),
+    "lenet5": Entry(Lenet5(1, 28, 10), 1, 28),
+    "resnet8": Entry(Resnet(3, 10, 16, [16, 32, 64], 1), 3, 12),
+    "resnet14-w8": Entry(Resnet(3, 10, 8, [8, 16, 32], 2), 3, 12),
+    "resnet8-gn4": Entry(Resnet(3, 10, 16, [16, 32, 64], 1, groups=4), 3, 12),
+    "wrn-10-2": Entry(Resnet(3, 10, 16, [32, 64, 128], 1), 3, 12),
+    "torchvision-resnet18": torchvisions(18, side=224, examples=2),
+    "torchvision-resnet34": torchvisions(34, side=75, examples=2, soak=True),
+    "torchvision-resnet50": torchvisions(50, side=224, examples=2, soak=True),
 }
-
-
-def images(channels, side):
-    """[n, side, side, channels] bytes, as the crate takes them, and what the network sees."""
-    pixels = (hashed(9000, EXAMPLES * side * side * channels) >> np.uint32(24)).astype(np.uint8)
-    pixels = pixels.reshape(EXAMPLES, side, side, channels)
-    x = torch.tensor(pixels.astype(np.float64) / 255).permute(0, 3, 1, 2)
-    return (x - 0.5) / 0.5
 
 
 def state_of(module):
     return {name: tensor for name, tensor in module.state_dict().items() if "num_batches" not in name}
 
 
-def logits(module, state, channels, side):
-    module = module.double().eval()
-    missing, unexpected = module.load_state_dict(state, strict=False)
-    assert not unexpected and all("num_batches" in name for name in missing), (missing, unexpected)
-    with torch.no_grad():
-        return module(images(channels, side)).tolist()
-
-
 def recompute():
     golden = {}
-    for name, (module, channels, side) in ZOO.items():
-        shapes = {key: list(tensor.shape) for key, tensor in state_of(module).items()}
+    for name, entry in ZOO.items():
+        shapes = {key: list(tensor.shape) for key, tensor in state_of(entry.module).items()}
         state = {
             key: torch.tensor(fill(number, key, shape)).double() for number, (key, shape) in enumerate(shapes.items())
         }
-        rounded = [[round(value, 8) for value in row] for row in logits(module, state, channels, side)]
-        tensors = list(shapes.items())
-        golden[name] = {"channels": channels, "side": side, "tensors": tensors, "logits": rounded}
+        rounded = [[round(value, 8) for value in row] for row in entry.logits(state)]
+        facts = {"channels": entry.channels, "side": entry.side, "soak": entry.soak}
+        golden[name] = facts | {"tensors": list(shapes.items()), "logits": rounded}
     return golden
 
 
 def compare(name, found, expected):
     error = np.abs(np.array(found) - np.array(expected)).max()
     assert error < TOLERANCE, f"{name}: logits differ by {error}"
-    print(f"{name:<12} logits agree to {error:.1e}")
+    print(f"{name:<20} logits agree to {error:.1e}")
 
 
 def main():
@@ -207,10 +229,13 @@ def main():
     parser.add_argument("--import", dest="folder", type=pathlib.Path)
     arguments = parser.parse_args()
     if arguments.folder:
-        for name, (module, channels, side) in ZOO.items():
+        for name, entry in ZOO.items():
+            if entry.soak and not (arguments.folder / f"{name}.json").exists():
+                print(f"{name:<20} no file: `make soak` writes it")
+                continue
             state = {key: value.double() for key, value in load_file(arguments.folder / f"{name}.safetensors").items()}
             crate = json.loads((arguments.folder / f"{name}.json").read_text())
-            compare(name, logits(module, state, channels, side), crate)
+            compare(name, entry.logits(state), crate)
     elif arguments.check:
         committed = json.loads(GOLDEN.read_text())
         for name, golden in recompute().items():

@@ -34,6 +34,11 @@ pub fn cases() -> Vec<Case> {
         (3, Window::same(5, 7, 3, 4, 3, 1)),
         (3, Window::same(6, 5, 1, 4, 5, 2)),
         (2, Window::padded(3, 4, 2, 4, 1, 2, 1)),
+        // ResNets for large images: stems of stride 2, wide images, projections.
+        (2, Window::padded(9, 12, 3, 8, 7, 2, 3)),
+        (1, Window::padded(3, 112, 3, 4, 7, 2, 3)),
+        (2, Window::padded(11, 8, 5, 6, 7, 2, 3)),
+        (3, Window::padded(7, 10, 8, 16, 1, 2, 0)),
         // 1 → 1.
         (2, Window::same(7, 5, 3, 5, 3, 3)),
         (2, Window::padded(7, 5, 4, 6, 7, 1, 2)),
@@ -270,7 +275,7 @@ fn staged(matrices: Option<Matrices>, precision: Precision) -> [Tuning; 3] {
     [tuning(false, 5, false), tuning(false, 1, false), tuning(true, 1, true)]
 }
 
-fn staged_cases() -> [Case; 6] {
+fn staged_cases() -> [Case; 8] {
     let windows = [
         // Steps of 16 channels with a remainder, two tiles of channels, parts of which are outside.
         (3, Window::same(5, 7, 20, 68, 3, 1)),
@@ -279,6 +284,8 @@ fn staged_cases() -> [Case; 6] {
         // Taps that meet only some of the pixels, or none.
         (2, Window::same(7, 10, 8, 12, 5, 2)),
         (2, Window::padded(6, 5, 4, 8, 1, 3, 1)),
+        (2, Window::padded(9, 12, 4, 8, 7, 2, 3)),
+        (3, Window::padded(7, 10, 8, 20, 1, 2, 0)),
         (2, Window { kernel_w: 2, pad_left: 0, ..Window::same(4, 5, 4, 8, 4, 2) }),
         // A tile of 128 pixels and of 128 input channels.
         (70, Window::linear(120, 16)),

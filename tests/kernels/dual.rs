@@ -76,7 +76,7 @@ fn score_tangents(
 ) -> TensorId {
     let (z, dz) = conv::dual(rec, &INPUT, N, (x, None), filters, dfilters, None);
     let moments = norm::statistics(rec, &norm(), z, None);
-    let dy = norm::tangent(rec, &norm(), z, dz, moments, affine, daffine);
+    let dy = norm::tangent(rec, &norm(), z, dz, moments, affine, Some(daffine));
     let y = norm::forward(rec, &norm(), z, moments, affine);
     let (y, winner) = pool::max_forward(rec, &pooled(), N, y);
     let dy = pool::max_tangent(rec, &pooled(), N, dy, winner);

@@ -27,6 +27,9 @@ fn cases() -> Vec<Case> {
         (NormKind::Batch, 2, 600, 3),
         (NormKind::Batch, 3, 35, 8),
         (NormKind::Batch, 2, 515, 4),
+        (NormKind::Fixed, 3, 35, 5),
+        (NormKind::Fixed, 3, 35, 8),
+        (NormKind::Fixed, 2, 600, 3),
         (group(2), 3, 7, 12),
         (group(4), 2, 300, 8),
         (group(1), 3, 5, 6),
@@ -34,6 +37,9 @@ fn cases() -> Vec<Case> {
         (group(4), 2, 9, 4),
         (group(2), 2, 513, 4),
         (group(2), 9, 9, 16),
+        // LayerNorm: one group of a vector.
+        (group(1), 5, 1, 70),
+        (group(1), 3, 1, 264),
     ];
     let mut cases = Vec::new();
     for (kind, n, positions, channels) in shapes {
@@ -96,6 +102,13 @@ impl Data {
         !self.relu || before_relu.iter().all(|v| v.is_nan() || v.abs() > 1e-5)
     }
 
+    /// Of parameters that are constants.
+    fn tangent_of_input(&self) -> Vec<f64> {
+        let (shape, still) = (&self.shape, vec![0.0; self.shape.channels]);
+        let affine = self.affine();
+        twin::tangent(shape, &self.x, &self.dx, &self.statistics, affine, None, &still)
+    }
+
     fn largest_rstd(&self) -> f64 {
         self.statistics.iter().fold(1.0, |largest, &(_, rstd)| rstd.max(largest))
     }
@@ -121,7 +134,7 @@ fn affine_vector(bench: &mut Bench, scale: Option<&Vec<f64>>, shift: &[f64]) -> 
 
 /// Statistics as the kernels store them, `[1 or n, 2, channels]`: groups spread over channels.
 fn stored(shape: &NormShape, statistics: &[(f64, f64)]) -> Vec<f64> {
-    let examples = if shape.kind == NormKind::Batch { 1 } else { shape.n };
+    let examples = if matches!(shape.kind, NormKind::Group { .. }) { shape.n } else { 1 };
     let mut rows = Vec::new();
     for example in 0..examples {
         let of = |channel| statistics[shape.set(example, channel)];
@@ -206,12 +219,17 @@ fn tangents_equal_the_twin_alone_and_beside_their_values() {
         let tolerance = data.tolerance();
 
         let moments = norm::statistics(&mut bench.rec, &case.norm, x, None);
-        let dy = norm::tangent(&mut bench.rec, &case.norm, x, dx, moments, affine, along);
+        let dy = norm::tangent(&mut bench.rec, &case.norm, x, dx, moments, affine, Some(along));
         expected.floats("tangent", dy, reference.clone(), tolerance);
+        let dy = norm::tangent(&mut bench.rec, &case.norm, x, dx, moments, affine, None);
+        let alone = data.tangent_of_input();
+        expected.floats("tangent of the input alone", dy, alone.clone(), tolerance);
 
         let moments = norm::dual_statistics(&mut bench.rec, &case.norm, x, dx, None);
         expected.floats("dual statistics", moments, stored_dual(&data), tolerance);
-        let (y, dy) = norm::dual(&mut bench.rec, &case.norm, x, dx, moments, affine, along);
+        let (_, dy) = norm::dual(&mut bench.rec, &case.norm, x, dx, moments, affine, None);
+        expected.floats("dual's tangent of the input alone", dy, alone, tolerance);
+        let (y, dy) = norm::dual(&mut bench.rec, &case.norm, x, dx, moments, affine, Some(along));
         expected.floats("dual's tangent", dy, reference, tolerance);
         let reference = twin::forward(&data.shape, &data.x, &data.statistics, data.affine());
         expected.floats("dual's value", y, reference, tolerance);

@@ -28,6 +28,7 @@ fn cases() -> Vec<Case> {
         (3, Window::same(7, 4, 4, 4, 3, 2)),
         (2, Window::padded(7, 6, 8, 8, 3, 2, 1)),
         (2, Window::same(5, 6, 12, 12, 2, 2)),
+        (1, Window::padded(4, 112, 4, 4, 3, 2, 1)),
         (1, Window::global(16, 16, 4)),
         (1, Window::global(16, 17, 4)),
     ];

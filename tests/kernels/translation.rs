@@ -11,7 +11,7 @@ use l2rw::gpu::{
     Access, Dispatch, ElementType, Kernel, Lifetime, Matrices, Precision, Recorder, Recording,
     Staging, Tensor, TensorId, Tuning,
 };
-use l2rw::nn::zoo::{ResNet, caffe_lenet, lenet5, mlp, mnist_lenet};
+use l2rw::nn::zoo::{Mlp, ResNet, caffe_lenet, lenet5, mlp, mnist_lenet};
 use l2rw::nn::{Network, Normalisation, Shape};
 use l2rw::ops::batch::{Gather, ValueType};
 use l2rw::ops::{Step, View, Window, add, conv, import, matmul, not_finite, pool};
@@ -34,6 +34,7 @@ fn networks() -> Vec<Network> {
     };
     [
         mlp(image, &[12, 7], 4),
+        Mlp { hidden: vec![12, 7], layer_norm: true, gelu: true }.build("mlp", image, 4),
         lenet5(Shape::new(13, 14, 1), 3),
         mnist_lenet(Shape::new(8, 9, 1), 2),
         caffe_lenet(Shape::new(16, 17, 1), 3),

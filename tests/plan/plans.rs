@@ -1,7 +1,7 @@
 //! Plans are data: everything here runs without a device.
 
 use l2rw::gpu::{Precision, Staging, Tuning, memory};
-use l2rw::nn::{Network, Normalisation, Shape, zoo};
+use l2rw::nn::{FixedStatistics, Frozen, Network, Normalisation, Shape, zoo};
 use l2rw::ops::batch::{Gather, ValueType};
 use l2rw::plan::{
     DatasetFacts, DatasetShape, Exchange, Input, Optimizer, Plan, PlanError, Route,
@@ -322,6 +322,36 @@ fn resnet32_norms() -> usize {
         }
     }
     total + 2 * 64
+}
+
+#[test]
+fn a_backward_pass_ends_at_the_first_layer_that_learns() {
+    let whole = resnet(Normalisation::batch());
+    for statistics in [FixedStatistics::None, FixedStatistics::OfFrozen, FixedStatistics::All] {
+        let frozen =
+            Frozen { before: Some("stage3".into()), layers: vec!["norm".into()], statistics };
+        let network = whole.freeze(&frozen).unwrap();
+        let is_frozen = |label: &str| network.layers.iter().any(|l| l.name == label && l.frozen);
+        for route in [Route::Tangent, Route::PerLayer] {
+            let [before, after] =
+                [&whole, &network].map(|network| plan(network, l2rw(Some(route)), 8, 8));
+            let frozen_in = |plan: &Plan, stage: &str| {
+                let dispatches = plan.recording.dispatches.iter();
+                dispatches.filter(|d| d.stage == stage && is_frozen(&d.label)).count()
+            };
+            // Behind the first layer that learns, a gradient passes one that is frozen.
+            let in_between = |plan: &Plan, stage: &str| {
+                let dispatches = plan.recording.dispatches.iter();
+                dispatches.filter(|d| d.stage == stage && d.label == "norm").count()
+            };
+            assert!(frozen_in(&before, "backward") > in_between(&before, "backward"));
+            assert_eq!(frozen_in(&after, "backward"), in_between(&after, "backward"));
+            assert!(in_between(&after, "backward") > 0);
+            // Of stages 1 and 2, with two thirds of the operations, forward passes alone are left.
+            let (before, after) = (units(&before, &whole), units(&after, &whole));
+            assert!(after < 0.6 * before, "{statistics:?} {route:?}: {before} to {after}");
+        }
+    }
 }
 
 #[test]

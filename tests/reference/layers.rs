@@ -6,7 +6,7 @@ use crate::common::differences::{
 use crate::common::values::values;
 use l2rw::ops::Window;
 use l2rw::ops::shortcut::Shortcut;
-use l2rw::reference::{dropout, pool, relu, shortcut, softmax_cross_entropy};
+use l2rw::reference::{dropout, gelu, pool, relu, shortcut, softmax_cross_entropy};
 
 const N: usize = 3;
 
@@ -136,6 +136,14 @@ fn the_tangent_of_the_loss_is_its_directional_derivative() {
         softmax_cross_entropy::losses(N, classes, &moved(&logits, t, &dlogits), &labels)
     });
     assert_derivative("u", &u, &difference);
+}
+
+#[test]
+fn the_gaussian_unit_has_the_derivative_that_its_twin_says() {
+    let x: Vec<f64> = values(1, 200).iter().map(|v| 5.0 * v).collect();
+    let dx = values(2, x.len());
+    let difference = central_difference(|t| gelu::forward(&moved(&x, t, &dx)));
+    assert_derivative("gelu", &gelu::times_derivative(&x, &dx), &difference);
 }
 
 #[test]

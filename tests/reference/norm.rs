@@ -43,7 +43,11 @@ impl Case {
             .map(|(scale, dscale)| moved(scale, t, dscale));
         let shift = moved(&self.shift, t, &self.dshift);
         let affine = Affine { scale: scale.as_deref(), shift: &shift, relu: self.relu };
-        norm::forward(&self.shape, &x, &norm::statistics(&self.shape, &x, EPS), affine)
+        let statistics = match self.shape.kind {
+            NormKind::Fixed => self.statistics(),
+            _ => norm::statistics(&self.shape, &x, EPS),
+        };
+        norm::forward(&self.shape, &x, &statistics, affine)
     }
 
     fn tangent(&self) -> Vec<f64> {
@@ -68,6 +72,7 @@ impl Case {
 fn cases() -> Vec<Case> {
     let kinds = [
         NormKind::Batch,
+        NormKind::Fixed,
         NormKind::Group { groups: 1 },
         NormKind::Group { groups: 3 },
         NormKind::Group { groups: CHANNELS },

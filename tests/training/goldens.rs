@@ -56,9 +56,10 @@ impl Golden {
         })
     }
 
-    /// Distance between stored elements.
-    fn stride(&self, name: &str) -> usize {
-        self.metadata.get(&format!("stride/{name}")).map_or(1, |stride| stride.parse().unwrap())
+    /// The elements that the file has of a tensor.
+    fn thinned(&self, name: &str, whole: &[f64]) -> Vec<f64> {
+        let stride = self.metadata.get(&format!("stride/{name}"));
+        whole.iter().step_by(stride.map_or(1, |stride| stride.parse().unwrap())).copied().collect()
     }
 }
 
@@ -72,6 +73,12 @@ fn network(case: &str, golden: &Golden) -> Network {
     let network = match case {
         _ if case.contains("mnist_lenet") => zoo::mnist_lenet(Shape::new(28, 28, 1), 10),
         "lenet5" => zoo::lenet5(Shape::new(28, 28, 1), 10),
+        "mlp_layernorm_gelu" => {
+            let mlp = zoo::Mlp { hidden: vec![24, 13], layer_norm: true, gelu: true };
+            mlp.build(case, Shape::new(5, 6, 3), 10)
+        }
+        "torchvision_resnet18" => zoo::TorchvisionResNet::new(18)
+            .and_then(|resnet| resnet.build(case, Shape::new(33, 37, 3), 10)),
         _ if case.contains("groupnorm") => resnet(Normalisation::group(2)),
         _ if case.contains("noscale") => {
             resnet(Normalisation { scale: false, ..Normalisation::batch() })
@@ -296,6 +303,7 @@ fn cases() -> Vec<Case> {
     let exact_both = [
         "mnist_lenet",
         "lenet5",
+        "mlp_layernorm_gelu",
         "resnet8_groupnorm",
         "resnet8_groupnorm_zero",
         "mwn_groupnorm_raw_nesterov",
@@ -327,10 +335,12 @@ fn check(case: &Case, checks: ShaderChecks) -> Vec<String> {
             failures.push(format!("{case:?} {checks:?}: {name} is off by {error:.1e}"));
         }
     };
+    // Through 18 layers with statistics of small batches, PyTorch's own f32 is off by 6e-6.
+    let deep = if case.name == "torchvision_resnet18" { 5.0 } else { 1.0 };
     for (name, tolerance) in
         [("u", 1e-5), ("w", 2e-5), ("train_losses", 1e-5), ("clean_losses", 1e-5)]
     {
-        compare(name, &outcome.tensors[name], &golden.tensor(name).unwrap(), tolerance);
+        compare(name, &outcome.tensors[name], &golden.tensor(name).unwrap(), deep * tolerance);
     }
     for name in ["theta", "moments"] {
         if let (Some(found), Some(expected)) =
@@ -352,13 +362,19 @@ fn check(case: &Case, checks: ShaderChecks) -> Vec<String> {
             let name = format!("{stored}/{}", parameter.name);
             let expected = golden.tensor(&name).unwrap();
             let flat = &outcome.tensors[vector];
-            let elements = (0..parameter.count()).step_by(golden.stride(&name));
-            let thinned: Vec<f64> = elements.map(|i| flat[parameter.position(i)]).collect();
+            let whole: Vec<f64> =
+                (0..parameter.count()).map(|i| flat[parameter.position(i)]).collect();
+            let thinned = golden.thinned(&name, &whole);
             // The Gram form leaves out the parts of G that it does not need.
             let skipped =
                 stored == "g" && case.route == Route::PerLayer && thinned.iter().all(|v| *v == 0.0);
             if !skipped {
                 compare(&name, &thinned, &expected, 1e-4);
+                let norm = format!("norm/{name}");
+                if let Some(expected) = golden.tensor(&norm) {
+                    let found = whole.iter().map(|v| v * v).sum::<f64>().sqrt();
+                    compare(&norm, &[found], &expected, 1e-4);
+                }
             }
         }
     }
@@ -366,27 +382,42 @@ fn check(case: &Case, checks: ShaderChecks) -> Vec<String> {
         for (kind, offset) in [("mean", 0), ("var", running.stored)] {
             let name = format!("running/{}.{kind}", running.name);
             let found = &outcome.tensors["running"][running.offset + offset..][..running.channels];
-            compare(&name, found, &golden.tensor(&name).unwrap(), 1e-5);
+            let found = golden.thinned(&name, found);
+            compare(&name, &found, &golden.tensor(&name).unwrap(), deep * 1e-5);
         }
     }
     failures
 }
 
+/// Hundreds of pipelines: in `Tuning::GPU`, a software driver compiles them for a minute.
+const LARGE: Case = Case { name: "torchvision_resnet18", route: Route::Tangent };
+
 #[track_caller]
-fn assert_equals_pytorch(checks: ShaderChecks) {
+fn assert_equals_pytorch(cases: Vec<Case>, checks: ShaderChecks) {
     let failures: Vec<String> =
-        cases().into_iter().flat_map(move |case| check(&case, checks)).collect();
+        cases.into_iter().flat_map(move |case| check(&case, checks)).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]
 fn an_iteration_equals_second_order_differentiation() {
-    assert_equals_pytorch(ShaderChecks::Trusted);
+    assert_equals_pytorch(cases(), ShaderChecks::Trusted);
 }
 
 #[test]
 fn an_iteration_with_runtime_checks_equals_second_order_differentiation() {
-    assert_equals_pytorch(ShaderChecks::Checked);
+    assert_equals_pytorch(cases(), ShaderChecks::Checked);
+}
+
+#[test]
+fn an_iteration_of_torchvisions_resnet_equals_second_order_differentiation() {
+    assert_equals_pytorch(vec![LARGE], ShaderChecks::Checked);
+}
+
+#[test]
+#[ignore = "compiles for a minute: make soak"]
+fn an_iteration_of_torchvisions_resnet_on_a_gpu_equals_second_order_differentiation() {
+    assert_equals_pytorch(vec![LARGE], ShaderChecks::Trusted);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Steps of random small networks against a twin of the whole step in `f64`.
 
 use l2rw::gpu::{Context, ShaderChecks, read_back};
-use l2rw::nn::{Network, Normalisation, Padding, Shape};
+use l2rw::nn::{FixedStatistics, Frozen, Layer, LayerKind, Network, Normalisation, Padding, Shape};
 use l2rw::ops::NormKind;
 use l2rw::plan::twin::{self, TwinBatch, TwinStep};
 use l2rw::plan::{Optimizer, Route};
@@ -76,7 +76,13 @@ fn network(rng: &mut Pcg64) -> Network {
             let mut at = net.input();
             for layer in 0..rng.random_range(0..3) {
                 at = net.linear(&format!("fc{layer}"), at, size(rng, 257));
-                at = net.relu(&format!("relu{layer}"), at);
+                if rng.random_range(0..2) == 0 {
+                    at = net.layer_norm(&format!("norm{layer}"), at);
+                }
+                at = match rng.random_range(0..2) {
+                    0 => net.gelu(&format!("gelu{layer}"), at),
+                    _ => net.relu(&format!("relu{layer}"), at),
+                };
             }
             net.linear("out", at, classes);
             net.build().unwrap()
@@ -126,10 +132,25 @@ fn network(rng: &mut Pcg64) -> Network {
     }
 }
 
+/// Every other network with layers that stay as they are.
+fn freeze_some(rng: &mut Pcg64, network: Network) -> Network {
+    let has_parameters =
+        |layer: &&Layer| matches!(layer.kind, LayerKind::Conv { .. } | LayerKind::Norm { .. });
+    let share = [0.0, 0.0, 0.3, 0.7][rng.random_range(0..4)];
+    let named = network.layers.iter().filter(has_parameters).map(|layer| layer.name.clone());
+    let layers = named.filter(|_| rng.random_bool(share)).collect();
+    use FixedStatistics::{All, None, OfFrozen};
+    let statistics = [None, OfFrozen, All][rng.random_range(0..3)];
+    let frozen = network.freeze(&Frozen { before: Option::None, layers, statistics });
+    // Now and then there is nothing left to learn.
+    frozen.unwrap_or(network)
+}
+
 impl Case {
     fn new(seed: u64) -> Self {
         let rng = &mut Pcg64::seed_from_u64(seed);
         let network = network(rng);
+        let network = freeze_some(rng, network);
         let (n, m) = (size(rng, 17), size(rng, 17));
         let train = Batch::new(rng, n, &network);
         let clean = Batch::new(rng, m, &network);

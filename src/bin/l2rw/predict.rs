@@ -74,9 +74,10 @@ impl ModelFacts {
     }
 
     fn of_file(saved: &SavedModel, path: &Path) -> Result<Self> {
-        saved.host().json().with_context(|| {
-            format!("{} was not written by `l2rw train`", path.display())
-        })
+        saved
+            .host()
+            .json()
+            .with_context(|| format!("{} was not written by `l2rw train`", path.display()))
     }
 }
 
@@ -92,8 +93,7 @@ pub fn run(options: &Options) -> Result<bool> {
     examples.notes.iter().for_each(|note| println!("  {note}"));
     let [height, width, channels] = facts.shape;
     let shape = Shape::new(height, width, channels);
-    let network =
-        zoo::by_name(&facts.network, shape, facts.classes.len(), Normalisation::batch())?;
+    let network = zoo::by_name(&facts.network, shape, facts.classes.len(), Normalisation::batch())?;
     let devices = Devices::open(options.adapter.clone())?;
     println!("adapter: {}", devices.context().describe());
     let probabilities = devices.with(|context| {

@@ -6,11 +6,7 @@ use csv::{ReaderBuilder, Trim};
 
 use super::{DataError, Role, Rows, Table, TableOptions, wrong};
 
-pub(super) fn read(
-    path: &Path,
-    delimiter: u8,
-    options: &TableOptions,
-) -> Result<Table, DataError> {
+pub(super) fn read(path: &Path, delimiter: u8, options: &TableOptions) -> Result<Table, DataError> {
     let failed = |error: csv::Error| wrong(path, error.to_string());
     let mut reader = ReaderBuilder::new()
         .delimiter(delimiter)

@@ -230,11 +230,7 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(
-        path: &Path,
-        columns: &'a [String],
-        options: &TableOptions,
-    ) -> Result<Self, DataError> {
+    fn new(path: &Path, columns: &'a [String], options: &TableOptions) -> Result<Self, DataError> {
         options.check(path, columns)?;
         let roles: Vec<Role> = columns.iter().map(|name| options.role(name)).collect();
         let of = |role| roles.contains(&role).then(Vec::new);

@@ -282,10 +282,13 @@ impl<'a> IterationBuilder<'a> {
         ops::example_weights::divide(&mut self.rec, u)
     }
 
-    /// Lets only the last `count` layers with weights take part in G and in the similarities.
+    /// Lets only the last `count` layers with weights that learn take part in G and in the
+    /// similarities.
     pub fn last_layers(&mut self, count: usize) {
         let layers = self.network.layers.iter().enumerate();
-        let weighted = layers.filter(|(_, layer)| matches!(layer.kind, LayerKind::Conv { .. }));
+        let weighted = layers.filter(|(index, layer)| {
+            matches!(layer.kind, LayerKind::Conv { .. }) && self.network.learns(*index)
+        });
         let indices: Vec<usize> = weighted.map(|(index, _)| index).collect();
         let left_out = indices.len().saturating_sub(count.max(1));
         self.first_layer = if left_out == 0 { 0 } else { indices[left_out] };

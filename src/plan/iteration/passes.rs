@@ -197,10 +197,9 @@ impl<'a> IterationBuilder<'a> {
     }
 
     fn pass(&self, stream: Stream, parameters: TensorId) -> Pass<'a> {
-        let (n, statistics, stream) = match (stream, self.running) {
-            (Stream::Clean, _) => (self.options.clean_batch, Statistics::Batch, 1),
-            (_, Some(running)) => (self.options.batch, Statistics::BatchAndRun(running), 0),
-            (_, None) => (self.options.batch, Statistics::Batch, 0),
+        let (n, statistics, stream) = match stream {
+            Stream::Clean => (self.options.clean_batch, Statistics::Batch, 1),
+            _ => (self.options.batch, Statistics::BatchAndRun, 0),
         };
         Pass {
             network: self.network,
@@ -208,6 +207,7 @@ impl<'a> IterationBuilder<'a> {
             parameters,
             step: self.step,
             statistics,
+            running: self.running,
             stream,
             first_layer: self.first_layer,
         }

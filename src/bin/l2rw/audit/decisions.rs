@@ -96,8 +96,10 @@ mod tests {
         let text = "example,decision,label\n'=b.png,wrong,'-dog\n\"c, d.png\",wrong,\n";
         let expected = [None, Some(Decision::Wrong(1)), Some(Decision::LeaveOut)];
         assert_eq!(decided(text).unwrap(), expected);
-        assert_eq!(decided("example,decision,label\na.png,right,cat\n").unwrap()[0],
-            Some(Decision::Right));
+        assert_eq!(
+            decided("example,decision,label\na.png,right,cat\n").unwrap()[0],
+            Some(Decision::Right)
+        );
     }
 
     #[test]

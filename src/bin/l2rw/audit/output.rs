@@ -94,12 +94,7 @@ pub struct Report<'a> {
 
 impl<'a> Report<'a> {
     /// Ranks the examples.
-    pub fn new(
-        options: &Options,
-        audited: &'a Labelled,
-        judged: &'a Judged,
-        run: String,
-    ) -> Self {
+    pub fn new(options: &Options, audited: &'a Labelled, judged: &'a Judged, run: String) -> Self {
         let set = &audited.set;
         let probabilities = judged.probabilities.clone();
         let weights: Vec<Option<f64>> =
@@ -206,7 +201,11 @@ impl<'a> Report<'a> {
             );
         }
         let page = options.out.join("audit.html");
-        println!("{:.1} s; open {} to look through the labels", self.summary.seconds, page.display());
+        println!(
+            "{:.1} s; open {} to look through the labels",
+            self.summary.seconds,
+            page.display()
+        );
     }
 }
 
@@ -214,7 +213,11 @@ fn most_probable(row: &[f64]) -> u32 {
     (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or_default() as u32
 }
 
-fn classes<'a>(audited: &'a Labelled, probabilities: &[Vec<f64>], believable: bool) -> Vec<Class<'a>> {
+fn classes<'a>(
+    audited: &'a Labelled,
+    probabilities: &[Vec<f64>],
+    believable: bool,
+) -> Vec<Class<'a>> {
     let set = &audited.set;
     let class = |(class, noise_rate): (usize, f64)| {
         let of_class: Vec<usize> =

@@ -108,8 +108,7 @@ pub fn page(
 fn picture(set: &Dataset, index: usize) -> Result<Option<String>> {
     let Some(pixels) = set.image(index) else { return Ok(None) };
     let (width, height) = (set.width as u32, set.height as u32);
-    let color =
-        if set.channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let color = if set.channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
     let mut bytes = Vec::new();
     let kind = if set.height * set.width <= SMALL {
         PngEncoder::new(&mut bytes).write_image(pixels, width, height, color)?;

@@ -6,8 +6,7 @@ use l2rw::data::Dataset;
 use l2rw::gpu::Context;
 use l2rw::nn::Network;
 use l2rw::train::{
-    Beliefs, Evaluation, HostState, StepReport, Trainer, TrainerOptions,
-    WeightLedger,
+    Beliefs, Evaluation, HostState, StepReport, Trainer, TrainerOptions, WeightLedger,
 };
 
 use super::Options;

@@ -59,7 +59,11 @@ pub struct PictureArguments {
 
 impl PictureArguments {
     /// For a network that was trained on pictures of this height, width and number of channels.
-    pub fn of_network([height, width, channels]: [usize; 3], letterbox: bool, rgb: [u8; 3]) -> Self {
+    pub fn of_network(
+        [height, width, channels]: [usize; 3],
+        letterbox: bool,
+        rgb: [u8; 3],
+    ) -> Self {
         Self {
             size: Some(Size(height, width)),
             letterbox,

@@ -66,8 +66,10 @@ impl Labelled {
     pub fn check_trusted(&self) -> Result<()> {
         let has = |class: usize| self.clean.labels.iter().any(|label| *label as usize == class);
         let names = &self.set.class_names;
-        let without: Vec<String> =
-            (0..names.len()).filter(|class| !has(*class)).map(|class| names[class].clone()).collect();
+        let without: Vec<String> = (0..names.len())
+            .filter(|class| !has(*class))
+            .map(|class| names[class].clone())
+            .collect();
         ensure!(
             without.is_empty(),
             "no trusted example of {}: all of their examples would seem doubtful. Add some, or \

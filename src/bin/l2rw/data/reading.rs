@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use l2rw::data::{
-    self, Dataset, PictureFolder, PictureOptions, PicturePart, Pictures, ReadNotes,
-    Source, Table, Values,
+    self, Dataset, PictureFolder, PictureOptions, PicturePart, Pictures, ReadNotes, Source, Table,
+    Values,
 };
 
-use super::{DataOptions, Flip, Labelled, Named, PictureArguments, Read, TableArguments, first_names};
+use super::{
+    DataOptions, Flip, Labelled, Named, PictureArguments, Read, TableArguments, first_names,
+};
 
 impl DataOptions {
     /// Reads the data, takes the trusted examples out of it or from elsewhere, and in trials makes
@@ -16,7 +18,8 @@ impl DataOptions {
     pub fn open_trusted(&self, seed: u32, flip: Option<Flip>) -> Result<Labelled> {
         let seed = u64::from(seed);
         let Read { doubtful, trusted, test, mut notes, columns } = self.read()?;
-        let doubtful = doubtful.pick(&first_of_each_class(&doubtful.set, self.examples_per_class))?;
+        let doubtful =
+            doubtful.pick(&first_of_each_class(&doubtful.set, self.examples_per_class))?;
         let (doubtful, clean) = match (trusted, self.clean_per_class) {
             (Some(clean), None) => (doubtful, clean),
             (Some(_), Some(_)) => {
@@ -127,7 +130,13 @@ impl DataOptions {
         let doubtful = next(true).context("the data has no part for training")?;
         let trusted = next(self.clean.is_some()).map(by_files);
         let test = next(test.is_some()).map(|part| part.set);
-        Ok(Read { doubtful: by_files(doubtful), trusted, test, notes: lines(&notes), columns: None })
+        Ok(Read {
+            doubtful: by_files(doubtful),
+            trusted,
+            test,
+            notes: lines(&notes),
+            columns: None,
+        })
     }
 
     /// CIFAR and MNIST.
@@ -141,7 +150,13 @@ impl DataOptions {
             Some(path) => Some(numbered(data::open_with(path, options)?.0.train)),
             None => None,
         };
-        Ok(Read { doubtful: numbered(train), trusted, test: Some(test), notes: lines(&notes), columns: None })
+        Ok(Read {
+            doubtful: numbered(train),
+            trusted,
+            test: Some(test),
+            notes: lines(&notes),
+            columns: None,
+        })
     }
 }
 
@@ -227,7 +242,6 @@ fn first_of_each_class(set: &Dataset, count: Option<usize>) -> Vec<usize> {
         })
         .collect()
 }
-
 
 /// Examples without labels.
 pub struct NewExamples {

@@ -1,4 +1,9 @@
-//! The networks of the papers this crate reproduces, and their relatives.
+//! The networks of the papers this crate reproduces, their relatives, and networks whose trained
+//! weights are at hand.
+
+mod torchvision;
+
+pub use torchvision::TorchvisionResNet;
 
 use super::{BuildError, Init, LayerId, Network, NetworkBuilder, Normalisation, Padding, Shape};
 
@@ -7,14 +12,42 @@ use super::{BuildError, Init, LayerId, Network, NetworkBuilder, Normalisation, P
 /// # Errors
 /// When a width or the number of classes is out of range.
 pub fn mlp(input: Shape, hidden: &[usize], classes: usize) -> Result<Network, BuildError> {
-    let mut b = Network::builder("mlp", input);
-    let mut x = b.input();
-    for (index, &width) in (1..).zip(hidden) {
-        x = b.linear(&format!("fc{index}"), x, width);
-        x = b.relu(&format!("relu{index}"), x);
+    Mlp { hidden: hidden.to_vec(), layer_norm: false, gelu: false }.build("mlp", input, classes)
+}
+
+/// Options of a multilayer perceptron.
+#[derive(Clone, Debug)]
+pub struct Mlp {
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// Whether a LayerNorm is between each hidden layer and its activation.
+    pub layer_norm: bool,
+    /// GELU as the activation instead of ReLU.
+    pub gelu: bool,
+}
+
+impl Mlp {
+    /// Builds the network: linear layers `fc1`, `fc2`, …, the hidden ones each followed by
+    /// `norm<i>`, if it has LayerNorm, and its activation.
+    ///
+    /// # Errors
+    /// When a width or the number of classes is out of range.
+    pub fn build(&self, name: &str, input: Shape, classes: usize) -> Result<Network, BuildError> {
+        let mut b = Network::builder(name, input);
+        let mut x = b.input();
+        for (index, &width) in (1..).zip(&self.hidden) {
+            x = b.linear(&format!("fc{index}"), x, width);
+            if self.layer_norm {
+                x = b.layer_norm(&format!("norm{index}"), x);
+            }
+            x = match self.gelu {
+                true => b.gelu(&format!("gelu{index}"), x),
+                false => b.relu(&format!("relu{index}"), x),
+            };
+        }
+        b.linear(&format!("fc{}", self.hidden.len() + 1), x, classes);
+        b.build()
     }
-    b.linear(&format!("fc{}", hidden.len() + 1), x, classes);
-    b.build()
 }
 
 /// The LeNet of the official L2RW code for MNIST: three 5×5 convolutions of 16, 32 and 64
@@ -176,10 +209,16 @@ impl ResNet {
     }
 }
 
-/// A network by name: `mlp`, `lenet5`, `mnist_lenet`, `caffe_lenet`, `resnet<depth>`,
-/// `wrn-<depth>-<factor>`, residual networks with the suffixes `-w<width>` (channels of the first
-/// stage) and `-gn<groups>` (GroupNorm instead of `norm`), e.g. `resnet8-w8`, `resnet20-gn8`,
-/// `wrn-28-10`.
+/// A network by name:
+///
+/// - `mlp`, with the suffixes `-<width>` (one for each hidden layer, 256 and 128 where there is
+///   none), `-ln` (LayerNorm) and `-gelu`, e.g. `mlp-512-ln-gelu`
+/// - `lenet5`, `mnist_lenet`, `caffe_lenet`
+/// - `resnet<depth>`, `wrn-<depth>-<factor>`, with the suffixes `-w<width>` (channels of the first
+///   stage) and `-gn<groups>` (GroupNorm instead of `norm`), e.g. `resnet8-w8`, `resnet20-gn8`,
+///   `wrn-28-10`
+/// - `torchvision-resnet18`, `-resnet34` and `-resnet50` ([`TorchvisionResNet`]), which have
+///   torchvision's BatchNorm, whatever `norm` says
 ///
 /// # Errors
 /// When the name is unknown, or the network does not suit the input.
@@ -190,22 +229,50 @@ pub fn by_name(
     norm: Normalisation,
 ) -> Result<Network, BuildError> {
     match name {
-        "mlp" => mlp(input, &[256, 128], classes),
         "lenet5" => lenet5(input, classes),
         "mnist_lenet" => mnist_lenet(input, classes),
         "caffe_lenet" => caffe_lenet(input, classes),
-        _ => residual_by_name(name, norm)?.build(name, input, classes),
+        _ if name.split('-').next() == Some("mlp") => {
+            mlp_by_name(name)?.build(name, input, classes)
+        }
+        _ => match name.strip_prefix("torchvision-resnet") {
+            Some(depth) => {
+                let depth = depth.parse().map_err(|_| unknown(name))?;
+                TorchvisionResNet::new(depth)?.build(name, input, classes)
+            }
+            None => residual_by_name(name, norm)?.build(name, input, classes),
+        },
+    }
+}
+
+fn mlp_by_name(name: &str) -> Result<Mlp, BuildError> {
+    let mut mlp = Mlp { hidden: Vec::new(), layer_norm: false, gelu: false };
+    for part in name.split('-').skip(1) {
+        match part {
+            "ln" => mlp.layer_norm = true,
+            "gelu" => mlp.gelu = true,
+            width => mlp.hidden.push(width.parse().map_err(|_| unknown(name))?),
+        }
+    }
+    if mlp.hidden.is_empty() {
+        mlp.hidden = vec![256, 128];
+    }
+    Ok(mlp)
+}
+
+fn unknown(name: &str) -> BuildError {
+    BuildError {
+        layer: name.into(),
+        reason: "no network has this name; choose mlp, with -<width>, -ln or -gelu behind it, \
+                 lenet5, mnist_lenet, caffe_lenet, resnet<depth> or wrn-<depth>-<factor>, with \
+                 -w<width> or -gn<groups> behind the last two, or torchvision-resnet18, \
+                 -resnet34 or -resnet50"
+            .into(),
     }
 }
 
 fn residual_by_name(name: &str, norm: Normalisation) -> Result<ResNet, BuildError> {
-    let unknown = || BuildError {
-        layer: name.into(),
-        reason: "no network has this name; choose mlp, lenet5, mnist_lenet, caffe_lenet, \
-                 resnet<depth> or wrn-<depth>-<factor>, with -w<width> or -gn<groups> behind \
-                 the last two"
-            .into(),
-    };
+    let unknown = || unknown(name);
     let number = |text: &str| text.parse::<usize>().map_err(|_| unknown());
     let (wide, rest) = match (name.strip_prefix("resnet"), name.strip_prefix("wrn-")) {
         (Some(rest), _) => (false, rest),
@@ -231,4 +298,45 @@ fn residual_by_name(name: &str, norm: Normalisation) -> Result<ResNet, BuildErro
         Some(w) => net.with_widths([w, 2 * w, 4 * w]),
         None => net,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Result<Network, BuildError> {
+        by_name(name, Shape::new(9, 8, 3), 4, Normalisation::batch())
+    }
+
+    #[test]
+    fn the_suffixes_of_a_perceptron_say_its_widths_norm_and_activation() {
+        let layers = |name: &str| {
+            let network = named(name).unwrap();
+            let layers = network.layers.iter().skip(1);
+            layers.map(|layer| format!("{} {}", layer.name, layer.shape.channels)).collect()
+        };
+        let found: Vec<String> = layers("mlp-7-5-ln-gelu");
+        let expected = ["fc1 7", "norm1 7", "gelu1 7", "fc2 5", "norm2 5", "gelu2 5", "fc3 4"];
+        assert_eq!(found, expected);
+        let found: Vec<String> = layers("mlp");
+        assert_eq!(found, ["fc1 256", "relu1 256", "fc2 128", "relu2 128", "fc3 4"]);
+    }
+
+    #[test]
+    fn a_name_that_no_network_has_is_refused_with_those_that_there_are() {
+        for name in ["mlp-wide", "mlp-0", "mlpx", "torchvision-resnetx", "torchvision-resnet20"] {
+            assert!(named(name).is_err(), "{name}");
+        }
+        let message = named("mlp-wide").unwrap_err().to_string();
+        assert!(message.contains("mlp-wide") && message.contains("-resnet50"), "{message}");
+    }
+
+    #[test]
+    fn layer_norm_of_an_image_is_refused() {
+        let mut b = Network::builder("image", Shape::new(3, 1, 4));
+        let x = b.layer_norm("norm", b.input());
+        b.linear("fc", x, 2);
+        let message = b.build().unwrap_err().to_string();
+        assert!(message.contains("layer 'norm'") && message.contains("3x1x4"), "{message}");
+    }
 }
