@@ -18,7 +18,7 @@ use l2rw::gpu::Context;
 use l2rw::report::results;
 use l2rw::train::Recipe;
 
-use common::{Devices, RunFolder, Stop, fail};
+use common::{RunFolder, Stop, fail, open_adapter};
 use experiment::Experiment;
 use options::{Options, Preset};
 use sweep::Sweep;
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 /// Whether everything is done.
 fn compare(options: &Options) -> Result<bool> {
     options.check()?;
-    let devices = Devices::open(options.adapter.clone())?;
+    let devices = open_adapter(options.adapter.clone())?;
     let context = devices.context();
     let preset = preset(options, &context);
     let experiment = Experiment::new(options, preset)?;

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 
 use anyhow::{Error, Result};
-use l2rw::data::default_cache_dir;
 use l2rw::gpu::{Context, GpuError};
 use l2rw::train::TrainError;
 
@@ -21,16 +20,6 @@ impl Devices {
     pub fn new(open: impl Fn() -> Result<Context> + 'static) -> Result<Self> {
         let context = RefCell::new(open()?);
         Ok(Self { open: Box::new(open), context })
-    }
-
-    /// Opens the fastest adapter, or one with this in its name, with the tuning that was measured
-    /// for it where there is one, and with the pipelines that were compiled before.
-    pub fn open(adapter: Option<String>) -> Result<Self> {
-        let cache = default_cache_dir()?;
-        Self::new(move || {
-            let context = Context::new(adapter.as_deref())?.tuned_by(&cache);
-            Ok(context.with_pipeline_cache(&cache)?)
-        })
     }
 
     /// The device as it is now.

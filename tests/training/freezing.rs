@@ -6,7 +6,7 @@ use l2rw::gpu::ShaderChecks;
 use l2rw::nn::{FixedStatistics, Frozen, Network, Normalisation, Shape, zoo};
 use l2rw::ops::Optimizer;
 use l2rw::plan::Route;
-use l2rw::train::{Contents, ImageSet, TrainError, Trainer, TrainerOptions};
+use l2rw::train::{Contents, Examples, TrainError, Trainer, TrainerOptions};
 use l2rw::weighting::{L2rw, Weighting};
 use safetensors::SafeTensors;
 
@@ -41,8 +41,8 @@ fn step(trainer: &mut Trainer) {
     let images: Vec<u8> = (0..(11 * SHAPE.len()) as u32).map(pixel).collect();
     let labels: Vec<u32> = (0..11).map(|i| i * 3 % 4).collect();
     let (train, clean) = images.split_at(6 * SHAPE.len());
-    let train = ImageSet { images: train, labels: &labels[..6], shape: SHAPE };
-    let clean = ImageSet { images: clean, labels: &labels[6..], shape: SHAPE };
+    let train = Examples::new(train, &labels[..6], SHAPE);
+    let clean = Examples::new(clean, &labels[6..], SHAPE);
     trainer.step_on(train, Some(clean)).unwrap();
 }
 

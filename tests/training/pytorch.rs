@@ -96,7 +96,8 @@ fn images(shape: Shape, examples: usize) -> Vec<u8> {
 fn logits(trainer: &Trainer, examples: usize) -> Vec<f32> {
     let shape = trainer.network().input();
     let images = images(shape, examples);
-    let set = Examples::new(&images, &vec![0; examples], shape);
+    let labels = vec![0; examples];
+    let set = Examples::new(&images, &labels, shape);
     trainer.evaluation(set, 2).unwrap().scores().unwrap().scores
 }
 

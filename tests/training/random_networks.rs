@@ -2,7 +2,6 @@
 
 use l2rw::gpu::{Context, ShaderChecks, read_back};
 use l2rw::nn::{FixedStatistics, Frozen, Layer, LayerKind, Network, Normalisation, Padding, Shape};
-use l2rw::ops::NormKind;
 use l2rw::plan::twin::{self, TwinBatch, TwinStep};
 use l2rw::plan::{Optimizer, Route};
 use l2rw::train::{Examples, Schedule, Trainer, TrainerOptions};

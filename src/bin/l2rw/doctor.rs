@@ -13,7 +13,7 @@ use l2rw::weighting::L2rw;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use crate::common::Devices;
+use crate::common::open_adapter;
 
 /// Lists the adapters of this machine, and checks one of them: limits, tuning, and a few training
 /// steps against the same computation in 64-bit numbers on the processor.
@@ -46,7 +46,7 @@ pub fn run(options: &Options) -> Result<bool> {
         let (name, kind) = (&adapter.name, adapter.device_type);
         println!("  {name} ({:?}, {kind:?}; {})", adapter.backend, driver.trim());
     }
-    let devices = Devices::open(options.adapter.clone())?;
+    let devices = open_adapter(options.adapter.clone())?;
     let context = devices.context();
     println!("checked is {}", context.describe());
     print_limits(&context);
@@ -116,8 +116,7 @@ fn check(context: &Context, name: &str) -> Result<Option<String>> {
         "a step of {name}: off by {} of the largest value; {first:.2} s with compiling",
         text.join(", ")
     );
-    // A NaN is no small number.
-    let wrong = apart.iter().find(|(_, by)| !(*by < TOLERANCE));
+    let wrong = apart.iter().find(|(_, by)| by.is_nan() || *by >= TOLERANCE);
     Ok(wrong.map(|(part, by)| format!("{name}: {part} off by {by:.0e} of the largest")))
 }
 

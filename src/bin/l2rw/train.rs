@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cells::{as_text, write_csv};
-use crate::common::{Continuation, Devices, RunFolder, Stop, check_apart};
+use crate::common::{Continuation, RunFolder, Stop, check_apart, open_adapter};
 use crate::data::{DataOptions, Labelled};
 use crate::predict::{Inputs, ModelFacts};
 use crate::training::{self, Account, Steps, TrainingOptions};
@@ -113,7 +113,7 @@ pub fn run(options: &Options) -> Result<bool> {
     options.check()?;
     let data = options.data.open_trusted(options.training.seed, None)?;
     data.say();
-    let devices = Devices::open(options.adapter.clone())?;
+    let devices = open_adapter(options.adapter.clone())?;
     println!("adapter: {}", devices.context().describe());
     if let Some(augmentation) = options.training.augmentation(&data.set) {
         println!("{augmentation}");

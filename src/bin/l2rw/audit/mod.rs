@@ -15,7 +15,7 @@ pub use options::Options;
 
 use anyhow::Result;
 
-use crate::common::{Devices, RunFolder, Stop};
+use crate::common::{RunFolder, Stop, open_adapter};
 use crate::data::Labelled;
 use output::Report;
 
@@ -24,7 +24,7 @@ pub fn run(options: &Options) -> Result<bool> {
     options.check()?;
     let audited = options.open()?;
     audited.say();
-    let devices = Devices::open(options.adapter.clone())?;
+    let devices = open_adapter(options.adapter.clone())?;
     println!("adapter: {}", devices.context().describe());
     if let Some(augmentation) = options.training.augmentation(&audited.set) {
         println!("{augmentation}");
