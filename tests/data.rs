@@ -7,6 +7,7 @@ mod data {
     mod fuzz;
     mod fuzz_seeds;
     mod image_folder;
+    mod manifest;
     mod pictures;
     mod readers;
     mod support;

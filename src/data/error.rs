@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::pictures::{FORMATS, write_named};
+use super::pictures::{FORMATS, path_text};
 
 /// Everything that can be wrong with a data set or with what is asked of one.
 ///
@@ -32,6 +32,17 @@ pub enum DataError {
         path: PathBuf,
         /// One line for each format.
         looked_for: String,
+    },
+    /// There are IDX files, but none is called as MNIST's are.
+    #[error(
+        "{}: an IDX file, but which of the four is it? Call them {names}",
+        path.display()
+    )]
+    MisnamedIdx {
+        /// One that was found.
+        path: PathBuf,
+        /// What they must be called.
+        names: String,
     },
     /// A file was given where a folder is needed.
     #[error(
@@ -192,6 +203,14 @@ pub enum DataError {
     Unreadable {
         /// All of them, with the reason.
         files: Vec<(PathBuf, String)>,
+    },
+    /// Lines of a list of pictures are wrong.
+    #[error("{}: {} wrong line(s):{}", path.display(), lines.len(), numbered(lines))]
+    ManifestLines {
+        /// The CSV file.
+        path: PathBuf,
+        /// All of them, by their numbers from 1, with the reason.
+        lines: Vec<(u64, String)>,
     },
     /// An option for reading pictures cannot be met.
     #[error("{option} of pictures: {reason}")]
@@ -372,11 +391,23 @@ fn product(examples: usize, shape: &[usize; 3]) -> String {
     bytes.map_or_else(|| "too many".to_owned(), |bytes| bytes.to_string())
 }
 
-/// The first few files with their reasons, and how many more there are.
-fn named(files: &[(PathBuf, String)]) -> String {
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = write_named(&mut text, files);
+/// The first ten of `files` with their reasons, and how many more there are.
+pub(super) fn named(files: &[(PathBuf, String)]) -> String {
+    first_few(files.iter().map(|(path, reason)| format!("{}: {reason}", path_text(path))))
+}
+
+fn numbered(lines: &[(u64, String)]) -> String {
+    first_few(lines.iter().map(|(number, reason)| format!("line {number}: {reason}")))
+}
+
+fn first_few(lines: impl ExactSizeIterator<Item = String>) -> String {
+    const NAMED: usize = 10;
+    let more = lines.len().saturating_sub(NAMED);
+    let mut text: String = lines.take(NAMED).map(|line| format!("\n  {line}")).collect();
+    if more > 0 {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  and {more} more");
+    }
     text
 }
 

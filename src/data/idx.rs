@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -15,10 +16,32 @@ const TRAIN_LABELS: &str = "train-labels-idx1-ubyte";
 pub(super) const TEST_IMAGES: &str = "t10k-images-idx3-ubyte";
 const TEST_LABELS: &str = "t10k-labels-idx1-ubyte";
 
-/// The path of `file` in `folder`, plain or compressed, where there is one.
+/// The path of `file` in `folder`, where there is one: plain or compressed, with a dot or a dash
+/// in the middle of its name, by itself or in a folder of its own name.
 pub(super) fn find(folder: &Path, file: &str) -> Option<PathBuf> {
-    let candidates = [folder.join(file), folder.join(format!("{file}.gz"))];
-    candidates.into_iter().find(|path| path.is_file())
+    let names = [file.to_owned(), file.replace("-idx", ".idx")];
+    let names = names.iter().flat_map(|name| [name.clone(), format!("{name}.gz")]);
+    let names: Vec<String> = names.collect();
+    let folders = names.iter().map(|name| folder.join(name)).filter(|path| path.is_dir());
+    let folders = iter::once(folder.to_owned()).chain(folders);
+    let files = folders.flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+    files.into_iter().find(|path| path.is_file())
+}
+
+/// An IDX file in `folder` whose name is none that [`read`] looks for.
+pub(super) fn misnamed(folder: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let is_idx = |path: &PathBuf| {
+        let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase());
+        let holds = |part| name.as_ref().is_some_and(|name| name.contains(part));
+        path.is_file() && (holds("idx3-ubyte") || holds("idx1-ubyte"))
+    };
+    entries.filter(is_idx).min()
+}
+
+/// What the files must be called.
+pub(super) fn names() -> String {
+    [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS].join(", ")
 }
 
 /// Reads the four IDX files in `folder`. The classes are the labels of the training examples,
@@ -155,6 +178,8 @@ struct IdxFile<'a> {
     offset: u64,
     /// Bytes that it holds at most, where it is compressed.
     capacity: u64,
+    /// Bytes that it holds, where it is not.
+    plain: u64,
 }
 
 impl<'a> IdxFile<'a> {
@@ -170,14 +195,14 @@ impl<'a> IdxFile<'a> {
             reason,
         })?;
         let file = std::io::BufReader::new(file);
-        let (reader, capacity): (Box<dyn Read>, _) = match path.extension() {
+        let (reader, capacity, plain): (Box<dyn Read>, _, _) = match path.extension() {
             Some(extension) if extension == "gz" => {
                 let capacity = metadata.len().saturating_mul(INFLATION);
-                (Box::new(MultiGzDecoder::new(file)), capacity)
+                (Box::new(MultiGzDecoder::new(file)), capacity, 0)
             }
-            _ => (Box::new(file), u64::MAX),
+            _ => (Box::new(file), u64::MAX, metadata.len()),
         };
-        Ok(Self { path, reader, offset: 0, capacity })
+        Ok(Self { path, reader, offset: 0, capacity, plain })
     }
 
     fn read_error(&self, reason: std::io::Error) -> DataError {
@@ -234,7 +259,9 @@ impl<'a> IdxFile<'a> {
                 ),
             });
         }
-        let mut bytes = Vec::new();
+        // All at once where that many are there: what grows is held twice at times.
+        let held = expected.min(self.plain);
+        let mut bytes = Vec::with_capacity(usize::try_from(held).unwrap_or(0));
         let mut reader = self.reader.by_ref().take(expected.saturating_add(1));
         match reader.read_to_end(&mut bytes) {
             Ok(_) => {}

@@ -1,7 +1,8 @@
 //! Image classification data sets: reading, downloading, corrupting, splitting and sampling.
 //!
 //! Every reader ends in a [`Dataset`], which keeps its values in the layout that the GPU
-//! kernels read, `[N, H, W, C]`. [`open`] recognises what a folder holds; [`synthetic()`] makes a
+//! kernels read, `[N, H, W, C]`. [`open`] recognises what a folder holds,
+//! [`read_pictures`] and [`read_manifest`] read photographs of any kind; [`synthetic()`] makes a
 //! data set out of a seed where there is nothing to read.
 //!
 //! All randomness comes from a seed and is the same on every platform.
@@ -31,7 +32,6 @@ mod dataset;
 pub mod download;
 mod error;
 mod idx;
-mod natural;
 mod open;
 mod pictures;
 mod split;
@@ -49,8 +49,8 @@ pub use download::{default_cache_dir, fetch_cifar10};
 pub use error::DataError;
 pub use open::{open, open_with};
 pub use pictures::{
-    Fit, PassedOver, PictureFolder, PictureOptions, PicturePart, Pictures, ReadNotes, SixteenBit,
-    path_text, picture_folder, read_pictures, read_unlabelled,
+    Fit, Manifest, PassedOver, PictureFolder, PictureOptions, PicturePart, Pictures, ReadNotes,
+    SixteenBit, path_text, picture_folder, read_manifest, read_pictures, read_unlabelled,
 };
 pub use split::{CleanSplit, stratified_clean_split};
 pub use synthetic::synthetic;

@@ -8,7 +8,8 @@ use super::{DataError, Source, cifar, idx};
 const LOOKED_FOR: &str = "
   CIFAR-10, binary version: data_batch_1.bin to data_batch_5.bin, test_batch.bin, batches.meta.txt
   CIFAR-100, binary version: train.bin, test.bin, fine_label_names.txt
-  MNIST-style IDX: {train,t10k}-images-idx3-ubyte[.gz] and {train,t10k}-labels-idx1-ubyte[.gz]
+  MNIST-style IDX: {train,t10k}-images-idx3-ubyte[.gz] and {train,t10k}-labels-idx1-ubyte[.gz],
+    each perhaps in a folder of its own name
   image folder: train/<class>/* and test/<class>/* (or val, valid, validation), of PNG, JPEG, WebP,
     BMP, GIF or TIFF pictures
 The Python and Matlab versions of CIFAR are not read: get the binary version.";
@@ -24,7 +25,7 @@ enum Format {
 /// Reads the data set in the folder `path`, or in the one folder below it that holds one.
 ///
 /// Recognised are the binary versions of CIFAR-10 and CIFAR-100, the IDX files of MNIST
-/// (gzip-compressed or not) and image folders, `train/<class>/*` beside `test/<class>/*`, which
+/// (gzip-compressed or not, with `.idx` or `-idx`) and image folders, `train/<class>/*` beside `test/<class>/*`, which
 /// may also be called `val`, `valid` or `validation`. One file of a format is enough to recognise
 /// it; what is then missing is an error that names it. Pictures are read with
 /// [`PictureOptions::default`]; what was done to them is logged.
@@ -62,9 +63,12 @@ pub fn open_with(path: &Path, options: &PictureOptions) -> Result<(Source, ReadN
         below.extend(recognise(&folder).map(|format| (folder, format)));
     }
     match below.as_slice() {
-        [] => Err(DataError::NotRecognised {
-            path: path.to_owned(),
-            looked_for: LOOKED_FOR.to_owned(),
+        [] => Err(match idx::misnamed(path) {
+            Some(path) => DataError::MisnamedIdx { path, names: idx::names() },
+            None => DataError::NotRecognised {
+                path: path.to_owned(),
+                looked_for: LOOKED_FOR.to_owned(),
+            },
         }),
         [(folder, format)] => read(folder, *format, options),
         _ => {

@@ -68,13 +68,20 @@ fn a_jpeg_that_lost_a_piece_in_its_middle_is_refused() {
     let bytes = encoded(&noisy(64), ImageFormat::Jpeg);
     let (start, end) = (bytes.len() / 3, bytes.len() / 2);
     assert!(is_refused(&folder, &[&bytes[..start], &bytes[end..]].concat()));
+    // Pictures whose pixels are next to nothing are whole all the same.
+    for (width, height) in [(1, 1), (1, 300), (300, 1), (17, 33)] {
+        let plain = RgbImage::from_pixel(width, height, Rgb([255; 3]));
+        assert!(!is_refused(&folder, &encoded(&plain, ImageFormat::Jpeg)));
+    }
 }
 
 #[test]
 fn what_stands_between_a_jpegs_headers_is_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = encoded(&noisy(24), ImageFormat::Jpeg);
-    assert!(!is_refused(&folder, &[&bytes[..2], &[0; 9], &bytes[2..]].concat()));
+    // The first segment begins at byte 2 and is 18 long.
+    assert_eq!(bytes[20], 0xff);
+    assert!(!is_refused(&folder, &[&bytes[..20], &[0; 9], &bytes[20..]].concat()));
 }
 
 #[test]

@@ -183,8 +183,10 @@ fn an_image_that_cannot_hold_what_its_header_says_is_refused_unread() {
 fn a_jpeg_too_wide_for_the_decoders_sums_is_refused() {
     let folder = TempDir::new().unwrap();
     let wide = include_bytes!("../../fuzz/seeds/image_folder/panics_the_decoder.jpg");
+    // What its last segment announces, and an end: it was cut.
+    let whole = [&wide[..], &[0; 1 << 16], &[0xff, 0xd9]].concat();
     for file in ["train/a/1.jpg", "test/a/1.jpg"] {
-        write(folder.path().join(file), wide);
+        write(folder.path().join(file), &whole);
     }
     assert_refused(&folder, &["train/a/1.jpg", "no side of a JPEG"]);
 }

@@ -127,18 +127,19 @@ fn pictures_of_all_sizes_are_fitted_into_the_one_that_is_asked_for() {
     let wide = |x: u32| if (4..8).contains(&x) { RED } else { Rgb([255; 3]) };
     save(&folder, "a/1.png", RgbImage::from_fn(12, 4, |x, _| wide(x)));
     save(&folder, "a/2.png", plain(40, 40));
+    save(&folder, "a/3.png", plain(12, 4));
     let size = Some((4, 4));
     let options = PictureOptions { size, ..default() };
     let pictures = read(&folder, &["."], &options);
     assert_eq!(pictures.parts[0].set.image(0).unwrap(), RED.0.repeat(16));
     assert_eq!(pictures.parts[0].set.image(1).unwrap(), RED.0.repeat(16));
-    assert_says(&pictures.notes, &["4x4", "resized: 2", "2 size(s)"]);
+    assert_says(&pictures.notes, &["4x4", "resized: 3", "2 size(s)"]);
     let background = [0, 0, 9];
     let boxed = PictureOptions { size, fit: Fit::Letterbox, background, ..default() };
     let set = read(&folder, &["."], &boxed).parts.remove(0).set;
-    let row = |y: usize| &set.image(0).unwrap()[12 * y..12 * (y + 1)];
-    assert_eq!((row(0), row(3)), (&background.repeat(4)[..], &background.repeat(4)[..]));
-    assert_eq!(row(1)[3..6], RED.0);
+    let bar = background.repeat(4);
+    let expected = [bar.clone(), RED.0.repeat(4), bar.clone(), bar].concat();
+    assert_eq!(set.image(2).unwrap(), expected);
     for size in [(0, 4), (4, 1 << 20)] {
         let options = PictureOptions { size: Some(size), ..default() };
         assert_says(&read_pictures(&[folder.path()], &options).unwrap_err(), &["size"]);

@@ -206,6 +206,46 @@ fn idx_files_are_read_plain_or_compressed() {
     assert_eq!(source.test.image(2), Some(&[12, 13, 14, 15, 16, 17][..]));
 }
 
+const IDX_NAMES: [&str; 4] = [
+    "train-labels-idx1-ubyte",
+    "train-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+];
+
+/// The same files under other names.
+fn renamed_idx(rename: impl Fn(&str) -> String) -> TempDir {
+    let (from, to) = (idx(), tempfile::Builder::new().prefix("digits").tempdir().unwrap());
+    for name in IDX_NAMES {
+        let bytes = std::fs::read(from.path().join(name)).unwrap();
+        write(to.path().join(rename(name)), &bytes);
+    }
+    to
+}
+
+#[test]
+fn idx_files_are_read_by_the_names_that_archives_give_them() {
+    let expected = opened(&idx());
+    let dotted = |name: &str| name.replace("-idx", ".idx");
+    let plain = |name: &str| name.trim_end_matches(".gz").to_owned();
+    let found = [
+        renamed_idx(dotted),
+        renamed_idx(|name| format!("{}/{name}", plain(name))),
+        renamed_idx(|name| format!("{name}/{}", dotted(name))),
+    ];
+    for folder in found {
+        assert_eq!(opened(&folder).train.labels, expected.train.labels);
+        assert_eq!(opened(&folder).test.image(2), expected.test.image(2));
+    }
+}
+
+#[test]
+fn idx_files_of_unknown_names_are_refused_with_the_names_to_give_them() {
+    let folder = renamed_idx(|name| format!("emnist-{}", name.replace("t10k", "test")));
+    let parts = ["emnist-test-images-idx3-ubyte.gz", "train-labels-idx1-ubyte, t10k-images"];
+    assert_refused(&folder, &parts);
+}
+
 #[test]
 fn an_idx_file_with_another_magic_number_is_refused() {
     let folder = idx();

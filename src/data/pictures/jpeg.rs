@@ -11,6 +11,9 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 const FILL: u8 = 0xff;
 const END_OF_IMAGE: u8 = 0xd9;
 const START_OF_SCAN: u8 = 0xda;
+const RESTART_INTERVAL: u8 = 0xdd;
+/// Begins a segment that the standard reserves, so that it ends no scan of any file.
+const RESERVED: u8 = 0xf0;
 
 /// How many bytes of pixels a byte of a file becomes at most. A block of 8x8 numbers takes a bit
 /// or more; with colours at a quarter of the resolution, 32x32 pixels of 3 bytes take 16 + 2
@@ -28,6 +31,9 @@ pub(super) const LONGEST_SIDE: u32 = 65_528;
 ///
 /// What the decoder found damaged.
 pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
+    let whole = walk(bytes).map_err(|offset| format!("it is cut at byte {offset}"))?;
+    let marked = whole.with_a_marked_end(bytes);
+    let bytes = marked.as_deref().unwrap_or(bytes);
     match decode_in(bytes, true) {
         // What stands between headers is no part of the picture, and some programs put it there.
         Err(DecodeErrors::FormatStatic(reason)) if reason.contains("Extra bytes") => {
@@ -35,7 +41,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
         }
         decoded => decoded,
     }
-    .map_err(|reason| reason.to_string())
+    .map_err(|reason| format!("it is damaged: {reason}"))
 }
 
 fn decode_in(bytes: &[u8], strict: bool) -> Result<DynamicImage, DecodeErrors> {
@@ -58,27 +64,66 @@ fn decode_in(bytes: &[u8], strict: bool) -> Result<DynamicImage, DecodeErrors> {
     image.ok_or(DecodeErrors::FormatStatic("its pixels are not as many as its header says"))
 }
 
+/// Refuses a file that ends early.
+///
+/// # Errors
+///
+/// As [`walk`].
+pub(super) fn check_complete(bytes: &[u8]) -> Result<(), usize> {
+    walk(bytes).map(|_| ())
+}
+
+/// What the markers of a whole JPEG say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Whole {
+    /// Offset of the end of image, in bytes.
+    end: usize,
+    /// Whether it has one scan that runs from its first block to its last.
+    is_one_run: bool,
+}
+
+impl Whole {
+    /// The file with an end that the decoder refuses, where it has to reach the end of its pixels
+    /// before.
+    ///
+    /// The decoder takes an end of image anywhere for the right one, and so misses that pixels
+    /// were lost. It reads up to 8 bytes ahead, so that only behind more of them does a wrong
+    /// marker show nothing but lost pixels.
+    fn with_a_marked_end(self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let end = [&[0; 16], &[FILL, RESERVED][..]].concat();
+        self.is_one_run.then(|| [&bytes[..self.end], &end].concat())
+    }
+}
+
 /// Walks over the markers (ITU-T T.81, annex B) of a file that begins as a JPEG.
 ///
 /// # Errors
 ///
 /// The offset of what the end of the file cuts, in bytes: a segment, or the pixels of a scan.
 /// Anything else that is wrong is the decoder's to find.
-pub(super) fn check_complete(bytes: &[u8]) -> Result<(), usize> {
+fn walk(bytes: &[u8]) -> Result<Whole, usize> {
     // Behind the marker that every JPEG begins with.
     let mut at = 2;
+    let (mut scans, mut sequential, mut restarts) = (0, false, false);
     loop {
         let start = at;
         at += next_marker(&bytes[at..]).ok_or(start)?;
+        let end = at;
         while bytes.get(at) == Some(&FILL) {
             at += 1;
         }
         let marker = *bytes.get(at).ok_or(start)?;
         at += 1;
         match marker {
-            END_OF_IMAGE => return Ok(()),
+            END_OF_IMAGE => {
+                return Ok(Whole { end, is_one_run: scans == 1 && sequential && !restarts });
+            }
             // Neither length nor content.
             0x01 | 0xd8 => continue,
+            // The frames of Huffman-coded images without progression.
+            0xc0 | 0xc1 => sequential = true,
+            RESTART_INTERVAL => restarts = true,
+            START_OF_SCAN => scans += 1,
             _ => {}
         }
         let length = bytes.get(at..at + 2).ok_or(start)?;

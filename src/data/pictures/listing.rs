@@ -9,10 +9,10 @@ use super::names::{by_name, class_name, is_noise};
 use super::notes::ReadNotes;
 
 /// Names of the part that is learnt from, in lower case.
-const TRAIN: [&str; 2] = ["train", "training"];
+pub(super) const TRAIN: [&str; 2] = ["train", "training"];
 
 /// Names of the part that serves as the test part, in lower case: what comes first is preferred.
-const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
+pub(super) const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
 /// How the pictures below a folder are sorted, found by [`picture_folder`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ mod decode;
 mod fit;
 mod jpeg;
 mod listing;
+mod manifest;
 mod names;
 mod notes;
 mod options;
@@ -17,12 +18,14 @@ use std::path::{Path, PathBuf};
 use super::{DataError, Dataset, Source};
 
 pub use listing::{PictureFolder, picture_folder};
+pub use manifest::{Manifest, read_manifest};
 pub use names::path_text;
 pub use notes::{PassedOver, ReadNotes, SixteenBit};
 pub use options::{Fit, PictureOptions};
 
 pub(super) use decode::FORMATS;
-pub(super) use notes::write_named;
+#[cfg(feature = "tables")]
+pub(super) use names::natural_order;
 
 pub(super) const FORMAT: &str = "image folder";
 

@@ -29,7 +29,7 @@ pub(super) fn is_noise(name: &OsStr) -> bool {
 
 /// Orders names as people do: runs of digits by the number they write, all else by bytes. So
 /// `2` comes before `10`, and only equal names are equal.
-pub(super) fn natural_order(left: &[u8], right: &[u8]) -> Ordering {
+pub(in crate::data) fn natural_order(left: &[u8], right: &[u8]) -> Ordering {
     let (mut a, mut b) = (left, right);
     while let (Some(&x), Some(&y)) = (a.first(), b.first()) {
         let order = if x.is_ascii_digit() && y.is_ascii_digit() {

@@ -3,10 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::names::path_text;
-
-/// How many paths a message names before it counts the rest.
-pub(in crate::data) const NAMED: usize = 10;
+use super::super::error::named;
 
 /// What reading pictures did that a person would want to know, for
 /// [`Pictures::notes`](super::Pictures::notes). Its `Display` is a few lines, and nothing where no
@@ -88,7 +85,7 @@ impl fmt::Display for ReadNotes {
         self.write_passed_over(f)?;
         if !self.left_out.is_empty() {
             write!(f, "\nleft out, as they cannot be read: {}", self.left_out.len())?;
-            write_named(f, &self.left_out)?;
+            f.write_str(&named(&self.left_out))?;
         }
         Ok(())
     }
@@ -137,19 +134,5 @@ impl ReadNotes {
             }
         }
         Ok(())
-    }
-}
-
-/// The first few of `files`, a line each, and how many more there are.
-pub(in crate::data) fn write_named(
-    f: &mut impl fmt::Write,
-    files: &[(PathBuf, String)],
-) -> fmt::Result {
-    for (path, reason) in files.iter().take(NAMED) {
-        write!(f, "\n  {}: {reason}", path_text(path))?;
-    }
-    match files.len().checked_sub(NAMED) {
-        Some(more @ 1..) => write!(f, "\n  and {more} more"),
-        _ => Ok(()),
     }
 }

@@ -7,7 +7,8 @@ mod parquet;
 
 use std::path::{Path, PathBuf};
 
-use super::{DataError, Dataset, natural};
+use super::pictures::natural_order;
+use super::{DataError, Dataset};
 
 /// What the columns of a table are for. Every column without a purpose is a feature.
 #[derive(Clone, Debug)]
@@ -122,10 +123,11 @@ impl Table {
             return Err(wrong(Path::new(&self.name), reason));
         };
         let mut classes = labels.clone();
-        classes.sort_by(|a, b| natural::compare(a, b));
+        let order = |a: &String, b: &String| natural_order(a.as_bytes(), b.as_bytes());
+        classes.sort_by(order);
         classes.dedup();
         let number = |label: &String| {
-            classes.binary_search_by(|class| natural::compare(class, label)).unwrap_or_default()
+            classes.binary_search_by(|class| order(class, label)).unwrap_or_default()
         };
         let numbers = labels.iter().map(|label| number(label) as u32).collect();
         let (name, width, values) = (self.name.clone(), self.columns.len(), self.values.clone());

@@ -52,7 +52,7 @@ pub fn run(options: &Options) -> Result<bool> {
     report.draw(options, &audited)?;
     report.print(options);
     folder.finished()?;
-    runs::forget_held_out(&folder, &audited.clean, options.held_out)?;
+    runs::forget_held_out(&folder, &audited.clean, options.held_out(&audited.set))?;
     Ok(true)
 }
 

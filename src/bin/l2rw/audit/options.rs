@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use l2rw::data::Dataset;
 use l2rw::train::Examples;
 use serde_json::{Value, json};
 
@@ -36,8 +37,9 @@ pub struct Options {
     pub training: TrainingOptions,
     /// Parts of the data, each of which is judged by a training without it; 0 for one training in
     /// all. The trusted examples are left out likewise and tell how far the network can be believed
-    #[arg(long, value_name = "PARTS", default_value_t = 5)]
-    pub held_out: usize,
+    /// [default: 2, for features 5]
+    #[arg(long, value_name = "PARTS")]
+    held_out: Option<usize>,
     /// For trials on data with right labels: makes some wrong first, `uniform:SHARE` or
     /// `asymmetric:SHARE`, and says how well they are found
     #[arg(long)]
@@ -77,6 +79,12 @@ impl Options {
         self.data.folders().try_for_each(|read| check_apart(&self.out, read))
     }
 
+    /// Parts of the data that are held out in turn.
+    pub fn held_out(&self, set: &Dataset) -> usize {
+        let default = if set.values.as_floats().is_some() { 5 } else { 2 };
+        self.held_out.unwrap_or(default)
+    }
+
     /// The data, with what was decided about it.
     pub fn open(&self) -> Result<Labelled> {
         let mut audited = self.data.open_trusted(self.training.seed, self.flip)?;
@@ -93,7 +101,7 @@ impl Options {
             [&audited.set, &audited.clean].map(|set| Examples::from(set).fingerprint());
         json!({
             "training": self.training.config(),
-            "held_out": self.held_out,
+            "held_out": self.held_out(&audited.set),
             "flip": self.flip.map(|flip| format!("{flip:?}")),
             "out_of_sample": self.out_of_sample,
             "passes": self.passes,

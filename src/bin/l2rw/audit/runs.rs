@@ -168,7 +168,7 @@ pub fn judge(
     stop: &Stop,
 ) -> Result<Option<Judged>> {
     let network = options.training.network(&audited.set)?;
-    let folds = folds(&audited.clean, options.held_out);
+    let folds = folds(&audited.clean, options.held_out(&audited.set));
     let mut trusted = vec![Vec::new(); audited.clean.len()];
     let mut last = None;
     let mut probabilities = vec![Vec::new(); audited.set.len()];

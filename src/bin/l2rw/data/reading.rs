@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use l2rw::data::{
-    self, Dataset, PictureFolder, PictureOptions, PicturePart, Pictures, ReadNotes, Source, Table,
-    Values,
+    self, Dataset, Manifest, PictureFolder, PictureOptions, PicturePart, Pictures, ReadNotes,
+    Source, Table, Values,
 };
 
 use super::{
@@ -112,7 +112,12 @@ impl DataOptions {
                 "in a list of pictures the column 'trusted' tells which are trusted: take out \
                  --clean"
             );
-            bail!("lists of pictures");
+            let Manifest { train, trusted, test, notes } =
+                data::read_manifest(&self.data, &options)?;
+            let test = test.map(|part| part.set);
+            let trusted = trusted.map(by_files);
+            let (doubtful, notes) = (by_files(train), lines(&notes));
+            return Ok(Read { doubtful, trusted, test, notes, columns: None });
         }
         let (doubtful, test) = match data::picture_folder(&self.data)? {
             Some(PictureFolder::Classes) => (self.data.clone(), None),
