@@ -10,6 +10,9 @@ pub struct PictureOptions {
     /// them have, if no side of it is longer than 512 pixels; otherwise a square whose side is the
     /// median of the pictures' shorter sides, and 224 pixels at most.
     pub size: Option<(usize, usize)>,
+    /// No side of a size that is not given is longer, in pixels: where one would be, pictures
+    /// become squares. Steps of training cost as much as there are pixels.
+    pub longest_side: Option<usize>,
     /// What becomes of a picture whose sides have another ratio.
     pub fit: Fit,
     /// 1 for grey, 3 for RGB. `None`: grey where all pictures show nothing but greys, whatever
@@ -29,6 +32,7 @@ impl Default for PictureOptions {
     fn default() -> Self {
         Self {
             size: None,
+            longest_side: None,
             fit: Fit::Crop,
             channels: None,
             background: [u8::MAX; 3],
@@ -47,6 +51,10 @@ impl PictureOptions {
                 option: "size",
                 reason: format!("both sides must be from 1 to {LONGEST_SIDE} pixels"),
             });
+        }
+        if self.longest_side == Some(0) {
+            let reason = "it must be at least 1 pixel".to_owned();
+            return Err(DataError::PictureOption { option: "longest_side", reason });
         }
         match self.channels {
             None | Some(1 | 3) => Ok(()),
@@ -77,8 +85,19 @@ const LONGEST_COMMON_SIDE: usize = 512;
 /// Side of what most networks for photographs were made for.
 const PHOTOGRAPH_SIDE: usize = 224;
 
-/// The height and width that pictures of these `sizes`, at least one, get by default.
-pub(super) fn common_size(sizes: &[(usize, usize)]) -> (usize, usize) {
+/// The height and width that pictures of these `sizes`, at least one, get by default; `most` is
+/// [`PictureOptions::longest_side`].
+pub(super) fn common_size(sizes: &[(usize, usize)], most: Option<usize>) -> (usize, usize) {
+    match (natural_size(sizes), most) {
+        ((height, width), Some(most)) if height.max(width) > most => {
+            let side = height.min(width).min(most);
+            (side, side)
+        }
+        (size, _) => size,
+    }
+}
+
+fn natural_size(sizes: &[(usize, usize)]) -> (usize, usize) {
     let mut sorted = sizes.to_vec();
     sorted.sort_unstable();
     // A size that more than half have is in the middle of any order.
@@ -99,11 +118,14 @@ mod tests {
 
     #[test]
     fn a_size_that_most_have_is_taken_and_otherwise_a_square() {
-        assert_eq!(common_size(&[(3, 2), (9, 9), (3, 2)]), (3, 2));
+        assert_eq!(common_size(&[(3, 2), (9, 9), (3, 2)], None), (3, 2));
         // Half is not most.
-        assert_eq!(common_size(&[(30, 20), (30, 20), (40, 50), (60, 50)]), (40, 40));
-        assert_eq!(common_size(&[(3000, 4000), (3000, 4000), (10, 10)]), (224, 224));
-        assert_eq!(common_size(&[(512, 512)]), (512, 512));
-        assert_eq!(common_size(&[(512, 513)]), (224, 224));
+        assert_eq!(common_size(&[(30, 20), (30, 20), (40, 50), (60, 50)], None), (40, 40));
+        assert_eq!(common_size(&[(3000, 4000), (3000, 4000), (10, 10)], None), (224, 224));
+        assert_eq!(common_size(&[(512, 512)], None), (512, 512));
+        assert_eq!(common_size(&[(512, 513)], None), (224, 224));
+        assert_eq!(common_size(&[(512, 513)], Some(64)), (64, 64));
+        assert_eq!(common_size(&[(48, 64)], Some(64)), (48, 64));
+        assert_eq!(common_size(&[(48, 65)], Some(64)), (48, 48));
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn read(
     let sizes: Vec<(usize, usize)> = headers.iter().map(|header| header.size).collect();
     let size = match (options.size, sizes.is_empty()) {
         (Some(size), _) => size,
-        (None, false) => common_size(&sizes),
+        (None, false) => common_size(&sizes, options.longest_side),
         (None, true) => (1, 1),
     };
     let levels = common_levels(&headers, &mut notes);
