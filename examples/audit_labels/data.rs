@@ -40,7 +40,8 @@ impl Audited {
             (None, per_class) => {
                 let labels = &full.labels;
                 let per_class = per_class.context("--clean or --clean-per-class is needed")?;
-                let split = data::stratified_clean_split(labels, full.classes(), per_class, seed)?;
+                let split = data::stratified_clean_split(labels, full.classes(), per_class, seed)
+                    .map_err(|error| error.with_class_names(&full.class_names))?;
                 let (clean, set) = (full.subset(&split.clean)?, full.subset(&split.train)?);
                 (set, pick(&split.train), clean, pick(&split.clean))
             }

@@ -18,11 +18,11 @@ use crate::data::Audited;
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Options {
-    /// The doubtful data: images as <class>/*.png|jpg or train/<class>/*.png|jpg, the binary
+    /// The doubtful data: pictures as <class>/* or train/<class>/*, the binary
     /// version of CIFAR-10 or CIFAR-100, or MNIST-style IDX files (of both the training part)
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Trusted images of the same classes, <class>/*.png|jpg
+    /// Trusted pictures of the same classes, <class>/*
     #[arg(long, value_name = "DIR", required_unless_present = "clean_per_class")]
     pub clean: Option<PathBuf>,
     /// Or so many of each class of the data itself, drawn at random: trusted.csv lists them, and

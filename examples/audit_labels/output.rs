@@ -217,7 +217,10 @@ fn write_picture(
     scores: &[f64],
 ) -> Result<()> {
     let set = &audited.set;
-    let name = |label: u32| set.class_names[label as usize].clone();
+    let name = |label: u32| {
+        let class = label as usize;
+        plots::class_label(&set.class_names[class], class)
+    };
     let first = order.iter().take(plots::MAX_SUSPECTS);
     let suspects: Vec<plots::Suspect<'_>> = first
         .filter_map(|&index| {
