@@ -104,12 +104,15 @@ impl Experiment {
         };
         let seed = u64::from(options.seed);
         let classes = full.classes();
+        let named = |error: data::DataError| error.with_class_names(&full.class_names);
         let split =
-            data::stratified_clean_split(&full.labels, classes, options.clean_per_class, seed)?;
+            data::stratified_clean_split(&full.labels, classes, options.clean_per_class, seed)
+                .map_err(named)?;
         let clean = full.subset(&split.clean)?;
         let mut train = full.subset(&split.train)?;
         if let Some(factor) = options.long_tail {
-            train = train.subset(&data::long_tail(&train.labels, classes, factor.into(), seed)?)?;
+            let kept = data::long_tail(&train.labels, classes, factor.into(), seed);
+            train = train.subset(&kept.map_err(named)?)?;
         }
         let true_labels = train.labels.clone();
         let flip = match options.long_tail {

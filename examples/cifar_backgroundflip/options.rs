@@ -16,7 +16,7 @@ use crate::common::{Continuation, check_apart};
 #[command(version, after_help = methods())]
 pub struct Options {
     /// Folder of a data set (CIFAR-10 or CIFAR-100 binaries, IDX files, or an image folder
-    /// train/<class>/*.png|jpg), or `synthetic` for generated images
+    /// train/<class>/*), or `synthetic` for generated images
     #[arg(long, default_value = "synthetic", value_name = "synthetic|DIR")]
     pub data: String,
     /// Fetch CIFAR-10 into the user's cache folder and train on it

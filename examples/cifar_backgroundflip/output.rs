@@ -120,7 +120,10 @@ fn write_weights(experiment: &Experiment, run: &Run, out: &Path) -> Result<()> {
     let groups = [(names[0], first.as_slice()), (names[1], second.as_slice())];
     plots::weights(&out.join("weights.png"), title, groups)?;
 
-    let name = |label: u32| train.class_names[label as usize].clone();
+    let name = |label: u32| {
+        let class = label as usize;
+        plots::class_label(&train.class_names[class], class)
+    };
     let suspects: Vec<plots::Suspect<'_>> = drawn
         .iter()
         .filter_map(|&(i, weight)| {

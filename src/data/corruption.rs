@@ -199,8 +199,8 @@ pub fn long_tail(
         let count = (largest as f64 * share) as usize;
         let (chosen, _) = members.partial_shuffle(&mut rng, count);
         if chosen.is_empty() {
-            let factor = imbalance_factor;
-            return Err(DataError::ImbalanceEmpties { factor, class, largest });
+            let (factor, class_name) = (imbalance_factor, None);
+            return Err(DataError::ImbalanceEmpties { factor, class, class_name, largest });
         }
         kept.extend_from_slice(chosen);
     }

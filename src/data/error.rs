@@ -317,14 +317,17 @@ pub enum DataError {
     },
     /// An imbalance factor leaves a class without examples.
     #[error(
-        "imbalance factor {factor} leaves class {class} without examples: the largest class has \
-         {largest}; choose a smaller factor"
+        "imbalance factor {factor} leaves class {} without examples: the largest class has \
+         {largest}; choose a smaller factor",
+        named_class(*class, class_name)
     )]
     ImbalanceEmpties {
         /// The factor given.
         factor: f64,
         /// Number of the class.
         class: usize,
+        /// Its name, where [`DataError::with_class_names`] gave it one.
+        class_name: Option<String>,
         /// Size of the largest class.
         largest: usize,
     },
@@ -333,12 +336,15 @@ pub enum DataError {
     NoCleanExamples,
     /// A class is too small for the clean split.
     #[error(
-        "class {class} has {size} examples, too few to take {per_class} clean ones out and leave \
-         one to train on; ask for fewer clean examples a class"
+        "class {} has {size} examples, too few to take {per_class} clean ones out and leave one to \
+         train on; ask for fewer clean examples a class",
+        named_class(*class, class_name)
     )]
     ClassTooSmall {
         /// Number of the class.
         class: usize,
+        /// Its name, where [`DataError::with_class_names`] gave it one.
+        class_name: Option<String>,
         /// Its number of examples.
         size: usize,
         /// Clean examples asked for.
@@ -380,6 +386,23 @@ pub enum DataError {
     /// The system does not say where caches go.
     #[error("no home folder found to keep downloads in; set HOME or name a folder")]
     NoCacheFolder,
+}
+
+impl DataError {
+    /// The same error, but with the names of classes where it has numbers: what counts labels does
+    /// not know their names.
+    pub fn with_class_names(mut self, class_names: &[String]) -> Self {
+        if let Self::ClassTooSmall { class, class_name, .. }
+        | Self::ImbalanceEmpties { class, class_name, .. } = &mut self
+        {
+            *class_name = class_names.get(*class).cloned();
+        }
+        self
+    }
+}
+
+fn named_class(class: usize, name: &Option<String>) -> String {
+    name.as_ref().map_or_else(|| class.to_string(), |name| format!("{name:?}"))
 }
 
 fn product(examples: usize, shape: &[usize; 3]) -> String {

@@ -36,7 +36,8 @@ pub fn stratified_clean_split(
     let mut is_clean = vec![false; labels.len()];
     for (class, mut members) in indices_by_class(labels, classes)?.into_iter().enumerate() {
         if members.len() <= per_class {
-            return Err(DataError::ClassTooSmall { class, size: members.len(), per_class });
+            let (size, class_name) = (members.len(), None);
+            return Err(DataError::ClassTooSmall { class, class_name, size, per_class });
         }
         let (chosen, _) = members.partial_shuffle(&mut rng, per_class);
         for &mut index in chosen {
@@ -85,6 +86,10 @@ mod tests {
         let error = stratified_clean_split(&[0, 0, 0, 1, 1], 2, 2, 1).unwrap_err();
         let message = error.to_string();
         assert!(message.contains("class 1 has 2"), "{message}");
+        let names = ["9", "10"].map(str::to_owned);
+        let error = stratified_clean_split(&[0, 0, 0, 1, 1], 2, 2, 1).unwrap_err();
+        let message = error.with_class_names(&names).to_string();
+        assert!(message.contains("class \"10\" has 2"), "{message}");
         assert!(stratified_clean_split(&[0, 0, 0, 1, 1, 1], 2, 2, 1).is_ok());
     }
 

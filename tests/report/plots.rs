@@ -4,7 +4,8 @@ use std::path::Path;
 
 use image::RgbImage;
 use l2rw::report::plots::{
-    MAX_SUSPECTS, Suspect, WeightFunction, confusion, curves, suspects, weight_function,
+    MAX_SUSPECTS, Suspect, WeightFunction, class_label, confusion, curves, suspects,
+    weight_function,
 };
 use l2rw::report::{CurvePoint, MethodResult, ReportError, plots};
 
@@ -147,6 +148,19 @@ fn confusion_survives_no_matrix_one_class_and_refuses_crooked_ones() {
     let error = confusion(path, &[("crooked", &[vec![1, 2]])], &[]).unwrap_err();
     assert!(error.to_string().contains("crooked"), "{error}");
     assert!(!path.exists());
+}
+
+#[test]
+fn names_that_the_fonts_cannot_write_become_numbers_and_others_stay() {
+    for (name, label) in
+        [("猫", "class 3"), ("قط", "class 3"), ("собака", "собака"), ("café", "café")]
+    {
+        assert_eq!(class_label(name, 3), label);
+    }
+    let matrix = vec![vec![3, 1], vec![0, 2]];
+    let picture = |names: [&str; 2]| drawn(|path| confusion(path, &[("m", &matrix)], &names));
+    assert_eq!(picture(["猫", "狗"]), picture(["class 0", "class 1"]));
+    assert_ne!(picture(["собака", "кот"]), picture(["class 0", "class 1"]));
 }
 
 fn suspect<'a>(image: &'a [u8], truth: Option<&str>, weight: f32) -> Suspect<'a> {

@@ -7,7 +7,8 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::surface::{self, Area, DrawResult, px};
 use super::theme::{
-    BODY, FADED, HEADING, INK, SMALL, bold, fit, heading, nothing, stroke, style, text_width, write,
+    BODY, FADED, HEADING, INK, SMALL, bold, class_label, fit, heading, nothing, stroke, style,
+    text_width, write,
 };
 use crate::report::ReportError;
 
@@ -92,7 +93,7 @@ impl Layout {
         let count = classes.max(1) as i32;
         let cell = (480 / count).clamp(2, 64);
         let name = |i: usize| match class_names.get(i) {
-            Some(name) => fit(name, SMALL, px(MAX_NAME)),
+            Some(name) => fit(&class_label(name, i), SMALL, px(MAX_NAME)),
             None => i.to_string(),
         };
         let names: Vec<String> = if classes <= NAMED {

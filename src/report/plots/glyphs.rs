@@ -45,6 +45,13 @@ pub fn fit(text: &str, size: f64, room: f64) -> String {
     String::new()
 }
 
+/// Whether the fonts have all characters of `text`. What they lack would be drawn as a box, and
+/// scripts that they lack need more than one glyph after the other.
+pub fn is_legible(text: &str) -> bool {
+    let has = |character| FONTS.iter().any(|font| font.glyph_id(character).0 != 0);
+    text.chars().all(has)
+}
+
 /// Calls `pixel(x, y, coverage)` for every pixel that `text` touches; (0, 0) is the start of the
 /// base line, y points down, coverage is 0 to 1.
 pub fn rasterize(text: &str, size: f64, mut pixel: impl FnMut(i32, i32, f32)) {

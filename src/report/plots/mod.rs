@@ -15,5 +15,6 @@ mod weights;
 pub use confusion::confusion;
 pub use curves::curves;
 pub use suspects::{MAX_SUSPECTS, Suspect, doubtful, suspects};
+pub use theme::class_label;
 pub use weight_function::{WeightFunction, weight_function};
 pub use weights::weights;

@@ -30,7 +30,7 @@ const MARGIN: i32 = 24;
 pub struct Suspect<'a> {
     /// Pixels, height × width × channels, 0 to 255.
     pub image: &'a [u8],
-    /// The class that its label names.
+    /// The class that its label names, as [`class_label`](super::class_label) writes it.
     pub given: String,
     /// The class that it really is, where that is known.
     pub truth: Option<String>,

@@ -65,6 +65,12 @@ pub fn fit(text: &str, size: i32, room: i32) -> String {
     glyphs::fit(text, f64::from(px(size)), f64::from(room))
 }
 
+/// What a picture calls class `number`: its name where the fonts can write it (Latin, Greek and
+/// Cyrillic letters), and its number otherwise.
+pub fn class_label(name: &str, number: usize) -> String {
+    if glyphs::is_legible(name) { name.to_owned() } else { format!("class {number}") }
+}
+
 /// The picture's title at its top left, and a line of explanation below it.
 pub fn heading(area: &Area<'_>, title: &str, explanation: &str) -> DrawResult {
     let room = area.dim_in_pixel().0 as i32 - px(48);
