@@ -1,4 +1,4 @@
-//! The examples as a user runs them.
+//! The program and the examples as a user runs them.
 
 mod examples {
     mod audit;
@@ -9,5 +9,6 @@ mod examples {
     mod disks;
     mod interrupted;
     mod lost;
+    mod program;
     mod support;
 }

@@ -210,7 +210,7 @@ fn a_signal_ends_an_audit_and_its_folds_after_a_step() {
     let folder = tempfile::tempdir().unwrap();
     let data = data(folder.path(), 40);
     for (name, rest, file, result) in [
-        ("audit", vec!["--steps", "20000"], "model.20.safetensors", "audit.csv"),
+        ("audit", vec!["--steps", "20000"], "heldout1.20.safetensors", "audit.csv"),
         (
             "folds",
             vec!["--out-of-sample", "2", "--passes", "2000000"],
@@ -234,7 +234,7 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let data = data(folder.path(), 40);
     let (whole, out) = (folder.path().join("whole"), folder.path().join("out"));
-    let audit = small_audit(&data, &["--steps", "120"]);
+    let audit = small_audit(&data, &["--steps", "120", "--held-out", "0"]);
     let texts = [&whole, &out].map(|path| path.to_str().unwrap());
     assert!(run(AUDIT, &[&audit[..], &["--out", texts[0]]].concat()).status.success());
     let mut killed = Interruptible::new(AUDIT, &audit, &out);
@@ -248,7 +248,7 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so() {
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stderr}");
     assert!(stderr.contains("damaged") && stderr.contains("the one before"), "{stderr}");
-    assert!(stdout.contains("audit goes on after step"), "{stdout}");
+    assert!(stdout.contains("model goes on after step"), "{stdout}");
     assert_same(&whole, &out);
 }
 
@@ -270,7 +270,7 @@ fn a_finished_run_is_replaced_by_its_like_only() {
     // Another program's, too.
     let flip = run(FLIP, &small(&data, &["--steps", "2", "--out", out]));
     let message = String::from_utf8_lossy(&flip.stderr);
-    assert!(flip.status.code() == Some(2) && message.contains("audit_labels"), "{message}");
+    assert!(flip.status.code() == Some(2) && message.contains("program 'audit'"), "{message}");
     std::fs::write(Path::new(out).join("mine.safetensors"), "kept").unwrap();
     assert_eq!(audit(&["--seed", "7", "--overwrite"]).0, Some(0));
     assert!(Path::new(out).join("mine.safetensors").exists());

@@ -161,7 +161,10 @@ impl<'a> Report<'a> {
         if set.values.as_bytes().is_none() {
             return Ok(());
         }
-        let name = |label: u32| set.class_names[label as usize].clone();
+        let name = |label: u32| {
+            let class = label as usize;
+            plots::class_label(&set.class_names[class], class)
+        };
         let first = self.order.iter().take(plots::MAX_SUSPECTS);
         let suspects: Vec<plots::Suspect<'_>> = first
             .filter_map(|&index| {

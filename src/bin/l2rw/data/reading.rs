@@ -27,7 +27,8 @@ impl DataOptions {
             }
             (None, Some(count)) => {
                 let (labels, classes) = (&doubtful.set.labels, doubtful.set.classes());
-                let split = data::stratified_clean_split(labels, classes, count, seed)?;
+                let split = data::stratified_clean_split(labels, classes, count, seed)
+                    .map_err(|error| error.with_class_names(&doubtful.set.class_names))?;
                 (doubtful.pick(&split.train)?, doubtful.pick(&split.clean)?)
             }
             (None, None) => bail!(
