@@ -79,6 +79,14 @@ pub fn image_folder(bytes: &[u8]) {
     let _ = data::read_pictures(&[&folder], &PictureOptions::default());
 }
 
+/// A list of pictures, of which there is one, `1.png`.
+pub fn manifest(bytes: &[u8]) {
+    let folder = folder("manifest");
+    write(&folder, "1.png", include_bytes!("../seeds/image_folder/grey.png"));
+    write(&folder, "list.csv", bytes);
+    let _ = data::read_manifest(&folder.join("list.csv"), &PictureOptions::default());
+}
+
 /// Parameters of PyTorch's or of the crate's, and whole checkpoints.
 pub fn safetensors(bytes: &[u8]) {
     static TRAINER: Mutex<Option<Trainer>> = Mutex::new(None);

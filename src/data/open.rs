@@ -25,10 +25,11 @@ enum Format {
 /// Reads the data set in the folder `path`, or in the one folder below it that holds one.
 ///
 /// Recognised are the binary versions of CIFAR-10 and CIFAR-100, the IDX files of MNIST
-/// (gzip-compressed or not, with `.idx` or `-idx`) and image folders, `train/<class>/*` beside `test/<class>/*`, which
-/// may also be called `val`, `valid` or `validation`. One file of a format is enough to recognise
-/// it; what is then missing is an error that names it. Pictures are read with
-/// [`PictureOptions::default`]; what was done to them is logged.
+/// (gzip-compressed or not, with `.idx` or `-idx` in their names) and image folders,
+/// `train/<class>/*` beside `test/<class>/*`, which may also be called `val`, `valid` or
+/// `validation`. One file of a format is enough to recognise it; what is then missing is an error
+/// that names it. Pictures are read with [`PictureOptions::default`]; what was done to them is
+/// logged.
 ///
 /// # Errors
 ///
@@ -54,13 +55,14 @@ pub fn open_with(path: &Path, options: &PictureOptions) -> Result<(Source, ReadN
     if !std::fs::metadata(path).map_err(io("open"))?.is_dir() {
         return Err(DataError::NotAFolder { path: path.to_owned() });
     }
-    if let Some(format) = recognise(path) {
+    if let Some(format) = recognise(path)? {
         return read(path, format, options);
     }
     let mut below = Vec::new();
     for entry in std::fs::read_dir(path).map_err(io("list"))? {
         let folder = entry.map_err(io("list"))?.path();
-        below.extend(recognise(&folder).map(|format| (folder, format)));
+        // What cannot be looked into is not what was asked for.
+        below.extend(recognise(&folder).ok().flatten().map(|format| (folder, format)));
     }
     match below.as_slice() {
         [] => Err(match idx::misnamed(path) {
@@ -79,25 +81,29 @@ pub fn open_with(path: &Path, options: &PictureOptions) -> Result<(Source, ReadN
     }
 }
 
-fn recognise(folder: &Path) -> Option<Format> {
+fn recognise(folder: &Path) -> Result<Option<Format>, DataError> {
     let has_file = |file: &str| folder.join(file).is_file();
     let has_cifar = |layout: &cifar::Layout| {
         has_file(layout.test) || layout.train.iter().any(|file| has_file(file))
     };
-    if has_cifar(&cifar::CIFAR10) {
+    let has_idx = || {
+        [idx::TRAIN_IMAGES, idx::TEST_IMAGES].iter().any(|file| idx::find(folder, file).is_some())
+    };
+    let found = if has_cifar(&cifar::CIFAR10) {
         Some(Format::Cifar10)
     } else if has_cifar(&cifar::CIFAR100) {
         Some(Format::Cifar100)
-    } else if [idx::TRAIN_IMAGES, idx::TEST_IMAGES]
-        .iter()
-        .any(|file| idx::find(folder, file).is_some())
-    {
+    } else if has_idx() {
         Some(Format::Idx)
-    } else if let Ok(Some(PictureFolder::Splits { .. })) = picture_folder(folder) {
-        Some(Format::ImageFolder)
+    } else if folder.is_dir() {
+        let found = picture_folder(folder)?;
+        found
+            .filter(|found| matches!(found, PictureFolder::Splits { .. }))
+            .map(|_| Format::ImageFolder)
     } else {
         None
-    }
+    };
+    Ok(found)
 }
 
 fn read(
