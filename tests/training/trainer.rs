@@ -354,3 +354,23 @@ fn sets_of_a_few_images_are_trained_on_in_seconds() {
         assert!(seconds < 60.0, "{len} images took {seconds:.0} s");
     }
 }
+
+#[test]
+fn evaluation_leaves_dropout_out_whatever_the_normalisation_is() {
+    let shape = Shape::new(1, 1, 6);
+    let images: Vec<u8> = (0..5 * 6).map(|i| (i * 37 % 256) as u8).collect();
+    let set = ImageSet { images: &images, labels: &[0, 1, 2, 0, 1], shape };
+    for norm in [None, Some(Normalisation::group(2)), Some(Normalisation::batch())] {
+        let scores = |rate| {
+            let mut b = Network::builder("dropout", shape);
+            let mut x = b.linear("fc1", b.input(), 32);
+            x = norm.map_or(x, |norm| b.norm("norm", x, norm));
+            x = b.dropout("dropout", x, rate);
+            b.linear("fc2", x, 3);
+            let (context, network) = (context(ShaderChecks::Trusted), b.build().unwrap());
+            let trainer = Trainer::for_batches(context, &network, &TrainerOptions::plain(6));
+            trainer.unwrap().evaluation(set, 5).unwrap().scores().unwrap().scores
+        };
+        assert_eq!(scores(0.9), scores(0.0), "{norm:?}");
+    }
+}
