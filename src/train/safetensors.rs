@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::checkpoint::{Counts, FORMAT, Header, StoredFile, StoredTensor, fail, to_bytes, write};
 use super::run_description::{list, of_inputs};
-use super::{Checkpoint, Difference, HostState, Model, TrainError};
+use super::{Checkpoint, Difference, HostState, Model, Schedule, TrainError};
 use crate::nn::{Network, StateDictTensor, Vector};
 use crate::ops::Optimizer;
 
@@ -134,7 +134,8 @@ impl Model {
             Contents::Checkpoint => (self.run.clone(), Some(counts), self.describe_device()),
         };
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Header { format: FORMAT, version, run, counts, device, host: host.json.clone() }
+        let schedule = self.schedule.clone().filter(|_| contents == Contents::Checkpoint);
+        Header { format: FORMAT, version, run, counts, schedule, device, host: host.json.clone() }
     }
 
     fn describe_device(&self) -> Value {
@@ -189,9 +190,12 @@ impl Model {
         refuse_strangers(&file, &state, training)?;
         let mut writes = parameters_of(&file, &state)?;
         let mut counts = (self.steps, self.moment_steps);
+        let mut schedule = self.schedule.clone();
         if contents == Contents::Checkpoint {
             let (header, stored) = file.checkpoint()?;
             counts = (stored.steps, stored.moment_steps);
+            header.schedule.iter().try_for_each(Schedule::check)?;
+            schedule = header.schedule.clone();
             for &(label, name) in self.optimizer_vectors() {
                 for (tensor, offset) in learned(&state) {
                     let name = format!("optimizer/{name}/{}", tensor.name);
@@ -214,6 +218,7 @@ impl Model {
             }
         }
         (self.steps, self.moment_steps) = counts;
+        self.schedule = schedule;
         self.forget_not_finite();
         Ok(())
     }
