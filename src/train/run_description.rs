@@ -50,7 +50,10 @@ pub(super) fn describe_data(
     clean: Option<&GivenSet<'_>>,
     options: &TrainerOptions,
 ) -> Value {
-    let described = |set: &GivenSet<'_>| json!({ "examples": set.labels().len(), "fingerprint": set.fingerprint() });
+    let described = |set: &GivenSet<'_>| {
+        let (examples, fingerprint) = (set.labels().len(), set.fingerprint());
+        json!({ "examples": examples, "fingerprint": fingerprint })
+    };
     let mut map = Map::new();
     map.insert("training set".into(), described(train));
     if let Some(clean) = clean {

@@ -28,8 +28,8 @@ pub struct Schedule {
     pub cosine: Option<Cosine>,
 }
 
-/// Half a period of a cosine, from a factor of 1 down to another one (Loshchilov and Hutter, "SGDR",
-/// 2017, without restarts).
+/// Half a period of a cosine, from a factor of 1 down to another one (Loshchilov and Hutter,
+/// "SGDR", 2017, without restarts).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cosine {
     /// Last step with a factor of 1.

@@ -64,8 +64,9 @@ impl Model {
 /// Early stopping: the snapshot at which the network was best on a labelled set, by accuracy and
 /// then by mean loss, of which a NaN is the worst.
 ///
-/// Take a validation set of its own: of the clean set the weights are made, so the network is better
-/// on it than elsewhere. Where there is no other, the clean set has to do. The test set has no say.
+/// Take a validation set of its own: of the clean set the weights are made, so the network is
+/// better on it than elsewhere. Where there is no other, the clean set has to do. The test set has
+/// no say.
 #[derive(Clone, Debug, Default)]
 pub struct EarlyStopping {
     best: Option<Best>,
