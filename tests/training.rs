@@ -15,6 +15,7 @@ mod training {
     mod pytorch;
     mod random_networks;
     mod recovery;
+    mod schedules;
     mod soak;
     mod streaming;
     mod trainer;

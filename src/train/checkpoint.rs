@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::host_state::Numbers;
 use super::run_description::Fingerprint;
-use super::{HostState, TrainError};
+use super::{HostState, Schedule, TrainError};
 
 /// A checkpoint that was read and found whole. [`Model::resume`](super::Model::resume) goes on from
 /// it.
@@ -74,6 +74,9 @@ pub(super) struct Header {
     /// Of checkpoints; parameters alone have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
+    /// Of checkpoints: the schedule that has taken the place of the run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
     /// Of checkpoints: what else decides how steps round.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub device: Value,

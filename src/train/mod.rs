@@ -59,7 +59,7 @@ pub use recovery::Recovering;
 pub use run_description::Difference;
 pub use safetensors::Contents;
 pub use saved_model::SavedModel;
-pub use schedule::Schedule;
+pub use schedule::{Cosine, Schedule};
 pub use scorer::Scores;
 pub use snapshot::{EarlyStopping, Snapshot};
 pub use source::{ExampleSource, SourceError, ValuesMut};

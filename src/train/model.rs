@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::run_description::describe;
-use super::{Checkpoint, Evaluation, Examples, Predictor, TrainError};
+use super::{Checkpoint, Evaluation, Examples, Predictor, Schedule, TrainError};
 use crate::gpu::{Context, DeviceTensors, GpuError, Lifetime, read_back_async};
 use crate::nn::Network;
 use crate::ops::Step;
@@ -27,6 +27,8 @@ pub struct Model {
     pub(super) moment_steps: u64,
     /// Labels and lengths of the tensors that the weighting method learns.
     pub(super) method_state: Vec<(String, usize)>,
+    /// What the learning rate follows instead of the options' schedule.
+    pub(super) schedule: Option<Schedule>,
     /// What the run is made of, for its checkpoints.
     pub(super) run: Value,
 }
@@ -72,8 +74,18 @@ impl Model {
         let (context, network) = (context.clone(), network.clone());
         let learned = plan.state.iter().filter(|state| state.saved);
         let method_state = learned.map(|state| (state.label(), state.initial.len())).collect();
-        let (optimizer, steps, moment_steps) = (options.optimizer, 0, 0);
-        Ok(Self { context, network, optimizer, tensors, steps, moment_steps, method_state, run })
+        let (optimizer, steps, moment_steps, schedule) = (options.optimizer, 0, 0, None);
+        Ok(Self {
+            context,
+            network,
+            optimizer,
+            tensors,
+            steps,
+            moment_steps,
+            method_state,
+            schedule,
+            run,
+        })
     }
 
     /// The network.
@@ -89,6 +101,22 @@ impl Model {
     /// Steps taken so far.
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// Lets the learning rate follow another schedule than that of the options, from the next step
+    /// on; its steps count from the beginning of the run. Checkpoints hold it: a run that goes on
+    /// from one follows it again, and needs no options but those that it began with.
+    ///
+    /// # Errors
+    /// [`TrainError::Option`] for what is refused in options; nothing has changed then.
+    pub fn set_schedule(&mut self, schedule: Schedule) -> Result<(), TrainError> {
+        schedule.check()?;
+        self.schedule = Some(schedule);
+        Ok(())
+    }
+
+    pub(super) fn schedule_of<'a>(&'a self, options: &'a TrainerOptions) -> &'a Schedule {
+        self.schedule.as_ref().unwrap_or(&options.schedule)
     }
 
     /// The flat parameter vector on the device, `[parameters_len]` f32: each of
@@ -202,7 +230,7 @@ impl Model {
         Step {
             number: self.steps as u32,
             seed: options.seed,
-            learning_rate: options.schedule.rate(self.steps),
+            learning_rate: self.schedule_of(options).rate(self.steps),
             momentum,
             weight_decay: options.weight_decay,
             first_correction: first,

@@ -201,6 +201,9 @@ mod tests {
         fn sgd(momentum: f32) -> Optimizer {
             Optimizer::Sgd { momentum, nesterov: false }
         }
+        fn with_cosine(from: u64, until: u64, last: f32) -> Schedule {
+            Schedule::constant(0.1).with_cosine(from, until, last)
+        }
         const NAN: f32 = f32::NAN;
         const INFINITE: f32 = f32::INFINITY;
         let wrong: &[Wrong] = &[
@@ -213,6 +216,10 @@ mod tests {
             ("schedule.drops", "-2", |o| o.schedule.drops = vec![(7, -2.0)]),
             ("schedule.drops", "inf", |o| o.schedule.drops = vec![(7, INFINITE)]),
             ("schedule.drops", "000", |o| o.schedule.drops = vec![(7, 1e30), (8, 1e30)]),
+            ("schedule.cosine", "NaN", |o| o.schedule = with_cosine(0, 5, NAN)),
+            ("schedule.cosine", "-0.5", |o| o.schedule = with_cosine(0, 5, -0.5)),
+            ("schedule.cosine", "1.5", |o| o.schedule = with_cosine(0, 5, 1.5)),
+            ("schedule.cosine", "until: 5", |o| o.schedule = with_cosine(5, 5, 0.0)),
             ("weight_decay", "NaN", |o| o.weight_decay = NAN),
             ("weight_decay", "-1", |o| o.weight_decay = -1.0),
             ("weight_decay", "inf", |o| o.weight_decay = INFINITE),
@@ -270,7 +277,7 @@ mod tests {
     fn what_stands_still_is_allowed() {
         let mut options = TrainerOptions::cifar(Uniform);
         options.clean_batch = 0;
-        options.schedule = Schedule { initial: 0.0, drops: vec![(3, 0.0), (5, 2.0)] };
+        options.schedule = Schedule { drops: vec![(3, 0.0), (5, 2.0)], ..Schedule::constant(0.0) };
         options.weight_decay = 0.0;
         options.optimizer = Optimizer::PLAIN;
         assert!(options.check(3).is_ok());

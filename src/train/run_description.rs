@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use twox_hash::XxHash3_64;
 
 use super::data_sets::GivenSet;
-use super::{Examples, TrainerOptions};
+use super::{Cosine, Examples, Schedule, TrainerOptions};
 use crate::nn::Network;
 
 /// The name in a description of what [`Contents::Parameters`](super::Contents::Parameters) compare
@@ -50,7 +50,10 @@ pub(super) fn describe_data(
     clean: Option<&GivenSet<'_>>,
     options: &TrainerOptions,
 ) -> Value {
-    let described = |set: &GivenSet<'_>| json!({ "examples": set.labels().len(), "fingerprint": set.fingerprint() });
+    let described = |set: &GivenSet<'_>| {
+        let (examples, fingerprint) = (set.labels().len(), set.fingerprint());
+        json!({ "examples": examples, "fingerprint": fingerprint })
+    };
     let mut map = Map::new();
     map.insert("training set".into(), described(train));
     if let Some(clean) = clean {
@@ -85,8 +88,6 @@ pub(super) fn describe(network: &Network, options: &TrainerOptions, data: Value)
         device_data_limit: _,
     } = options;
     let numbers = |values: &[f32]| values.iter().map(|value| number(*value)).collect::<Value>();
-    let drops: Vec<Value> =
-        schedule.drops.iter().map(|(at, factor)| json!([at, number(*factor)])).collect();
     let mut map = Map::new();
     if let Value::Object(data) = data {
         map.extend(data);
@@ -98,7 +99,7 @@ pub(super) fn describe(network: &Network, options: &TrainerOptions, data: Value)
             ("mean", numbers(mean)),
             ("network", describe_network(network)),
             ("optimizer", json!(format!("{optimizer:?}"))),
-            ("schedule", json!({ "initial": number(schedule.initial), "drops": drops })),
+            ("schedule", describe_schedule(schedule)),
             ("seed", json!(seed)),
             ("weight_decay", number(*weight_decay)),
             (
@@ -112,6 +113,15 @@ pub(super) fn describe(network: &Network, options: &TrainerOptions, data: Value)
         map.insert("clean_batch".into(), json!(clean_batch));
     }
     Value::Object(map)
+}
+
+fn describe_schedule(schedule: &Schedule) -> Value {
+    let Schedule { initial, drops, warm_up, cosine } = schedule;
+    let drops: Vec<Value> = drops.iter().map(|(at, factor)| json!([at, number(*factor)])).collect();
+    let cosine = cosine.map(|Cosine { from, until, last }| {
+        json!({ "from": from, "until": until, "last": number(last) })
+    });
+    json!({ "initial": number(*initial), "drops": drops, "warm_up": warm_up, "cosine": cosine })
 }
 
 /// A line for each layer, by its name. How layers are stored on the device does not count.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::checkpoint::{Counts, FORMAT, Header, StoredFile, StoredTensor, fail, to_bytes, write};
 use super::run_description::{list, of_inputs};
 use super::state_dict::{Write, parameters_of};
-use super::{Checkpoint, Difference, HostState, LastLayer, Loaded, Model, TrainError};
+use super::{Checkpoint, Difference, HostState, LastLayer, Loaded, Model, Schedule, TrainError};
 use crate::nn::{StateDictTensor, Vector};
 use crate::ops::Optimizer;
 
@@ -132,7 +132,8 @@ impl Model {
             Contents::Checkpoint => (self.run.clone(), Some(counts), self.describe_device()),
         };
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Header { format: FORMAT, version, run, counts, device, host: host.json.clone() }
+        let schedule = self.schedule.clone().filter(|_| contents == Contents::Checkpoint);
+        Header { format: FORMAT, version, run, counts, schedule, device, host: host.json.clone() }
     }
 
     fn describe_device(&self) -> Value {
@@ -176,6 +177,7 @@ impl Model {
         refuse_differences(Difference::between(&header.run, &self.run))?;
         let state = self.network.state_dict();
         self.refuse_strangers(&file, &state)?;
+        header.schedule.iter().try_for_each(Schedule::check)?;
         let (mut writes, _) = parameters_of(&file, &self.network, LastLayer::Load)?;
         for &(label, name) in self.optimizer_vectors() {
             for (tensor, offset) in learned(&state) {
@@ -189,6 +191,7 @@ impl Model {
         self.warn_of_rounding(header);
         self.write_vectors(&writes);
         (self.steps, self.moment_steps) = (counts.steps, counts.moment_steps);
+        self.schedule = header.schedule.clone();
         self.forget_not_finite();
         Ok(())
     }

@@ -61,8 +61,12 @@ impl Model {
     }
 }
 
-/// Early stopping: the snapshot at which the network was best on the clean set, by accuracy and
-/// then by mean loss, of which a NaN is the worst. The test set has no say.
+/// Early stopping: the snapshot at which the network was best on a labelled set, by accuracy and
+/// then by mean loss, of which a NaN is the worst.
+///
+/// Take a validation set of its own: of the clean set the weights are made, so the network is
+/// better on it than elsewhere. Where there is no other, the clean set has to do. The test set has
+/// no say.
 #[derive(Clone, Debug, Default)]
 pub struct EarlyStopping {
     best: Option<Best>,
@@ -82,7 +86,7 @@ impl EarlyStopping {
         Self::default()
     }
 
-    /// Looks at the clean set's predictions and losses, from
+    /// Looks at the set's predictions and losses, from
     /// [`Evaluation::run`](super::Evaluation::run), and keeps a snapshot if they are the best so
     /// far. Returns whether they are.
     ///

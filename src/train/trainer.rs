@@ -309,6 +309,11 @@ impl Trainer {
         self.model().steps()
     }
 
+    /// Learning rate of the next step.
+    pub fn learning_rate(&self) -> f32 {
+        self.model().schedule_of(self.options()).rate(self.steps())
+    }
+
     /// Seconds that each dispatch of a step takes; `None` where the device has no timestamps. Runs
     /// the last step again, so the parameters change.
     ///
