@@ -463,7 +463,8 @@ pub fn parameter_gradient(
 }
 
 /// ⟨∂f_i/∂parameters, G⟩ for each example into `out` `[n]`. Exact for GroupNorm and for fixed
-/// statistics; with BatchNorm's batch statistics it is the influence that passes through the example's own rows.
+/// statistics; with BatchNorm's batch statistics it is the influence that passes through the
+/// example's own rows.
 pub fn similarity(rec: &mut Recorder, sums: &GradientSums, clean_gradient: View, out: View) {
     reduce::dot_rows(rec, sums.rows(), clean_gradient, out);
 }

@@ -31,7 +31,8 @@ impl NormShape {
         self.n * self.positions * self.channels
     }
 
-    /// How many normalisation sets there are: `channels` for `Batch` and `Fixed`, `n · groups` for `Group`.
+    /// How many normalisation sets there are: `channels` for `Batch` and `Fixed`, `n · groups` for
+    /// `Group`.
     pub fn sets(&self) -> usize {
         match self.kind {
             NormKind::Batch | NormKind::Fixed => self.channels,
