@@ -359,7 +359,7 @@ fn sets_of_a_few_images_are_trained_on_in_seconds() {
 fn evaluation_leaves_dropout_out_whatever_the_normalisation_is() {
     let shape = Shape::new(1, 1, 6);
     let images: Vec<u8> = (0..5 * 6).map(|i| (i * 37 % 256) as u8).collect();
-    let set = ImageSet { images: &images, labels: &[0, 1, 2, 0, 1], shape };
+    let set = Examples::new(&images, &[0, 1, 2, 0, 1], shape);
     for norm in [None, Some(Normalisation::group(2)), Some(Normalisation::batch())] {
         let scores = |rate| {
             let mut b = Network::builder("dropout", shape);
