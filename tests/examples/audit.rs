@@ -1,5 +1,6 @@
 //! The audit as a user runs it, on images whose wrong labels are plain to see.
 
+use std::ops::Range;
 use std::path::Path;
 use std::process::Output;
 
@@ -10,11 +11,11 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 /// Images of one hue a class; those in `strays` lie in the folder of the other class.
-fn image_folder(folder: &Path, count: u32, strays: &[u32]) {
+fn image_folder(folder: &Path, indices: Range<u32>, strays: &[u32]) {
     for (class, hue) in [("blue, light", [40, 60, 220]), ("red", [220, 60, 40])] {
         let class_folder = folder.join(class);
         std::fs::create_dir_all(&class_folder).unwrap();
-        for index in 0..count {
+        for index in indices.clone() {
             let [r, g, b] = hue;
             let [r, b] = if strays.contains(&index) { [b, r] } else { [r, b] };
             let image = image::RgbImage::from_fn(12, 12, |x, y| {
@@ -31,8 +32,8 @@ fn strays_come_first_and_everything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let (data, clean) = (folder.path().join("data"), folder.path().join("clean"));
     let strays = [3, 17, 30, 41];
-    image_folder(&data, 50, &strays);
-    image_folder(&clean, 8, &[]);
+    image_folder(&data, 0..50, &strays);
+    image_folder(&clean, 50..58, &[]);
     let out = folder.path().join("out");
     let paths = [&data, &clean, &out].map(|path| path.to_str().unwrap());
     let arguments = ["--data", paths[0], "--clean", paths[1], "--out", paths[2]];
@@ -64,7 +65,7 @@ fn strays_come_first_and_everything_is_written() {
 fn what_cannot_be_is_refused_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    image_folder(&data, 4, &[]);
+    image_folder(&data, 0..4, &[]);
     let other = folder.path().join("other");
     std::fs::create_dir_all(other.join("green")).unwrap();
     std::fs::copy(data.join("red/000.png"), other.join("green/000.png")).unwrap();

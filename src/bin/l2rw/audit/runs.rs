@@ -228,9 +228,9 @@ struct Run<'a> {
 }
 
 fn trainer_options(run: &Run<'_>, part: &Part) -> TrainerOptions {
-    let training = &run.options.training;
-    let set = &run.audited.set;
-    training.trainer(set, part.clean.len(), training.steps(set))
+    let (training, set) = (&run.options.training, &run.audited.set);
+    let options = training.trainer(set, part.clean.len(), training.steps(set));
+    TrainerOptions { batch: options.batch.min(part.audited.len()), ..options }
 }
 
 impl Run<'_> {
