@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Wrong labels found by `audit_labels` beside those found by cleanlab's confident learning, on the same corrupted data.
+"""Wrong labels found by `l2rw audit` beside those found by cleanlab's confident learning, on the same corrupted data.
 
 Confident learning needs predictions for examples that a network was not trained on. They come from the same network,
 trained plainly by cross-validation, and all folds together may compute as much as the audit did (counted in forward
@@ -8,7 +8,7 @@ passes). The trusted examples, which the audit does not train on, are part of ev
     pip install cleanlab scikit-learn
     python3 benches/peers/confident_learning.py --data DIR --flip asymmetric:0.2 --clean-per-class 10 --out out/peer [-- OPTIONS]
 
-What follows `--` goes to both runs of the example, e.g. `-- --images-per-class 1500 --steps 600`.
+What follows `--` goes to both runs of the example, e.g. `-- --examples-per-class 1500 --steps 600`.
 """
 
 import argparse
@@ -31,14 +31,14 @@ def parse():
     parser.add_argument("--flip", required=True)
     parser.add_argument("--clean-per-class", default="10")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/peer"))
-    parser.add_argument("--binary", default="target/release/examples/audit_labels")
+    parser.add_argument("--binary", default="target/release/l2rw")
     parser.add_argument("--reuse", action="store_true", help="compare what earlier runs left in --out")
     parser.add_argument("rest", nargs="*")
     return parser.parse_args()
 
 
 def run(arguments, *more):
-    command = [arguments.binary, "--data", arguments.data, "--flip", arguments.flip]
+    command = [arguments.binary, "audit", "--data", arguments.data, "--flip", arguments.flip]
     command += ["--clean-per-class", arguments.clean_per_class, "--out", str(arguments.out)]
     subprocess.run([*command, *arguments.rest, *more], check=True)
 
@@ -68,7 +68,7 @@ def main():
     audited = {row[0]: row[columns.index("wrong")] == "true" for row in audit}
     assert [audited[name] for name in names] == wrong.tolist(), "both runs corrupt the same labels"
 
-    rankings = {"audit_labels": np.array([score[name] for name in names])}
+    rankings = {"l2rw audit": np.array([score[name] for name in names])}
     for method, adjust in [("self_confidence", False), ("self_confidence", True), ("normalized_margin", False)]:
         quality = get_label_quality_scores(given, probabilities, method=method, adjust_pred_probs=adjust)
         rankings["cleanlab " + method + (", adjusted" if adjust else "")] = -quality

@@ -36,8 +36,8 @@ pub struct DataOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Pictures")]
 pub struct PictureArguments {
-    /// Size of all pictures, one number or HEIGHTxWIDTH [default: what most of them have, if that is
-    /// 64 pixels at most, otherwise a square; it is printed]
+    /// Size of all pictures, one number or HEIGHTxWIDTH [default: what most of them have, if that
+    /// is 64 pixels at most, otherwise a square; it is printed]
     #[arg(long, value_name = "PIXELS")]
     pub size: Option<Size>,
     /// Pictures of another shape get bars instead of losing their sides
