@@ -65,8 +65,8 @@ impl Judgement {
         match self.is_believable() {
             true => format!("{agrees} (chance: {chance}) and doubts {doubted} of them"),
             false => format!(
-                "{agrees}, which may be chance ({chance}): the ranking is worth little. Train \
-                 longer (--steps), with more trusted examples or with another --model"
+                "{agrees}, which may be chance ({chance}): the ranking may be worth little. Take \
+                 more trusted examples, train longer (--steps), or take another --model"
             ),
         }
     }

@@ -113,7 +113,26 @@ impl Options {
 
     /// How this run is repeated with the decisions that the page exports.
     pub fn command_with_decisions(&self) -> String {
-        let data = self.data.arguments();
-        format!("l2rw audit {data} --decisions decisions.csv --out {}2", self.out.display())
+        let mut words = vec!["l2rw".to_owned()];
+        let mut given = std::env::args().skip(1);
+        while let Some(word) = given.next() {
+            match word.split('=').next().unwrap_or_default() {
+                "--overwrite" | "--resume" => {}
+                "--out" | "--decisions" if word.contains('=') => {}
+                "--out" | "--decisions" => drop(given.next()),
+                _ => words.push(quoted(&word)),
+            }
+        }
+        let out = quoted(&format!("{}-decided", self.out.display()));
+        format!("{} --decisions decisions.csv --out {out}", words.join(" "))
+    }
+}
+
+/// As a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-:=,\\".contains(c);
+    match text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
     }
 }

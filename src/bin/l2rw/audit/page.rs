@@ -85,7 +85,7 @@ pub fn page(
     let content = Content {
         run: report.run.clone(),
         what: format!(
-            "{}: {} examples of {} classes, {} trusted ones; the {} most doubtful are here, \
+            "{}: {} examples of {} classes, and {} trusted ones. The {} most doubtful are here; \
              audit.csv has all.",
             set.name,
             set.len(),
@@ -93,7 +93,7 @@ pub fn page(
             audited.clean.len(),
             suspects.len()
         ),
-        belief: summary.judgement.text(),
+        belief: sentence(&summary.judgement.text()),
         command,
         classes: &set.class_names,
         rates: rates.collect(),
@@ -102,6 +102,12 @@ pub fn page(
     // A name must not end the element that it stands in.
     let json = serde_json::to_string(&content)?.replace('<', "\\u003c");
     Ok(TEMPLATE.replacen("{{DATA}}", &json, 1))
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 /// As the network sees it, as a data URL.

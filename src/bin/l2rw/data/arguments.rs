@@ -177,24 +177,4 @@ impl DataOptions {
     pub fn folders(&self) -> impl Iterator<Item = &Path> {
         [Some(&self.data), self.clean.as_ref()].into_iter().flatten().map(PathBuf::as_path)
     }
-
-    /// The options again, for people to repeat them.
-    pub fn arguments(&self) -> String {
-        let data = format!("--data {}", quoted(&self.data));
-        match (&self.clean, self.clean_per_class) {
-            (Some(clean), _) => format!("{data} --clean {}", quoted(clean)),
-            (None, Some(count)) => format!("{data} --clean-per-class {count}"),
-            (None, None) => data,
-        }
-    }
-}
-
-/// As a shell takes it for one word.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-:\\".contains(c);
-    match text.chars().all(is_plain) {
-        true => text,
-        false => format!("'{}'", text.replace('\'', "'\\''")),
-    }
 }
