@@ -66,7 +66,7 @@ test: ensure-rust ensure-driver
 	@echo "== all passed"
 
 soak: ensure-rust ensure-driver
-	cargo build --release --examples
+	cargo build --release --examples --bins --features cli
 	cargo test --release --test training --test examples -- --ignored --nocapture $(ARGS)
 
 portability: ensure-rust ensure-driver

@@ -4,7 +4,7 @@
 # WebAssembly is.
 set -eu
 
-for feature in "" data download report vulkan metal dx12 webgpu; do
+for feature in "" data download report tables cli vulkan metal dx12 webgpu; do
     echo "-- ${feature:-no feature}"
     cargo check --release --lib --no-default-features --features "$feature"
 done

@@ -118,13 +118,6 @@ impl Beliefs {
         self.evaluations += 1;
     }
 
-    /// Adds the evaluations of another model of the same examples; of other lengths, what fits is
-    /// taken.
-    pub fn add(&mut self, other: &Self) {
-        self.sums.iter_mut().zip(&other.sums).for_each(|(sum, other)| *sum += other);
-        self.evaluations += other.evaluations;
-    }
-
     /// Puts them into a checkpoint's [`HostState`], under names that begin with `name`.
     pub fn store(&self, host: &mut HostState, name: &str) {
         host.insert_f64(format!("{name}/sums"), self.sums.clone());

@@ -167,7 +167,7 @@ impl Model {
         set: Examples<'_>,
         batch: usize,
     ) -> Result<Evaluation, TrainError> {
-        Evaluation::new(&self.context, &self.network, self.tensors.clone(), set, batch).await
+        self.predictor().evaluation_async(set, batch).await
     }
 
     /// Predicts the classes of examples without labels, with the parameters as they are at each

@@ -16,7 +16,6 @@ pub use options::Options;
 use anyhow::Result;
 
 use crate::common::{RunFolder, Stop, open_adapter};
-use crate::data::Labelled;
 use output::Report;
 
 /// Whether everything is done.
@@ -63,18 +62,4 @@ fn owns(name: &str) -> bool {
         [runs::MODEL, folds::FOLDS].contains(&series) || series.starts_with(runs::HELD_OUT)
     });
     is_checkpoint || output::FILES.contains(&name)
-}
-
-impl Labelled {
-    /// What was read, for people.
-    pub fn say(&self) {
-        let (set, trusted) = (&self.set, self.clean.len());
-        println!(
-            "{}: {} examples of {} classes, {trusted} trusted",
-            set.name,
-            set.len(),
-            set.classes()
-        );
-        self.notes.iter().for_each(|note| println!("  {note}"));
-    }
 }

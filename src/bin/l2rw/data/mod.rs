@@ -38,29 +38,19 @@ pub struct Labelled {
     pub columns: Option<Vec<String>>,
 }
 
-/// Examples as they were read.
-struct Named {
-    set: Dataset,
-    names: Vec<String>,
-}
-
-impl Named {
-    fn pick(&self, indices: &[usize]) -> Result<Self> {
-        let names = indices.iter().map(|&index| self.names[index].clone()).collect();
-        Ok(Self { set: self.set.subset(indices)?, names })
-    }
-}
-
-/// Doubtful examples and, where the data has or is given them, trusted ones.
-struct Read {
-    doubtful: Named,
-    trusted: Option<Named>,
-    test: Option<Dataset>,
-    notes: Vec<String>,
-    columns: Option<Vec<String>>,
-}
-
 impl Labelled {
+    /// What was read, for people.
+    pub fn say(&self) {
+        let (set, trusted) = (&self.set, self.clean.len());
+        println!(
+            "{}: {} examples of {} classes, {trusted} trusted",
+            set.name,
+            set.len(),
+            set.classes()
+        );
+        self.notes.iter().for_each(|note| println!("  {note}"));
+    }
+
     /// Refuses classes that nobody vouches for: the examples of such a class would all come out
     /// as doubtful.
     pub fn check_trusted(&self) -> Result<()> {

@@ -8,9 +8,29 @@ use l2rw::data::{
     Source, Table, Values,
 };
 
-use super::{
-    DataOptions, Flip, Labelled, Named, PictureArguments, Read, TableArguments, first_names,
-};
+use super::{DataOptions, Flip, Labelled, PictureArguments, TableArguments, first_names};
+
+/// Examples as they were read.
+struct Named {
+    set: Dataset,
+    names: Vec<String>,
+}
+
+impl Named {
+    fn pick(&self, indices: &[usize]) -> Result<Self> {
+        let names = indices.iter().map(|&index| self.names[index].clone()).collect();
+        Ok(Self { set: self.set.subset(indices)?, names })
+    }
+}
+
+/// Doubtful examples and, where the data has or is given them, trusted ones.
+struct Read {
+    doubtful: Named,
+    trusted: Option<Named>,
+    test: Option<Dataset>,
+    notes: Vec<String>,
+    columns: Option<Vec<String>>,
+}
 
 impl DataOptions {
     /// Reads the data, takes the trusted examples out of it or from elsewhere, and in trials makes
