@@ -237,6 +237,40 @@ fn what_is_wrong_in_a_table_is_told_at_once() {
     }
 }
 
+/// A `.npy` of little-endian numbers of four bytes.
+fn npy(path: &Path, dtype: &str, shape: &str, words: &[[u8; 4]]) {
+    let mut head = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({shape}), }}");
+    head.push_str(&" ".repeat(63 - (head.len() + 10) % 64));
+    head.push('\n');
+    let len = (head.len() as u16).to_le_bytes();
+    let bytes = [b"\x93NUMPY\x01\x00", &len[..], head.as_bytes(), &words.concat()].concat();
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn labels_of_one_array_are_not_taken_for_those_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let values: Vec<[u8; 4]> = (0..80u8).map(|i| f32::from(i).to_le_bytes()).collect();
+    let labels: Vec<[u8; 4]> = (0..40).map(|i: i32| (i % 2).to_le_bytes()).collect();
+    let rows: Vec<[u8; 4]> = (0..8).map(i32::to_le_bytes).collect();
+    let (data, given, trusted) = (path("data.npy"), path("labels.npy"), path("rows.npy"));
+    npy(&data, "<f4", "40, 2", &values);
+    npy(&given, "<i4", "40,", &labels);
+    npy(&trusted, "<i4", "8,", &rows);
+    let out = path("out");
+    let fixed = ["audit", "--data", text(&data), "--labels", text(&given), "--out", text(&out)];
+    let message = refused(&[&fixed[..], &["--clean", text(&data)]].concat());
+    assert!(message.contains("--trusted-rows"), "{message}");
+    npy(&path("same.npy"), "<f4", "40, 2", &[0.5f32.to_le_bytes(); 80]);
+    let same = path("same.npy");
+    let copies = ["audit", "--data", text(&same), "--labels", text(&given), "--out", text(&out)];
+    let message = refused(&[&copies[..], &["--trusted-rows", text(&trusted)]].concat());
+    assert!(message.contains("all 32 examples are copies"), "{message}");
+    good(&[&fixed[..], &["--trusted-rows", text(&trusted), "--steps", "2"]].concat());
+    assert_eq!(self::rows(&out.join("trusted.csv")).len(), 8);
+}
+
 #[test]
 fn a_trained_network_classifies_pictures_of_other_sizes_in_any_folders() {
     let folder = tempfile::tempdir().unwrap();

@@ -98,6 +98,14 @@ impl DataOptions {
         let all = named(&table)?;
         let (doubtful, trusted) = match (&self.clean, &table.trusted) {
             (Some(path), _) => {
+                // One file of labels cannot be that of two arrays.
+                ensure!(
+                    self.table.labels.is_none(),
+                    "--labels are those of {}: say by --trusted-rows which of its rows are \
+                     trusted, or give {} with its labels as .npz",
+                    self.data.display(),
+                    path.display()
+                );
                 let clean = data::read_table(path, &options)?;
                 ensure!(
                     clean.columns == table.columns,
@@ -240,6 +248,11 @@ fn without_copies(doubtful: Named, clean: &Dataset, notes: &mut Vec<String>) -> 
     if copies.is_empty() {
         return Ok(doubtful);
     }
+    ensure!(
+        !rest.is_empty(),
+        "all {} examples are copies of trusted ones: none is left to be doubted",
+        copies.len()
+    );
     for &index in &copies {
         let label = trusted.find(&doubtful.set, index).map(|copy| clean.labels[copy]);
         if label != Some(doubtful.set.labels[index]) {
