@@ -67,8 +67,10 @@ def main():
         model = make_pipeline(StandardScaler(), peer)
         probabilities = cross_val_predict(model, chosen, given, cv=5, method="predict_proba")
         seconds = f"{time.time() - begun:.1f} s"
-        doubts = [(ranking, -get_label_quality_scores(given, probabilities, ranking, adjust)[: len(wrong)])
-                  for ranking, adjust in RANKINGS]
+        doubts = []
+        for ranking, adjust in RANKINGS:
+            quality = get_label_quality_scores(given, probabilities, method=ranking, adjust_pred_probs=adjust)
+            doubts.append((ranking, -quality[: len(wrong)]))
         ranking, doubt = max(doubts, key=lambda pair: roc_auc_score(wrong, pair[1]))
         show(f"{name}: {ranking}", wrong, doubt, seconds)
 
