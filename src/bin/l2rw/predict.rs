@@ -32,11 +32,11 @@ pub struct Options {
     /// Leave out pictures that cannot be read, and say which
     #[arg(long)]
     pub leave_out_unreadable: bool,
-    #[command(flatten)]
-    pub table: TableArguments,
     /// Part of the name of the adapter to run on; `l2rw doctor` lists them
     #[arg(long, value_name = "NAME")]
     pub adapter: Option<String>,
+    #[command(flatten)]
+    pub table: TableArguments,
 }
 
 const EXAMPLES: &str = "\

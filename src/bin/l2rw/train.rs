@@ -25,21 +25,22 @@ use crate::training::{self, Account, Steps, TrainingOptions};
 #[derive(Args, Debug)]
 #[command(after_help = examples())]
 pub struct Options {
-    #[command(flatten)]
-    pub data: DataOptions,
     /// How examples are weighted; the names are listed below
     #[arg(long, default_value = "l2rw")]
     pub method: String,
     /// Folder for the network, tables and checkpoints; not in one of the folders that are read
     #[arg(long, default_value = "out/train")]
     pub out: PathBuf,
-    #[command(flatten)]
-    pub training: TrainingOptions,
-    #[command(flatten)]
-    pub continuation: Continuation,
     /// Part of the name of the adapter to run on; `l2rw doctor` lists them
     #[arg(long, value_name = "NAME")]
     pub adapter: Option<String>,
+    #[command(flatten)]
+    pub continuation: Continuation,
+    // Groups with headings of their own, under which all that follows them would stand.
+    #[command(flatten)]
+    pub data: DataOptions,
+    #[command(flatten)]
+    pub training: TrainingOptions,
 }
 
 fn examples() -> String {

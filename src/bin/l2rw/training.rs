@@ -19,6 +19,7 @@ use crate::common::Stop;
 
 /// Options of a network and its training.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Training")]
 pub struct TrainingOptions {
     /// Network, e.g. lenet5, resnet8-w8, resnet20-gn8 [default: lenet5 for grey pictures,
     /// resnet8-w8 for others, mlp for features]

@@ -19,8 +19,6 @@ use crate::training::TrainingOptions;
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
-    #[command(flatten)]
-    pub data: DataOptions,
     /// Folder for audit.html, audit.csv, summary.json, suspects.png, the network and checkpoints;
     /// not in one of the folders that are read. A finished run with the same options is written
     /// anew, any other is refused
@@ -33,8 +31,6 @@ pub struct Options {
     /// Suspects on the page
     #[arg(long, value_name = "N", default_value_t = 300)]
     pub suspects: usize,
-    #[command(flatten)]
-    pub training: TrainingOptions,
     /// Parts of the data, each of which is judged by a training without it; 0 for one training in
     /// all. The trusted examples are left out likewise and tell how far the network can be believed
     /// [default: 2, for features 5]
@@ -52,11 +48,16 @@ pub struct Options {
     /// counts twice); summary.json says how many an audit took
     #[arg(long)]
     pub passes: Option<f64>,
-    #[command(flatten)]
-    pub continuation: Continuation,
     /// Part of the name of the adapter to run on; `l2rw doctor` lists them
     #[arg(long, value_name = "NAME")]
     pub adapter: Option<String>,
+    #[command(flatten)]
+    pub continuation: Continuation,
+    // Groups with headings of their own, under which all that follows them would stand.
+    #[command(flatten)]
+    pub data: DataOptions,
+    #[command(flatten)]
+    pub training: TrainingOptions,
 }
 
 const EXAMPLES: &str = "\
