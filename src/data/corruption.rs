@@ -1,5 +1,7 @@
 //! Label noise and class imbalance as the literature makes them.
 
+use std::collections::BTreeSet;
+
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
@@ -46,6 +48,13 @@ pub enum Corruption {
         /// Pairs of a class and the class its examples get; other classes stay as they are.
         map: Vec<(u32, u32)>,
     },
+    /// `share` of each class get the label of one of two other classes, which are drawn once for
+    /// each class and equally likely: "flip" of Meta-Weight-Net's experiments (Shu et al., NeurIPS
+    /// 2019).
+    TwoClassFlip {
+        /// Share of the examples of each class.
+        share: f64,
+    },
 }
 
 impl Corruption {
@@ -60,10 +69,13 @@ impl Corruption {
                 check_share(*share)?;
                 class_exists("background", *background)
             }
-            Self::UniformFlip { share } | Self::UniformFlipOfficial { share } => {
+            Self::UniformFlip { share }
+            | Self::UniformFlipOfficial { share }
+            | Self::TwoClassFlip { share } => {
                 check_share(*share)?;
-                if classes < 2 {
-                    return Err(DataError::TooFewClasses { classes });
+                let needed = if matches!(self, Self::TwoClassFlip { .. }) { 3 } else { 2 };
+                if classes < needed {
+                    return Err(DataError::TooFewClasses { classes, needed });
                 }
                 Ok(())
             }
@@ -133,6 +145,19 @@ pub fn apply(
                 let members = everyone.clone().filter(|&index| before[index] == class);
                 for index in choose(members.collect(), *share, &mut rng) {
                     labels[index] = target;
+                }
+            }
+        }
+        Corruption::TwoClassFlip { share } => {
+            for class in before.iter().copied().collect::<BTreeSet<u32>>() {
+                // Two of the numbers without `class`, which those from it on move up past.
+                let first = rng.random_range(0..last_class);
+                let apart = u64::from(rng.random_range(1..last_class));
+                let second = ((u64::from(first) + apart) % u64::from(last_class)) as u32;
+                let targets = [first, second].map(|other| other + u32::from(other >= class));
+                let members = everyone.clone().filter(|&index| before[index] == class);
+                for index in choose(members.collect(), *share, &mut rng) {
+                    labels[index] = targets[rng.random_range(0..targets.len())];
                 }
             }
         }
@@ -293,6 +318,23 @@ mod tests {
     }
 
     #[test]
+    fn two_class_flip_moves_its_share_of_each_class_to_two_others() {
+        let labels = balanced(5, 200);
+        let (after, wrong) = corrupted(&labels, 5, &Corruption::TwoClassFlip { share: 0.4 });
+        assert_eq!(count(&wrong), 5 * 80);
+        for class in 0..5 {
+            let moved = |to| (0..1000).filter(|&i| labels[i] == class && after[i] == to).count();
+            let moves: Vec<usize> = (0..5).filter(|to| *to != class).map(moved).collect();
+            let targets: Vec<usize> = moves.into_iter().filter(|count| *count > 0).collect();
+            assert_eq!((targets.len(), targets.iter().sum::<usize>()), (2, 80));
+            // 40 expected, standard deviation below 5.
+            assert!(targets.iter().all(|count| (20..=60).contains(count)), "{targets:?}");
+        }
+        let mut two = balanced(2, 5);
+        assert!(apply(&mut two, 2, &Corruption::TwoClassFlip { share: 0.4 }, 1).is_err());
+    }
+
+    #[test]
     fn the_same_seed_corrupts_the_same_examples_and_another_seed_others() {
         let with = |seed| {
             let mut labels = balanced(10, 100);
@@ -354,7 +396,7 @@ mod tests {
         for flip in
             [Corruption::UniformFlip { share: 0.1 }, Corruption::UniformFlipOfficial { share: 0.1 }]
         {
-            assert!(matches!(refusal(1, &flip), DataError::TooFewClasses { classes: 1 }));
+            assert!(matches!(refusal(1, &flip), DataError::TooFewClasses { classes: 1, .. }));
         }
     }
 

@@ -301,11 +301,14 @@ pub enum DataError {
     },
     /// There is no other class to change a label to.
     #[error(
-        "labels cannot be changed to another class with {classes} class(es); at least 2 are needed"
+        "labels cannot be changed to another class with {classes} class(es); at least {needed} are \
+         needed"
     )]
     TooFewClasses {
         /// The number of classes.
         classes: usize,
+        /// The least that the corruption makes sense with.
+        needed: usize,
     },
     /// An imbalance factor is not a number of at least 1.
     #[error(

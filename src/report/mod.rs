@@ -9,6 +9,7 @@ pub mod plots;
 pub mod progress;
 pub mod published;
 pub mod results;
+pub mod runs;
 pub mod stats;
 pub mod table;
 

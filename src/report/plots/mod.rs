@@ -5,6 +5,7 @@
 
 mod confusion;
 mod curves;
+mod estimates;
 mod glyphs;
 mod surface;
 mod suspects;
@@ -14,6 +15,7 @@ mod weights;
 
 pub use confusion::confusion;
 pub use curves::curves;
+pub use estimates::{Line, Row, Titles, against, rows};
 pub use suspects::{MAX_SUSPECTS, Suspect, doubtful, suspects};
 pub use theme::class_label;
 pub use weight_function::{WeightFunction, weight_function};

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use anyhow::Result;
 use l2rw::gpu::Context;
-use l2rw::report::{self, MethodResult, Results, plots, table};
+use l2rw::report::{MethodResult, PublishedDataset, Results, Setting, plots, table};
 use l2rw::weighting::MetaWeightNet;
 
-use crate::experiment::Experiment;
-use crate::run::Run;
+use super::experiment::Experiment;
+use super::run::Run;
+use super::spoiled::Marked;
+use super::study::Spoiling;
 
 /// The pictures that [`draw`] makes.
 pub const PICTURES: [&str; 5] =
@@ -38,7 +40,8 @@ pub fn draw(
     out: &Path,
 ) -> Result<()> {
     plots::curves(&out.join("curves.png"), methods)?;
-    let names: Vec<&str> = experiment.train.class_names.iter().map(String::as_str).collect();
+    let names: Vec<&str> =
+        experiment.data.train.set.class_names.iter().map(String::as_str).collect();
     let matrices: Vec<(&str, &[Vec<u32>])> =
         methods.iter().map(|m| (m.name.as_str(), m.confusion.as_slice())).collect();
     plots::confusion(&out.join("confusion.png"), &matrices, &names)?;
@@ -63,20 +66,30 @@ pub fn print(
     methods: Vec<MethodResult>,
     out: &Path,
 ) -> Result<()> {
-    let dataset = match experiment.train.classes() {
-        10 => Some(report::PublishedDataset::Cifar10),
-        100 => Some(report::PublishedDataset::Cifar100),
-        _ => None,
-    };
-    let setting = match experiment.config.long_tail {
-        Some(factor) => report::Setting::LongTail { factor },
-        None => report::Setting::BackgroundFlip,
-    };
+    let published = published_table(experiment.config.spoiling, experiment.network.classes());
     let results = results(experiment, context, methods)?;
     println!();
-    println!("{}", table::render(&results, dataset.map(|d| (setting, d))));
+    println!("{}", table::render(&results, published));
     println!("wrote results, pictures and checkpoints into {}", out.display());
     Ok(())
+}
+
+/// Where to find what is published of such an experiment; `None` where it has other numbers.
+pub fn published_table(spoiling: Spoiling, classes: usize) -> Option<(Setting, PublishedDataset)> {
+    let dataset = match classes {
+        10 => PublishedDataset::Cifar10,
+        100 => PublishedDataset::Cifar100,
+        _ => return None,
+    };
+    let setting = match spoiling {
+        Spoiling::BackgroundFlip { share: 0.4 } => Setting::BackgroundFlip,
+        Spoiling::UniformFlip { share: 0.4 } => Setting::UniformFlip,
+        Spoiling::LongTail { factor } if factor.fract() == 0.0 => {
+            Setting::LongTail { factor: factor as u32 }
+        }
+        _ => return None,
+    };
+    Some((setting, dataset))
 }
 
 /// What a run learned of the weight of a loss: a curve, or one for each class.
@@ -100,18 +113,18 @@ fn weight_functions(run: &Run, names: &[&str]) -> Vec<plots::WeightFunction> {
 fn write_weights(experiment: &Experiment, run: &Run, out: &Path) -> Result<()> {
     let drawn: Vec<(usize, f32)> =
         (0..run.ledger.len()).filter_map(|i| Some((i, run.ledger.mean(i)? as f32))).collect();
-    let train = &experiment.train;
-    let (title, names, in_second) = match experiment.config.long_tail {
-        None => ("clean and flipped labels", ["clean", "flipped"], experiment.corrupted.clone()),
-        Some(_) => {
-            let sizes = experiment.class_sizes();
-            let mut by_size: Vec<usize> = (0..sizes.len()).collect();
-            by_size.sort_by_key(|class| sizes[*class]);
-            let rare = &by_size[..sizes.len() / 2];
-            let is_rare = |label: &u32| rare.contains(&(*label as usize));
-            let title = "the more and the less frequent half of the classes";
-            (title, ["frequent", "rare"], train.labels.iter().map(is_rare).collect())
-        }
+    let recipe = run.result.name.parse().map_err(anyhow::Error::msg)?;
+    let Marked { set: train, true_labels, corrupted } = experiment.train(&recipe)?;
+    let (title, names, in_second) = if experiment.config.spoiling.is_imbalance() {
+        let sizes = experiment.class_sizes();
+        let mut by_size: Vec<usize> = (0..sizes.len()).collect();
+        by_size.sort_by_key(|class| sizes[*class]);
+        let rare = &by_size[..sizes.len() / 2];
+        let is_rare = |label: &u32| rare.contains(&(*label as usize));
+        let title = "the more and the less frequent half of the classes";
+        (title, ["frequent", "rare"], train.labels.iter().map(is_rare).collect())
+    } else {
+        ("clean and flipped labels", ["clean", "flipped"], corrupted.clone())
     };
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for (i, weight) in &drawn {
@@ -127,7 +140,7 @@ fn write_weights(experiment: &Experiment, run: &Run, out: &Path) -> Result<()> {
     let suspects: Vec<plots::Suspect<'_>> = drawn
         .iter()
         .filter_map(|&(i, weight)| {
-            let (given, truth) = (train.labels[i], experiment.true_labels[i]);
+            let (given, truth) = (train.labels[i], true_labels[i]);
             Some(plots::Suspect {
                 image: train.image(i)?,
                 given: name(given),

@@ -4,11 +4,11 @@ use anyhow::{Error, Result};
 use l2rw::report::{MethodResult, results};
 use l2rw::train::Recipe;
 
-use crate::common::{Devices, RunFolder, Stop};
-use crate::experiment::Experiment;
-use crate::output;
-use crate::run::{PLAIN, Run, Task};
-use crate::running::Plain;
+use super::common::{Devices, RunFolder, Stop};
+use super::experiment::Experiment;
+use super::output;
+use super::run::{PLAIN, Run, Task};
+use super::running::Plain;
 
 /// All methods of a run.
 pub struct Sweep<'a> {

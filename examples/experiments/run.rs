@@ -9,9 +9,9 @@ use l2rw::train::{
     Checkpoint, CheckpointSeries, EarlyStopping, Evaluation, Recipe, Trainer, WeightLedger,
 };
 
-use crate::common::{RunFolder, Stop};
-use crate::experiment::Experiment;
-use crate::running::{Phase, Plain, Running};
+use super::common::{RunFolder, Stop};
+use super::experiment::Experiment;
+use super::running::{Phase, Plain, Running};
 
 /// One finished run, or what there is of an interrupted one.
 pub struct Run {
@@ -46,13 +46,17 @@ pub struct Task<'a> {
 pub struct Judges {
     pub test: Evaluation,
     pub clean: Evaluation,
+    /// By which early stopping chooses, where there are held-out images.
+    pub held_out: Option<Evaluation>,
 }
 
 impl Judges {
     fn new(experiment: &Experiment, trainer: &Trainer) -> Result<Self> {
-        let test = trainer.evaluation((&experiment.test).into(), 200)?;
-        let clean = trainer.evaluation((&experiment.clean).into(), 100)?;
-        Ok(Self { test, clean })
+        let test = trainer.evaluation((&experiment.data.test).into(), 200)?;
+        let clean = trainer.evaluation((&experiment.data.clean).into(), 100)?;
+        let held_out = experiment.data.held_out.as_ref();
+        let held_out = held_out.map(|set| trainer.evaluation(set.into(), 200)).transpose()?;
+        Ok(Self { test, clean, held_out })
     }
 }
 
@@ -63,11 +67,8 @@ impl Task<'_> {
     pub fn run(&self, publish: impl FnOnce(&Run) -> Result<()>) -> Result<Option<Run>> {
         let series = self.folder.series(self.name);
         let newest = self.folder.newest(&series)?;
-        let steps = match self.recipe.clean_only {
-            true => self.experiment.config.clean_only_steps,
-            false => self.experiment.config.steps,
-        };
-        let mut running = Running::new(self.experiment, self.name, self.recipe, steps);
+        let mut running = Running::new(self.experiment, self.name, self.recipe)?;
+        let steps = running.steps();
         if let Some(checkpoint) = &newest.checkpoint {
             running.restore(checkpoint.host())?;
         }
@@ -240,7 +241,7 @@ impl Task<'_> {
 
 /// Counts of training examples by predicted class (row) and label as given.
 fn label_confusion(experiment: &Experiment, trainer: &Trainer) -> Result<Vec<f64>> {
-    let train = &experiment.train;
+    let train = &experiment.data.train.set;
     let (predictions, _) = trainer.evaluation(train.into(), 200)?.run()?;
     let classes = train.classes();
     let mut counts = vec![0.0; classes * classes];

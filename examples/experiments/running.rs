@@ -8,8 +8,8 @@ use l2rw::train::{EarlyStopping, HostState, Recipe, StepReport, Trainer, WeightL
 use l2rw::weighting::{Mentor, MentorSample};
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::Experiment;
-use crate::run::{Judges, Run, early_stopping};
+use super::experiment::Experiment;
+use super::run::{Judges, Run, early_stopping};
 
 /// What a plain training run tells methods that need one beforehand.
 #[derive(Clone)]
@@ -104,13 +104,18 @@ pub struct Running<'a> {
 
 impl<'a> Running<'a> {
     /// Nothing done yet.
-    pub fn new(experiment: &'a Experiment, name: &str, recipe: &Recipe, steps: u64) -> Self {
+    pub fn new(experiment: &'a Experiment, name: &str, recipe: &Recipe) -> Result<Self> {
+        let clean = &experiment.data.clean;
         let (labels, corrupted) = match recipe.clean_only {
-            true => (&experiment.clean.labels, vec![false; experiment.clean.len()]),
-            false => (&experiment.train.labels, experiment.corrupted.clone()),
+            true => (&clean.labels, vec![false; clean.len()]),
+            false => {
+                let train = experiment.train(recipe)?;
+                (&train.set.labels, train.corrupted.clone())
+            }
         };
+        let steps = experiment.steps(recipe)?;
         let is_plain = recipe.method == "baseline" && !recipe.clean_only;
-        Self {
+        Ok(Self {
             experiment,
             name: name.to_owned(),
             labels,
@@ -134,7 +139,7 @@ impl<'a> Running<'a> {
             confusion: None,
             weight_function: None,
             tuned: 0,
-        }
+        })
     }
 
     /// Steps of the main phase.
@@ -237,12 +242,18 @@ impl<'a> Running<'a> {
         trainer: &Trainer,
     ) -> Result<Vec<u32>> {
         let (predictions, _) = judges.test.run()?;
-        let test_accuracy = accuracy(&predictions, &self.experiment.test.labels);
+        let test_accuracy = accuracy(&predictions, &self.experiment.data.test.labels);
         let (clean, losses) = judges.clean.run()?;
-        let clean_labels = &self.experiment.clean.labels;
+        let clean_labels = &self.experiment.data.clean.labels;
         self.clean_accuracy = accuracy(&clean, clean_labels);
         if let Some(early) = &mut self.early {
-            early.observe(trainer, &clean, &losses, clean_labels)?;
+            if let (Some(judge), Some(set)) = (&mut judges.held_out, &self.experiment.data.held_out)
+            {
+                let (predictions, losses) = judge.run()?;
+                early.observe(trainer, &predictions, &losses, &set.labels)?;
+            } else {
+                early.observe(trainer, &clean, &losses, clean_labels)?;
+            }
         }
         let view = self.view();
         self.curve.push(CurvePoint {
@@ -270,7 +281,7 @@ impl<'a> Running<'a> {
     }
 
     pub fn result(&self, steps: u64, predictions: &[u32]) -> Result<MethodResult> {
-        let test = &self.experiment.test;
+        let test = &self.experiment.data.test;
         let drawn = (0..self.ledger.len()).filter_map(|i| Some((i, self.ledger.mean(i)?)));
         let (scores, wrong): (Vec<f64>, Vec<bool>) =
             drawn.map(|(i, mean)| (-mean, self.corrupted[i])).unzip();

@@ -1,0 +1,72 @@
+//! The published experiments over one harness: data that is spoiled in a known way, methods that
+//! train on it run after run, and tables and pictures beside what the papers have.
+
+mod cells;
+#[path = "../common/mod.rs"]
+mod common;
+mod experiment;
+mod options;
+mod output;
+mod preset;
+mod run;
+mod running;
+mod spoiled;
+mod study;
+mod summary;
+mod sweep;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow};
+use l2rw::gpu;
+
+use cells::Cells;
+use common::{Stop, fail, open_adapter};
+use options::Options;
+use preset::Preset;
+use study::Study;
+
+/// The whole of an example: the experiment of that name, as the command line wants it.
+pub fn main(name: &str) -> ExitCode {
+    sigpipe::reset();
+    env_logger::init_from_env(env_logger::Env::default().default_filter_or("error,l2rw=warn"));
+    match study(name) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => Stop::exit_code(),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Whether everything is done.
+fn study(name: &str) -> Result<bool> {
+    let study = Study::named(name).with_context(|| format!("there is no experiment '{name}'"))?;
+    let options = match Options::parse(&study) {
+        Ok(options) => options,
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or("the command line cannot be read");
+            return Err(anyhow!("{}", line.trim_start_matches("error: ").to_owned()));
+        }
+    };
+    options.check(&study)?;
+    let devices = open_adapter(options.adapter.clone())?;
+    let preset = choose_preset(&options, &devices.context());
+    let stop = Stop::on_signals()?;
+    Cells::new(&study, &options, preset, &devices, &stop)?.run()
+}
+
+fn choose_preset(options: &Options, context: &gpu::Context) -> Preset {
+    println!("adapter: {}", context.describe());
+    if let Some(preset) = options.preset {
+        return preset;
+    }
+    if context.is_software() {
+        println!(
+            "preset: quick, because this adapter computes on the CPU (--preset paper for all)"
+        );
+        return Preset::Quick;
+    }
+    println!("preset: paper, because there is a GPU (--preset quick for a first look)");
+    Preset::Paper
+}

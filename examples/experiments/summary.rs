@@ -1,0 +1,142 @@
+//! What all runs of an experiment have shown: a table and a picture.
+
+use std::path::Path;
+
+use anyhow::Result;
+use l2rw::report::plots::{self, Line, Row, Titles};
+use l2rw::report::runs::{self, Estimate, Group, Run};
+use l2rw::report::{Published, published};
+use serde_json::Value;
+
+use super::output::published_table;
+use super::study::{Figure, Kind, Study};
+
+/// The picture of all runs.
+pub const PICTURE: &str = "figure.png";
+
+/// The runs of this experiment below a folder.
+fn of(study: &Study, out: &Path) -> Result<Vec<Run>> {
+    let mut all = runs::read(out)?;
+    all.retain(|run| run.results.config["experiment"] == study.name);
+    Ok(all)
+}
+
+/// Draws what there is.
+pub fn write(study: &Study, out: &Path) -> Result<()> {
+    let runs = of(study, out)?;
+    let groups = runs::group(&runs);
+    let path = out.join(PICTURE);
+    let Some(last) = groups.last() else { return Ok(()) };
+    let count = groups.iter().map(|group| group.runs.len()).max().unwrap_or_default();
+    let data = last.settings.get("data").and_then(Value::as_str).unwrap_or_default();
+    let explanation = format!("{data}; means of up to {count} runs, with 95 % intervals");
+    let titles = |title, x, y| Titles { title, explanation: &explanation, x, y };
+    let x = axis(study);
+    match study.figure {
+        Figure::Methods => {
+            let rows = last.methods().into_iter().map(|method| Row {
+                published: published_of(study, last, &method.name),
+                measured: method.estimate().map(per_cent),
+                name: method.name,
+            });
+            let rows: Vec<Row> = rows.collect();
+            plots::rows(&path, &format!("{}: test accuracy", study.name), "published", &rows)?;
+        }
+        Figure::Error => {
+            let title = "Test error against imbalance";
+            let error = |e: Estimate| Estimate { mean: 100.0 - e.mean, ..e };
+            let lines = lines(study, &groups, |e| error(per_cent(e)));
+            plots::against(&path, titles(title, x, "test error (%)"), &lines)?;
+        }
+        Figure::Accuracy => {
+            let title = format!("Test accuracy against the {x}");
+            let lines = lines(study, &groups, per_cent);
+            plots::against(&path, titles(&title, x, "test accuracy (%)"), &lines)?;
+        }
+    }
+    Ok(())
+}
+
+fn per_cent(estimate: Estimate) -> Estimate {
+    let half_width = estimate.half_width.map(|half| 100.0 * half);
+    Estimate { mean: 100.0 * estimate.mean, half_width }
+}
+
+/// What varies, as the picture calls it.
+fn axis(study: &Study) -> &'static str {
+    match study.kind {
+        _ if study.clean_per_class.len() > 1 => "number of trusted images of each class",
+        Kind::TwoDigits => "share of nines among the training images",
+        Kind::LongTail => "size of the largest class over that of the smallest",
+        _ => "share of changed labels",
+    }
+}
+
+/// The number along the axis.
+fn value(study: &Study, group: &Group<'_>) -> Option<f64> {
+    let name = match study.kind {
+        _ if study.clean_per_class.len() > 1 => "clean_per_class",
+        Kind::LongTail => "spoiling.factor",
+        _ => "spoiling.share",
+    };
+    group.settings.get(name)?.as_f64()
+}
+
+fn lines(study: &Study, groups: &[Group<'_>], shown: impl Fn(Estimate) -> Estimate) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for group in groups {
+        let Some(x) = value(study, group) else { continue };
+        for method in group.methods() {
+            let Some(estimate) = method.estimate() else { continue };
+            let at = lines.iter().position(|line| line.name == method.name).unwrap_or_else(|| {
+                lines.push(Line { name: method.name.clone(), points: Vec::new() });
+                lines.len() - 1
+            });
+            lines[at].points.push((x, shown(estimate)));
+        }
+    }
+    lines
+}
+
+fn published_of(study: &Study, group: &Group<'_>, method: &str) -> Option<Estimate> {
+    let spoiling = study.kind.with(value(study, group)?);
+    let classes = group.runs.first()?.results.methods.first()?.confusion.len();
+    let (setting, dataset) = published_table(spoiling, classes)?;
+    let Published { mean, interval } = published(setting, dataset, method)?;
+    Some(Estimate { mean, half_width: interval })
+}
+
+/// Prints a line for each setting and method.
+pub fn print(study: &Study, out: &Path) -> Result<()> {
+    let runs = of(study, out)?;
+    let groups = runs::group(&runs);
+    println!();
+    println!(
+        "{:<12}{:<24}{:>16}{:>8}  published",
+        study.kind.option(),
+        "method",
+        "accuracy",
+        "runs"
+    );
+    for group in &groups {
+        for method in group.methods() {
+            let text = |estimate: Option<Estimate>| match estimate {
+                Some(Estimate { mean, half_width: Some(half) }) => {
+                    format!("{mean:.2} ± {half:.2} %")
+                }
+                Some(Estimate { mean, .. }) => format!("{mean:.2} %"),
+                None => "–".to_owned(),
+            };
+            println!(
+                "{:<12}{:<24}{:>16}{:>8}  {}",
+                value(study, group).unwrap_or(f64::NAN),
+                method.name,
+                text(method.estimate().map(per_cent)),
+                method.accuracies.len(),
+                text(published_of(study, group, &method.name))
+            );
+        }
+    }
+    println!("\nall runs in one picture: {}", out.join(PICTURE).display());
+    Ok(())
+}

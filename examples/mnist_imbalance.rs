@@ -1,0 +1,9 @@
+//! Fours against nines of which there are up to 200 times as many (Ren et al., ICML 2018, Figure 2).
+
+mod experiments;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    experiments::main("mnist_imbalance")
+}
