@@ -62,6 +62,10 @@ impl<'a> Cells<'a> {
     /// Makes what is not made yet, and sums up after each run. Whether everything is done.
     pub fn run(&self) -> Result<bool> {
         let several = self.cells.len() > 1;
+        let resumes = self.options.continuation.resume;
+        let is_left = |folder: &Path| !(resumes && self.has_all(folder));
+        let left = self.cells.iter().filter(|(_, folder)| is_left(folder)).count();
+        let mut announced = false;
         for (at, (cell, folder)) in self.cells.iter().enumerate() {
             let experiment = Experiment::new(cell, &self.data)?;
             if several {
@@ -71,8 +75,11 @@ impl<'a> Cells<'a> {
             if self.options.print_plan {
                 return self.print_plans(&experiment);
             }
-            if at == 0 && !self.announce(&experiment)? {
-                return Ok(false);
+            if is_left(folder) && !announced {
+                if !self.announce(&experiment, left)? {
+                    return Ok(false);
+                }
+                announced = true;
             }
             let done = self.make(&experiment, folder)?;
             if several {
@@ -98,6 +105,15 @@ impl<'a> Cells<'a> {
         Sweep::new(experiment, self.devices, (folder, parts), self.stop, every)?.run()
     }
 
+    /// Whether a folder has results of every method.
+    fn has_all(&self, folder: &Path) -> bool {
+        let Ok(results) = results::read(&folder.join(results::FILE_NAME)) else { return false };
+        self.recipes.iter().all(|recipe| {
+            let name = recipe.to_string();
+            results.methods.iter().any(|method| method.name == name && !method.interrupted)
+        })
+    }
+
     fn print_plans(&self, experiment: &Experiment) -> Result<bool> {
         for recipe in &self.recipes {
             let trainer = experiment.trainer(&self.devices.context(), recipe, None, self.stop)?;
@@ -108,7 +124,7 @@ impl<'a> Cells<'a> {
 
     /// Takes a few steps of each method and says how long everything will take on this machine, and
     /// how much memory of the device. Whether nobody has asked to stop meanwhile.
-    fn announce(&self, experiment: &Experiment) -> Result<bool> {
+    fn announce(&self, experiment: &Experiment, runs: usize) -> Result<bool> {
         let (mut seconds, mut bytes) = (0.0, 0);
         for recipe in &self.recipes {
             let context = self.devices.context();
@@ -135,9 +151,9 @@ impl<'a> Cells<'a> {
             seconds += began.elapsed().as_secs_f64() / steps * all;
         }
         println!(
-            "about {} for all {} of {}, by a few steps of each; {:.0} MB of the device's memory",
-            spoken(seconds * self.cells.len() as f64),
-            plural(self.cells.len(), "run"),
+            "about {} for {} of {}, by a few steps of each; {:.0} MB of the device's memory",
+            spoken(seconds * runs as f64),
+            plural(runs, "run"),
             plural(self.recipes.len(), "method"),
             bytes as f64 * 1e-6
         );

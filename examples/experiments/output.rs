@@ -1,6 +1,7 @@
 //! The table, the pictures and the files.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Result;
 use l2rw::gpu::Context;
@@ -27,9 +28,24 @@ pub fn results(
         adapter: adapter.name.clone(),
         driver: format!("{} {}", adapter.driver, adapter.driver_info).trim().to_owned(),
         backend: format!("{:?}", adapter.backend),
+        version: version(),
         config: serde_json::to_value(&experiment.config)?,
         methods,
     })
+}
+
+/// The crate's version, with the commit where the sources lie in a repository.
+fn version() -> String {
+    let release = env!("CARGO_PKG_VERSION");
+    let git = |arguments: &[&str]| {
+        let sources = env!("CARGO_MANIFEST_DIR");
+        let output = Command::new("git").args(["-C", sources]).args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    match git(&["rev-parse", "--short=12", "HEAD"]) {
+        Some(commit) => format!("{release} ({commit})"),
+        None => release.to_owned(),
+    }
 }
 
 /// Draws pictures into `out`.

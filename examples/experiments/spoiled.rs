@@ -15,7 +15,7 @@ use super::study::{Kind, Spoiling};
 
 /// Where training and test images come from.
 pub enum Data {
-    Read(Source),
+    Read(Box<Source>),
     /// Made anew for every seed.
     Synthetic,
 }
@@ -61,11 +61,11 @@ impl Data {
             if let Some(bar) = bar {
                 bar.finish();
             }
-            return Ok(Self::Read(data::open(&folder)?));
+            return Ok(Self::Read(Box::new(data::open(&folder)?)));
         }
         match options.data.as_str() {
             "synthetic" => Ok(Self::Synthetic),
-            path => Ok(Self::Read(data::open(Path::new(path))?)),
+            path => Ok(Self::Read(Box::new(data::open(Path::new(path))?))),
         }
     }
 

@@ -22,6 +22,9 @@ pub struct Results {
     pub driver: String,
     /// Graphics interface used: "Vulkan", "Metal", "Dx12", "BrowserWebGpu".
     pub backend: String,
+    /// What computed: the crate's version, and the commit where it is known.
+    #[serde(default)]
+    pub version: String,
     /// The settings of the run, enough to repeat it.
     pub config: serde_json::Value,
     /// One entry a method, in the order of training.

@@ -25,12 +25,12 @@ pub struct Run {
     pub results: Results,
 }
 
-/// Reads every `results.json` in `root` and below, in alphabetical order of their folders.
+/// Reads every `results.json` in `root` and below, in alphabetical order of their folders. Files of
+/// that name with another content are left out, and a warning names them.
 ///
 /// # Errors
 ///
-/// [`ReportError::File`] where a folder or file cannot be read, [`ReportError::Parse`] for a file
-/// that is none of the kind.
+/// [`ReportError::File`] where a folder or file cannot be read.
 pub fn read(root: &Path) -> Result<Vec<Run>, ReportError> {
     let mut runs = Vec::new();
     let mut folders = vec![root.to_owned()];
@@ -45,7 +45,12 @@ pub fn read(root: &Path) -> Result<Vec<Run>, ReportError> {
         }
         let file = folder.join(FILE_NAME);
         if file.is_file() {
-            runs.push(Run { results: results::read(&file)?, folder });
+            match results::read(&file) {
+                Ok(results) => runs.push(Run { results, folder }),
+                // Training with the program leaves a file of that name as well.
+                Err(error @ ReportError::Parse { .. }) => log::warn!("left out: {error}"),
+                Err(error) => return Err(error),
+            }
         }
     }
     runs.sort_by(|one, other| one.folder.cmp(&other.folder));
@@ -201,10 +206,10 @@ mod tests {
             reweighting: None,
         });
         let methods = methods.collect();
-        let [adapter, driver, backend] = [""; 3].map(str::to_owned);
+        let [adapter, driver, backend, version] = [""; 4].map(str::to_owned);
         Run {
             folder: folder.into(),
-            results: Results { adapter, driver, backend, config, methods },
+            results: Results { adapter, driver, backend, version, config, methods },
         }
     }
 

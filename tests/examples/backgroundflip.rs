@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 use super::support::{self, image_folder};
 
 fn run(arguments: &[&str]) -> Output {
-    support::run("cifar_backgroundflip", arguments)
+    support::run(support::FLIP, arguments)
 }
 
 /// Runs with bad input and returns the one line it prints.
@@ -34,6 +34,9 @@ fn numbers_out_of_range_are_refused_in_one_line() {
     let out = folder.path().join("out");
     for (arguments, expected) in [
         (["--noise", "1.5"], "1.5"),
+        (["--noise", "0.1,1.5"], "1.5"),
+        (["--majority", "0.9"], "cifar_backgroundflip has no --majority"),
+        (["--runs", "0"], "--runs"),
         (["--noise", "-0.1"], "-0.1"),
         (["--noise", "nan"], "NaN"),
         (["--learning-rate", "0"], "--learning-rate"),
@@ -111,21 +114,25 @@ fn an_output_folder_that_cannot_be_made_is_refused_before_training() {
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
 }
 
-/// Runs the smallest experiment and returns its results.
-fn small_results(out: &Path, arguments: &[&str]) -> serde_json::Value {
+/// Runs the smallest size of an experiment.
+fn small(example: &str, out: &Path, arguments: &[&str]) {
     let small = ["--preset", "quick", "--model", "mlp", "--steps", "2", "--batch", "20"];
     let rest = ["--clean-batch", "20", "--out", out.to_str().unwrap()];
-    let output = run(&[&small[..], &rest, arguments].concat());
+    let output = support::run(example, &[&small[..], &rest, arguments].concat());
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    serde_json::from_str(&std::fs::read_to_string(out.join("results.json")).unwrap()).unwrap()
+    assert!(output.status.success(), "{example}: {stderr}");
+}
+
+fn results(folder: &Path) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(folder.join("results.json")).unwrap()).unwrap()
 }
 
 #[test]
 fn all_methods_run_by_one_name_and_leave_finite_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let results = small_results(&out, &["--methods", "all", "--images-per-class", "40"]);
+    small(support::FLIP, &out, &["--methods", "all", "--images-per-class", "40"]);
+    let results = results(&out);
     let recipes = Recipe::all();
     let names: Vec<&str> = results["methods"]
         .as_array()
@@ -149,13 +156,56 @@ fn all_methods_run_by_one_name_and_leave_finite_checkpoints() {
 #[test]
 fn long_tails_have_no_wrong_labels_and_fewer_images() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = ["--long-tail", "10", "--methods", "mwn", "--images-per-class", "60"];
-    let results = small_results(&folder.path().join("out"), &arguments);
+    let out = folder.path().join("out");
+    let arguments = ["--imbalance", "10", "--methods", "mwn", "--images-per-class", "60"];
+    small("cifar_longtail", &out, &arguments);
+    let results = results(&out);
     // 50 images of the largest class after ten trusted ones, 5 of the smallest.
     let images = results["config"]["train_images"].as_u64().unwrap();
     assert!((180..250).contains(&images), "{images}");
-    assert_eq!(results["config"]["noise"], 0.0);
+    assert_eq!(results["config"]["spoiling"]["factor"], 10.0);
     assert_eq!(results["methods"][0]["corrupted_share"], 0.0);
+}
+
+#[test]
+fn every_experiment_runs_and_says_what_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    for (example, kind, several) in [
+        ("cifar_uniformflip", "uniform_flip", ["--runs", "2"]),
+        ("cifar_flip", "two_class_flip", ["--noise", "0.2"]),
+        ("noise_level", "background_flip", ["--noise", "0,0.3"]),
+        ("clean_set_size", "background_flip", ["--clean-per-class", "2,4"]),
+        ("mnist_imbalance", "two_digits", ["--majority", "0.9,0.95"]),
+    ] {
+        let out = folder.path().join(example);
+        let methods = ["--methods", "l2rw"];
+        let size: &[&str] = if kind == "two_digits" { &[] } else { &["--images-per-class", "40"] };
+        small(example, &out, &[&several[..], &methods, size].concat());
+        let runs = l2rw::report::runs::read(&out).unwrap();
+        assert_eq!(runs.len(), if several[0] == "--noise" && several[1] == "0.2" { 1 } else { 2 });
+        for run in &runs {
+            let config = &run.results.config;
+            assert_eq!(
+                (&config["experiment"], &config["spoiling"]["kind"]),
+                (&example.into(), &kind.into())
+            );
+        }
+        let figure = out.join("figure.png");
+        assert_eq!(figure.exists(), runs.len() > 1, "{example}");
+    }
+}
+
+#[test]
+fn the_share_of_nines_is_as_asked_for_and_who_has_no_clean_set_trains_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    small("mnist_imbalance", &out, &["--majority", "0.98", "--methods", "baseline,l2rw"]);
+    let results = results(&out);
+    // 5,000 images, of which five of each class are trusted.
+    assert_eq!(results["config"]["train_images"], 4990);
+    assert_eq!(results["config"]["test_images"], 500);
+    let steps = |method: usize| results["methods"][method]["steps"].as_u64().unwrap();
+    assert_eq!((steps(0), steps(1)), (2, 1));
 }
 
 #[test]

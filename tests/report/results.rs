@@ -40,6 +40,7 @@ fn example() -> Results {
         adapter: "Some GPU".into(),
         driver: "1.2".into(),
         backend: "Vulkan".into(),
+        version: "0.1.0".into(),
         config: serde_json::json!({"seed": 1, "batch": 100}),
         methods: vec![method("baseline", None), method("l2rw", Some(reweighting))],
     }
@@ -50,6 +51,7 @@ const JSON: &str = concat!(
   "adapter": "Some GPU",
   "driver": "1.2",
   "backend": "Vulkan",
+  "version": "0.1.0",
   "config": {
     "batch": 100,
     "seed": 1

@@ -8,6 +8,7 @@ mod common;
 mod data;
 mod doctor;
 mod predict;
+mod report;
 mod train;
 mod training;
 
@@ -34,6 +35,7 @@ Examples:
   l2rw train --data photos --clean checked            # a network in spite of them
   l2rw predict --model out/train/model.safetensors --data new_photos
   l2rw doctor                                         # does it work on this machine?
+  l2rw report out                                     # all experiments on one page
 
 `l2rw COMMAND --help` says more. RUST_LOG=info shows what it does.";
 
@@ -43,6 +45,7 @@ enum Command {
     Train(Box<train::Options>),
     Predict(Box<predict::Options>),
     Doctor(doctor::Options),
+    Report(report::Options),
     /// Prints completions for a shell, e.g. `l2rw completions bash`
     Completions {
         /// The shell
@@ -68,6 +71,7 @@ fn run(command: Command) -> Result<bool> {
         Command::Train(options) => train::run(&options),
         Command::Predict(options) => predict::run(&options),
         Command::Doctor(options) => doctor::run(&options),
+        Command::Report(options) => report::run(&options),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "l2rw", &mut io::stdout());
             Ok(true)
