@@ -11,4 +11,5 @@ mod examples {
     mod lost;
     mod program;
     mod support;
+    mod sweeps;
 }

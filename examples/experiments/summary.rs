@@ -29,7 +29,10 @@ pub fn write(study: &Study, out: &Path) -> Result<()> {
     let Some(last) = groups.last() else { return Ok(()) };
     let count = groups.iter().map(|group| group.runs.len()).max().unwrap_or_default();
     let data = last.settings.get("data").and_then(Value::as_str).unwrap_or_default();
-    let explanation = format!("{data}; means of up to {count} runs, with 95 % intervals");
+    let explanation = match count {
+        1 => format!("{data}; one run of each"),
+        _ => format!("{data}; means of up to {count} runs, with 95 % intervals"),
+    };
     let titles = |title, x, y| Titles { title, explanation: &explanation, x, y };
     let x = axis(study);
     match study.figure {
@@ -113,7 +116,7 @@ pub fn print(study: &Study, out: &Path) -> Result<()> {
     println!();
     println!(
         "{:<12}{:<24}{:>16}{:>8}  published",
-        study.kind.option(),
+        if study.clean_per_class.len() > 1 { "trusted" } else { study.kind.option() },
         "method",
         "accuracy",
         "runs"

@@ -117,7 +117,7 @@ fn an_output_folder_that_cannot_be_made_is_refused_before_training() {
 /// Runs the smallest size of an experiment.
 fn small(example: &str, out: &Path, arguments: &[&str]) {
     let small = ["--preset", "quick", "--model", "mlp", "--steps", "2", "--batch", "20"];
-    let rest = ["--clean-batch", "20", "--out", out.to_str().unwrap()];
+    let rest = ["--clean-batch", "10", "--out", out.to_str().unwrap()];
     let output = support::run(example, &[&small[..], &rest, arguments].concat());
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{example}: {stderr}");
@@ -179,7 +179,11 @@ fn every_experiment_runs_and_says_what_it_was() {
     ] {
         let out = folder.path().join(example);
         let methods = ["--methods", "l2rw"];
-        let size: &[&str] = if kind == "two_digits" { &[] } else { &["--images-per-class", "40"] };
+        let size: &[&str] = match example {
+            "mnist_imbalance" => &[],
+            "clean_set_size" => &["--images-per-class", "40"],
+            _ => &["--images-per-class", "40", "--clean-per-class", "4"],
+        };
         small(example, &out, &[&several[..], &methods, size].concat());
         let runs = l2rw::report::runs::read(&out).unwrap();
         assert_eq!(runs.len(), if several[0] == "--noise" && several[1] == "0.2" { 1 } else { 2 });
