@@ -162,11 +162,19 @@ fn is_too_large(error: &TrainError) -> bool {
 
 /// An evaluation in batches that fit the device.
 pub fn evaluation(model: &Model, set: Examples<'_>) -> Result<Evaluation> {
-    let mut batch = EVALUATED;
+    with_batch_that_fits(EVALUATED, |batch| model.evaluation(set, batch))
+}
+
+/// What `make` makes of `batch` examples at a time, or of fewer where so many do not fit the
+/// device.
+pub fn with_batch_that_fits<T>(
+    mut batch: usize,
+    mut make: impl FnMut(usize) -> Result<T, TrainError>,
+) -> Result<T> {
     loop {
-        match model.evaluation(set, batch) {
+        match make(batch) {
             Err(error) if is_too_large(&error) && batch > 1 => batch = batch.div_ceil(2),
-            evaluation => return Ok(evaluation?),
+            made => return Ok(made?),
         }
     }
 }

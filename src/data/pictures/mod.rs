@@ -12,6 +12,7 @@ mod names;
 mod notes;
 mod options;
 mod reading;
+mod thumbnail;
 
 use std::path::{Path, PathBuf};
 
@@ -19,9 +20,10 @@ use super::{DataError, Dataset, Source};
 
 pub use listing::{PictureFolder, picture_folder};
 pub use manifest::{Manifest, read_manifest};
-pub use names::path_text;
+pub use names::{path_of_text, path_text};
 pub use notes::{PassedOver, ReadNotes, SixteenBit};
 pub use options::{Fit, PictureOptions};
+pub use thumbnail::{Thumbnail, thumbnails};
 
 pub(super) use decode::FORMATS;
 #[cfg(feature = "tables")]

@@ -29,6 +29,7 @@ struct Read {
     trusted: Option<Named>,
     test: Option<Dataset>,
     notes: Vec<String>,
+    pictures: Option<ReadNotes>,
     columns: Option<Vec<String>>,
 }
 
@@ -37,7 +38,7 @@ impl DataOptions {
     /// labels wrong.
     pub fn open_trusted(&self, seed: u32, flip: Option<Flip>) -> Result<Labelled> {
         let seed = u64::from(seed);
-        let Read { doubtful, trusted, test, mut notes, columns } = self.read()?;
+        let Read { doubtful, trusted, test, mut notes, pictures, columns } = self.read()?;
         let doubtful =
             doubtful.pick(&first_of_each_class(&doubtful.set, self.examples_per_class))?;
         let (doubtful, clean) = match (trusted, self.clean_per_class) {
@@ -81,6 +82,7 @@ impl DataOptions {
             test,
             clean_names,
             notes,
+            pictures,
             columns,
         })
     }
@@ -125,7 +127,8 @@ impl DataOptions {
             }
         };
         let notes = vec![format!("{} features a row", table.columns.len())];
-        Ok(Read { doubtful, trusted, test: None, notes, columns: Some(table.columns) })
+        let columns = Some(table.columns);
+        Ok(Read { doubtful, trusted, test: None, notes, pictures: None, columns })
     }
 }
 
@@ -145,8 +148,9 @@ impl DataOptions {
                 data::read_manifest(&self.data, &options)?;
             let test = test.map(|part| part.set);
             let trusted = trusted.map(by_files);
-            let (doubtful, notes) = (by_files(train), lines(&notes));
-            return Ok(Read { doubtful, trusted, test, notes, columns: None });
+            let (doubtful, said) = (by_files(train), lines(&notes));
+            let pictures = Some(notes);
+            return Ok(Read { doubtful, trusted, test, notes: said, pictures, columns: None });
         }
         let (doubtful, test) = match data::picture_folder(&self.data)? {
             Some(PictureFolder::Classes) => (self.data.clone(), None),
@@ -169,6 +173,7 @@ impl DataOptions {
             trusted,
             test,
             notes: lines(&notes),
+            pictures: Some(notes),
             columns: None,
         })
     }
@@ -189,6 +194,7 @@ impl DataOptions {
             trusted,
             test: Some(test),
             notes: lines(&notes),
+            pictures: None,
             columns: None,
         })
     }
