@@ -3,6 +3,7 @@
 mod examples {
     mod audit;
     mod backgroundflip;
+    mod cases;
     mod command;
     #[path = "../../examples/common/devices.rs"]
     mod devices;

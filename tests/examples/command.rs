@@ -5,7 +5,7 @@ use std::process::Output;
 
 use super::support;
 
-fn l2rw(arguments: &[&str]) -> Output {
+pub fn l2rw(arguments: &[&str]) -> Output {
     support::run(support::AUDIT, arguments)
 }
 

@@ -153,10 +153,7 @@ pub(super) fn read_splits(
             missing: test.join(class),
         });
     }
-    for part in unused {
-        notes.pass_over(folder.to_owned(), format!("part {}", part.display()), 1);
-    }
-    notes.test_part = Some(test).filter(|test| !listing::is_test(test));
+    notes.take_parts(folder, Some(&test), unused);
     let named =
         |part: PicturePart, split: &str| Dataset { name: format!("{name} {split}"), ..part.set };
     Ok((Source { train: named(train_part, "train"), test: named(test_part, "test") }, notes))

@@ -39,8 +39,10 @@ impl DataOptions {
     pub fn open_trusted(&self, seed: u32, flip: Option<Flip>) -> Result<Labelled> {
         let seed = u64::from(seed);
         let Read { doubtful, trusted, test, mut notes, pictures, columns } = self.read()?;
-        let doubtful =
-            doubtful.pick(&first_of_each_class(&doubtful.set, self.examples_per_class))?;
+        let doubtful = match self.examples_per_class {
+            Some(count) => doubtful.pick(&first_of_each_class(&doubtful.set, count))?,
+            None => doubtful,
+        };
         let (doubtful, clean) = match (trusted, self.clean_per_class) {
             (Some(clean), None) => (doubtful, clean),
             (Some(_), Some(_)) => {
@@ -152,9 +154,11 @@ impl DataOptions {
             let pictures = Some(notes);
             return Ok(Read { doubtful, trusted, test, notes: said, pictures, columns: None });
         }
-        let (doubtful, test) = match data::picture_folder(&self.data)? {
-            Some(PictureFolder::Classes) => (self.data.clone(), None),
-            Some(PictureFolder::Splits { train: Some(train), test, .. }) => (train, test),
+        let (doubtful, test, unused) = match data::picture_folder(&self.data)? {
+            Some(PictureFolder::Classes) => (self.data.clone(), None, Vec::new()),
+            Some(PictureFolder::Splits { train: Some(train), test, unused }) => {
+                (train, test, unused)
+            }
             Some(PictureFolder::Splits { train: None, .. }) => {
                 bail!("{} has a test part and none to learn from", self.data.display())
             }
@@ -162,7 +166,8 @@ impl DataOptions {
         };
         let folders: Vec<&PathBuf> =
             [Some(&doubtful), self.clean.as_ref(), test.as_ref()].into_iter().flatten().collect();
-        let Pictures { parts, notes } = data::read_pictures(&folders, &options)?;
+        let Pictures { parts, mut notes } = data::read_pictures(&folders, &options)?;
+        notes.take_parts(&self.data, test.as_deref(), unused);
         let mut parts = parts.into_iter();
         let mut next = |wanted: bool| if wanted { parts.next() } else { None };
         let doubtful = next(true).context("the data has no part for training")?;
@@ -276,14 +281,14 @@ fn without_copies(doubtful: Named, clean: &Dataset, notes: &mut Vec<String>) -> 
     doubtful.pick(&rest)
 }
 
-/// Indices of the first examples of each class, in the order of the set; of all without a `count`.
-fn first_of_each_class(set: &Dataset, count: Option<usize>) -> Vec<usize> {
+/// Indices of the first `count` examples of each class, in the order of the set.
+fn first_of_each_class(set: &Dataset, count: usize) -> Vec<usize> {
     let mut taken = vec![0; set.classes()];
     (0..set.len())
         .filter(|&i| {
             let class = &mut taken[set.labels[i] as usize];
             *class += 1;
-            count.is_none_or(|count| *class <= count)
+            *class <= count
         })
         .collect()
 }
