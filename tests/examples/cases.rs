@@ -77,6 +77,7 @@ fn all_damaged_files_are_named_at_once_or_left_out_by_name() {
     let bad = ["cut.png", "cut.jpg", "cut.webp", "empty.jpg", "words.png"];
     let message = error(&reading(&data, &out));
     assert!(message.contains("5 picture(s) cannot be read"), "{message}");
+    assert!(message.contains("--leave-out-unreadable"), "{message}");
     let printed = good(&[&reading(&data, &out)[..], &["--leave-out-unreadable"]].concat());
     assert!(printed.contains("left out, as they cannot be read: 5"), "{printed}");
     let notes = json(&out.join("summary.json"))["notes"].to_string();

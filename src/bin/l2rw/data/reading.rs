@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
 use l2rw::data::{
-    self, Dataset, Manifest, PictureFolder, PictureOptions, PicturePart, Pictures, ReadNotes,
-    Source, Table, Values,
+    self, DataError, Dataset, Manifest, PictureFolder, PictureOptions, PicturePart, Pictures,
+    ReadNotes, Source, Table, Values,
 };
 
 use super::{DataOptions, Flip, Labelled, PictureArguments, TableArguments, first_names};
@@ -38,6 +38,11 @@ impl DataOptions {
     /// labels wrong.
     pub fn open_trusted(&self, seed: u32, flip: Option<Flip>) -> Result<Labelled> {
         let seed = u64::from(seed);
+        // Before minutes are spent on reading: only tables and lists can tell by themselves.
+        ensure!(
+            data::is_table(&self.data) || self.clean.is_some() || self.clean_per_class.is_some(),
+            "which examples are trusted? Give --clean PATH or --clean-per-class N"
+        );
         let Read { doubtful, trusted, test, mut notes, pictures, columns } = self.read()?;
         let doubtful = match self.examples_per_class {
             Some(count) => doubtful.pick(&first_of_each_class(&doubtful.set, count))?,
@@ -147,7 +152,7 @@ impl DataOptions {
                  --clean"
             );
             let Manifest { train, trusted, test, notes } =
-                data::read_manifest(&self.data, &options)?;
+                data::read_manifest(&self.data, &options).map_err(with_way_out)?;
             let test = test.map(|part| part.set);
             let trusted = trusted.map(by_files);
             let (doubtful, said) = (by_files(train), lines(&notes));
@@ -166,7 +171,8 @@ impl DataOptions {
         };
         let folders: Vec<&PathBuf> =
             [Some(&doubtful), self.clean.as_ref(), test.as_ref()].into_iter().flatten().collect();
-        let Pictures { parts, mut notes } = data::read_pictures(&folders, &options)?;
+        let Pictures { parts, mut notes } =
+            data::read_pictures(&folders, &options).map_err(with_way_out)?;
         notes.take_parts(&self.data, test.as_deref(), unused);
         let mut parts = parts.into_iter();
         let mut next = |wanted: bool| if wanted { parts.next() } else { None };
@@ -202,6 +208,16 @@ impl DataOptions {
             pictures: None,
             columns: None,
         })
+    }
+}
+
+/// Adds what to do where pictures cannot be read.
+fn with_way_out(error: DataError) -> Error {
+    match &error {
+        DataError::Unreadable { .. } => {
+            anyhow!("{error}\nMend them, or go on without them by --leave-out-unreadable")
+        }
+        _ => error.into(),
     }
 }
 
@@ -322,7 +338,8 @@ impl NewExamples {
     /// A picture, or all in a folder and the folders below it.
     pub fn of_pictures(path: &Path, arguments: &PictureArguments, channels: usize) -> Result<Self> {
         let options = PictureOptions { channels: Some(channels), ..arguments.options() };
-        let Pictures { parts, notes } = data::read_unlabelled(path, &options)?;
+        let Pictures { parts, notes } =
+            data::read_unlabelled(path, &options).map_err(with_way_out)?;
         let part = parts.into_iter().next().context("there are no pictures")?;
         let Named { set, names } = by_files(part);
         Ok(Self { values: set.values, names, notes: lines(&notes) })
