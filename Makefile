@@ -1,7 +1,7 @@
 # `make` lists the targets. ARGS="..." passes further arguments to the example or the bench.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak portability bench tune web web-test ensure-rust ensure-driver
+.PHONY: help demo test soak portability bench tune web web-test page-test ensure-rust ensure-driver
 
 # Where rustup puts cargo, for shells that have not been told yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -26,6 +26,7 @@ help:
 	@echo "             keeps it in the user's cache, where demo and bench find it"
 	@echo "make web     the page that trains in a browser, as one folder: target/web"
 	@echo "make web-test  drives that page in Chromium, which it installs"
+	@echo "make page-test  the same with the page of an audit: looks through labels, audits again"
 	@echo
 	@echo "All of them run on a GPU, or on Mesa's software driver, which they install on Linux where"
 	@echo "there is no Vulkan driver (apt, dnf and pacman); L2RW_INSTALL=no prevents that."
@@ -84,3 +85,6 @@ web: ensure-rust
 
 web-test: web ensure-driver
 	sh scripts/test-web.sh
+
+page-test: ensure-rust ensure-driver
+	sh scripts/test-page.sh

@@ -3,12 +3,15 @@
 mod examples {
     mod audit;
     mod backgroundflip;
+    mod cases;
+    mod command;
     #[path = "../../examples/common/devices.rs"]
     mod devices;
     #[cfg(unix)]
     mod disks;
     mod interrupted;
     mod lost;
+    mod page;
     mod program;
     mod support;
     mod sweeps;

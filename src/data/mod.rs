@@ -50,7 +50,8 @@ pub use error::DataError;
 pub use open::{open, open_with};
 pub use pictures::{
     Fit, Manifest, PassedOver, PictureFolder, PictureOptions, PicturePart, Pictures, ReadNotes,
-    SixteenBit, path_text, picture_folder, read_manifest, read_pictures, read_unlabelled,
+    SixteenBit, Thumbnail, path_of_text, path_text, picture_folder, read_manifest, read_pictures,
+    read_unlabelled, thumbnails,
 };
 pub use split::{CleanSplit, stratified_clean_split};
 pub use synthetic::synthetic;

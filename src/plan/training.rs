@@ -1,7 +1,8 @@
 //! The plan of one training iteration.
 
 use super::{DatasetFacts, Input, IterationBuilder, Plan, PlanError, TrainingOptions};
-use crate::nn::{Network, Shape};
+use crate::nn::{Layer, LayerKind, Network, Shape};
+use crate::ops::NormKind;
 
 /// Plans one training iteration: draw batches, find the weights, take a step.
 ///
@@ -13,7 +14,8 @@ use crate::nn::{Network, Shape};
 /// [`Input`].
 ///
 /// # Errors
-/// When a batch size or image size does not fit, or the method needs [`DatasetFacts`].
+/// When a batch size or image size does not fit, BatchNorm would see one value a channel, or the
+/// method needs [`DatasetFacts`].
 pub fn training(network: &Network, options: &TrainingOptions) -> Result<Plan, PlanError> {
     training_on(network, options, &DatasetFacts::default())
 }
@@ -52,6 +54,22 @@ fn check(network: &Network, options: &TrainingOptions) -> Result<(), PlanError> 
         if batch == 0 || batch > available {
             return Err(PlanError::Batch { which, batch, available });
         }
+        check_statistics(network, which, batch)?;
     }
     Ok(())
+}
+
+/// Refuses BatchNorm over a single value, of which it would make 0 whatever the example is.
+fn check_statistics(network: &Network, which: &str, batch: usize) -> Result<(), PlanError> {
+    let is_single = |layer: &&Layer| {
+        matches!(&layer.kind, LayerKind::Norm { options, .. } if options.kind == NormKind::Batch)
+            && batch * layer.shape.height * layer.shape.width == 1
+    };
+    network.layers.iter().find(is_single).map_or(Ok(()), |layer| {
+        let reason = format!(
+            "in a {which} batch of 1 BatchNorm sees one value a channel, and its output is always \
+             0: take more examples, or GroupNorm"
+        );
+        Err(PlanError::Network { layer: layer.name.clone(), reason })
+    })
 }

@@ -116,3 +116,21 @@ fn all_parts_of_a_list_have_one_shape() {
     assert_eq!(trusted.image(0).unwrap(), [1, 2, 3, 1, 2, 3]);
     assert_eq!(manifest.train.set.image(1).unwrap(), [2; 6]);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_name_that_is_not_utf_8_is_found_by_what_an_audit_writes() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let (folder, path) = listed("path,label\npictures/1.png,a\n");
+    let name = std::path::Path::new(std::ffi::OsStr::from_bytes(b"Mu\xf1oz 100%41.png"));
+    let pictures = folder.path().join("pictures");
+    std::fs::rename(pictures.join("2.png"), pictures.join(name)).unwrap();
+    // What the web writes for a blank is a name of its own.
+    std::fs::rename(pictures.join("3.png"), pictures.join("a%20b.png")).unwrap();
+    let written = l2rw::data::path_text(&pictures.join(name));
+    assert!(written.ends_with("Mu%F1oz 100%2541.png"), "{written}");
+    let csv = format!("path,label\n{written},a\npictures/a%20b.png,a\n");
+    write(&path, csv.as_bytes());
+    let train = read_manifest(&path, &PictureOptions::default()).unwrap().train;
+    assert_eq!(train.files, [pictures.join(name), pictures.join("a%20b.png")]);
+}

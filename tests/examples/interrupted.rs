@@ -74,6 +74,15 @@ fn a_killed_audit_and_its_folds_end_the_same() {
 }
 
 #[test]
+fn a_killed_classifier_ends_with_the_bits_of_one_that_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(folder.path(), 40);
+    let audit = small_audit(&data, &["--steps", "240"]);
+    let train = [&["train"], &audit[1..]].concat();
+    assert!(killed(AUDIT, &train, 3, 70, 6).resumed > 0);
+}
+
+#[test]
 fn kills_within_fine_tuning_lose_no_more_than_others() {
     let folder = tempfile::tempdir().unwrap();
     let data = data(folder.path(), 40);

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use l2rw::train::Checkpoint;
+use l2rw::train::{Checkpoint, SavedModel};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use safetensors::SafeTensors;
@@ -220,11 +220,14 @@ pub fn content(out: &Path) -> BTreeMap<String, Vec<u8>> {
     names.map(|name| (name.clone(), std::fs::read(out.join(name)).unwrap())).collect()
 }
 
-/// Every checkpoint in the folder can be read; how many there are.
+/// Every checkpoint in the folder can be read, and every network without its optimizer; how many
+/// there are.
 pub fn check_checkpoints(out: &Path) -> usize {
     let files = files(out, ".safetensors");
     for file in &files {
-        Checkpoint::read(&out.join(file)).unwrap();
+        let path = out.join(file);
+        let read = Checkpoint::read(&path).map(drop);
+        read.or_else(|_| SavedModel::read(&path).map(drop)).unwrap();
     }
     files.len()
 }

@@ -273,6 +273,30 @@ fn a_batch_larger_than_its_set_is_refused() {
 }
 
 #[test]
+fn batch_norm_of_a_single_value_is_refused_by_the_name_of_the_layer() {
+    let network = |side: usize, normalisation: Normalisation| {
+        let mut b = Network::builder("small", Shape::new(side, side, 3));
+        let x = b.input();
+        let x = b.norm("bn", x, normalisation);
+        let x = b.global_average_pool("pool", x);
+        let x = b.linear("scores", x, 2);
+        b.build().unwrap()
+    };
+    let batch = || network(1, Normalisation::batch());
+    for (batches, part) in [((1, 4), "training batch of 1"), ((4, 1), "clean batch of 1")] {
+        let error = training(&batch(), &options(l2rw(None), batches.0, batches.1)).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("'bn'") && message.contains(part), "{message}");
+    }
+    // Two values, whether of two examples or of two pixels, and groups of one example.
+    assert!(training(&batch(), &options(l2rw(None), 2, 2)).is_ok());
+    let [larger, groups] =
+        [network(2, Normalisation::batch()), network(1, Normalisation::group(1))];
+    assert!(training(&larger, &options(l2rw(None), 1, 1)).is_ok());
+    assert!(training(&groups, &options(l2rw(None), 1, 1)).is_ok());
+}
+
+#[test]
 fn images_of_another_size_than_the_networks_are_refused() {
     let set =
         DatasetShape { len: 50, values: ValueType::Bytes, images_per_piece: 50, streamed: false };

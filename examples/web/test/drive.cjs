@@ -5,15 +5,12 @@ const fs = require("node:fs");
 const http = require("node:http");
 const os = require("node:os");
 const path = require("node:path");
-const { chromium } = require("playwright-core");
+const { openBrowser, saveBmp } = require("./browser.cjs");
 
 const target = process.argv[2];
 const pages = path.join(target, "web"), shots = path.join(target, "web-test");
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css",
   ".wasm": "application/wasm" };
-const FLAGS = ["--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader",
-  "--enable-features=Vulkan", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const LONGEST = Number(process.env.L2RW_WEB_STEPS ?? 400);
 
 function serve() {
@@ -43,17 +40,8 @@ function ownPictures(count) {
   for (const [name, base] of [["dark", 20], ["light", 170]]) {
     fs.mkdirSync(path.join(folder, name));
     for (let i = 0; i < count; i++) {
-      const side = 20, data = Buffer.alloc(54 + 3 * side * side);
-      data.write("BM");
-      data.writeUInt32LE(data.length, 2);
-      data.writeUInt32LE(54, 10);
-      data.writeUInt32LE(40, 14);
-      data.writeInt32LE(side, 18);
-      data.writeInt32LE(side, 22);
-      data.writeUInt16LE(1, 26);
-      data.writeUInt16LE(24, 28);
-      for (let at = 54; at < data.length; at++) data[at] = base + ((at * 31 + i * 17) % 60);
-      fs.writeFileSync(path.join(folder, name, `${i}.bmp`), data);
+      const level = (x, y, c) => base + (((60 * y + 3 * x + c + 54) * 31 + i * 17) % 60);
+      saveBmp(path.join(folder, name, `${i}.bmp`), 20, 20, level);
     }
   }
   return folder;
@@ -94,16 +82,8 @@ async function trainOnOwn(page, count) {
 async function main() {
   fs.mkdirSync(shots, { recursive: true });
   const server = await serve();
-  const profile = fs.mkdtempSync(path.join(os.tmpdir(), "l2rw-web-"));
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS,
-    viewport: { width: 1200, height: 900 }, headless: true,
-  });
-  const problems = [];
+  const { page, problems, close } = await openBrowser(1200, 900);
   try {
-    const page = await context.newPage();
-    page.on("console", (m) => { if (m.type() === "error") problems.push(m.text()); });
-    page.on("pageerror", (error) => problems.push(String(error)));
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
     await page.waitForFunction(() => window.l2rw || !document.getElementById("unsupported").hidden);
     assert.ok(await page.locator("#unsupported").isHidden(), await page.textContent("#unsupported"));
@@ -153,9 +133,8 @@ async function main() {
     assert.deepEqual(problems, [], "errors on the console");
     console.log("web-test: passed");
   } finally {
-    await context.close();
+    await close();
     server.close();
-    fs.rmSync(profile, { recursive: true, force: true });
   }
 }
 

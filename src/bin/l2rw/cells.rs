@@ -6,9 +6,12 @@ use std::path::Path;
 use anyhow::Result;
 use l2rw::files::write_atomic;
 
+/// What a formula begins with.
+pub const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
 /// A name as a spreadsheet takes it for text: what begins like a formula gets an apostrophe.
 pub fn as_text(name: &str) -> Cow<'_, str> {
-    match name.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    match name.starts_with(FORMULA) {
         true => Cow::Owned(format!("'{name}")),
         false => Cow::Borrowed(name),
     }

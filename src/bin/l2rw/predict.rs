@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::cells::{as_text, write_csv};
 use crate::common::open_adapter;
 use crate::data::{NewExamples, PictureArguments, TableArguments};
+use crate::training::with_batch_that_fits;
 
 /// Classifies new examples with a network that `l2rw train` wrote.
 ///
@@ -98,10 +99,10 @@ pub fn run(options: &Options) -> Result<bool> {
     println!("adapter: {}", devices.context().describe());
     let probabilities = devices.with(|context| {
         let mut predictor = Predictor::new(context, &network, &saved)?;
-        let predictions = match &examples.values {
-            Values::Bytes(bytes) => predictor.predict(bytes, BATCH)?,
-            Values::Floats(floats) => predictor.predict(floats, BATCH)?,
-        };
+        let predictions = with_batch_that_fits(BATCH, |batch| match &examples.values {
+            Values::Bytes(bytes) => predictor.predict(bytes, batch),
+            Values::Floats(floats) => predictor.predict(floats, batch),
+        })?;
         log::info!("{} bytes of device memory", predictor.memory_bytes());
         Ok(predictions.probabilities())
     })?;

@@ -1,6 +1,7 @@
 //! How networks are trained here: options that commands share, and the loop over steps that can be
 //! stopped and taken up again.
 
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -28,7 +29,8 @@ pub struct TrainingOptions {
     /// Training steps [default: 400, for features 300]
     #[arg(long)]
     steps: Option<u64>,
-    /// Training examples of a step [default: 100, or as many as fit the device]
+    /// Training examples of a step [default: an eighth of all, from 20 to 100, or as many as fit
+    /// the device]
     #[arg(long)]
     pub batch: Option<usize>,
     /// Trusted examples of a step [default: 20, or all if there are fewer]: few make a step cheaper
@@ -49,8 +51,10 @@ pub struct TrainingOptions {
     pub seed: u32,
 }
 
-/// What fits the device where the user does not say.
-const BATCH: usize = 100;
+/// Examples of a step where the user does not say: a share of the data, since with more of it a
+/// small set would be gone through hundreds of times.
+const BATCH: RangeInclusive<usize> = 20..=100;
+const BATCHES: usize = 8;
 const CLEAN_BATCH: usize = 20;
 const EVALUATED: usize = 200;
 
@@ -113,7 +117,7 @@ impl TrainingOptions {
             },
         };
         TrainerOptions {
-            batch: self.batch.unwrap_or(BATCH).min(set.len()),
+            batch: self.batch.unwrap_or_else(|| default_batch(set.len())).min(set.len()),
             clean_batch: self.clean_batch.unwrap_or(CLEAN_BATCH).min(trusted),
             schedule: Schedule::tenths(self.learning_rate, [steps * 4 / 5]),
             seed: self.seed,
@@ -155,6 +159,10 @@ impl TrainingOptions {
     }
 }
 
+fn default_batch(examples: usize) -> usize {
+    (examples / BATCHES).clamp(*BATCH.start(), *BATCH.end())
+}
+
 fn is_too_large(error: &TrainError) -> bool {
     let TrainError::Gpu(error) = error else { return false };
     matches!(error, GpuError::TensorTooLarge { .. } | GpuError::DispatchTooLarge { .. })
@@ -162,11 +170,19 @@ fn is_too_large(error: &TrainError) -> bool {
 
 /// An evaluation in batches that fit the device.
 pub fn evaluation(model: &Model, set: Examples<'_>) -> Result<Evaluation> {
-    let mut batch = EVALUATED;
+    with_batch_that_fits(EVALUATED, |batch| model.evaluation(set, batch))
+}
+
+/// What `make` makes of `batch` examples at a time, or of fewer where so many do not fit the
+/// device.
+pub fn with_batch_that_fits<T>(
+    mut batch: usize,
+    mut make: impl FnMut(usize) -> Result<T, TrainError>,
+) -> Result<T> {
     loop {
-        match model.evaluation(set, batch) {
+        match make(batch) {
             Err(error) if is_too_large(&error) && batch > 1 => batch = batch.div_ceil(2),
-            evaluation => return Ok(evaluation?),
+            made => return Ok(made?),
         }
     }
 }
@@ -237,5 +253,15 @@ fn view(report: &StepReport, step: u64, seconds: f64) -> StepView {
         clean_accuracy: f64::NAN,
         steps_per_second: step as f64 / seconds,
         corrupted_weight_share: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_sets_get_small_batches() {
+        assert_eq!([1, 268, 799, 800, 50_000].map(default_batch), [20, 33, 99, 100, 100]);
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::DataError;
 use super::listing::{TEST, TRAIN};
-use super::names::{class_name, natural_order};
+use super::names::{class_name, natural_order, path_of_bytes, path_of_text};
 use super::notes::ReadNotes;
 use super::options::PictureOptions;
 use super::{PicturePart, reading};
@@ -26,8 +26,9 @@ pub struct Manifest {
 
 /// Reads the pictures that a CSV file lists.
 ///
-/// The first line names the columns. `path` (relative to the file's folder, or absolute) and
-/// `label` must be there. Lines whose `trusted` is 1, true or yes are the trusted part; 0, false,
+/// The first line names the columns. `path` (relative to the file's folder, or absolute; a name
+/// that is not UTF-8 in its own bytes or as [`path_text`](super::path_text) writes it) and `label`
+/// must be there. Lines whose `trusted` is 1, true or yes are the trusted part; 0, false,
 /// no and nothing mean that they are not. `split` is `train` or nothing, or `test`; without any
 /// line of `test`, `val`, `valid` or `validation` serve. Other columns mean nothing. The classes
 /// are the labels of the training part, in natural order. Capital letters make no difference but in
@@ -176,21 +177,19 @@ impl Columns {
         let split = self.split.map_or(&b""[..], field);
         let kind = kind(trusted, split)?;
         let label = class_name(label.as_ref());
-        Ok(Line { number, path: folder.join(path_of(path)?), label, kind })
+        Ok(Line { number, path: path_of(path, folder)?, label, kind })
     }
 }
 
-/// A path as the bytes that a system gives, where paths are bytes there.
-#[cfg(unix)]
-fn path_of(bytes: &[u8]) -> Result<PathBuf, String> {
-    use std::os::unix::ffi::OsStrExt as _;
-    Ok(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
-}
-
-#[cfg(not(unix))]
-fn path_of(bytes: &[u8]) -> Result<PathBuf, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "the path is not UTF-8".to_owned())?;
-    Ok(PathBuf::from(text))
+/// The picture that a field names: by the text of [`path_text`](super::path_text), as audits write
+/// names that are not UTF-8, or by its very bytes.
+fn path_of(field: &[u8], folder: &Path) -> Result<PathBuf, String> {
+    let written = std::str::from_utf8(field).ok().and_then(path_of_text);
+    if let Some(path) = written.map(|path| folder.join(path)).filter(|path| path.exists()) {
+        return Ok(path);
+    }
+    let path = path_of_bytes(field).ok_or_else(|| "the path is not UTF-8".to_owned())?;
+    Ok(folder.join(path))
 }
 
 fn flag(text: &[u8]) -> Result<bool, String> {

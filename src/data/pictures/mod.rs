@@ -12,6 +12,7 @@ mod names;
 mod notes;
 mod options;
 mod reading;
+mod thumbnail;
 
 use std::path::{Path, PathBuf};
 
@@ -19,9 +20,10 @@ use super::{DataError, Dataset, Source};
 
 pub use listing::{PictureFolder, picture_folder};
 pub use manifest::{Manifest, read_manifest};
-pub use names::path_text;
+pub use names::{path_of_text, path_text};
 pub use notes::{PassedOver, ReadNotes, SixteenBit};
 pub use options::{Fit, PictureOptions};
+pub use thumbnail::{Thumbnail, thumbnails};
 
 pub(super) use decode::FORMATS;
 #[cfg(feature = "tables")]
@@ -151,10 +153,7 @@ pub(super) fn read_splits(
             missing: test.join(class),
         });
     }
-    for part in unused {
-        notes.pass_over(folder.to_owned(), format!("part {}", part.display()), 1);
-    }
-    notes.test_part = Some(test).filter(|test| !listing::is_test(test));
+    notes.take_parts(folder, Some(&test), unused);
     let named =
         |part: PicturePart, split: &str| Dataset { name: format!("{name} {split}"), ..part.set };
     Ok((Source { train: named(train_part, "train"), test: named(test_part, "test") }, notes))

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -69,7 +69,7 @@ pub(super) fn class_name(name: &OsStr) -> String {
 /// `%` and two capital hexadecimal digits for each byte that is not.
 ///
 /// A `%` that stands before two such digits is written `%25`. So the inverse is to replace every
-/// `%XX` by the byte, and nothing else.
+/// `%XX` by the byte, and nothing else: [`path_of_text`].
 pub fn path_text(path: &Path) -> String {
     let mut text = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
@@ -88,6 +88,40 @@ pub fn path_text(path: &Path) -> String {
         }
     }
     text
+}
+
+/// The path that [`path_text`] wrote as `text`; `None` for any other text, such as
+/// `my%20photo.jpg`, which names a file by itself.
+pub fn path_of_text(text: &str) -> Option<PathBuf> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((&first, behind)) = rest.split_first() {
+        let escaped = match behind {
+            [high, low, ..] if first == b'%' => byte_of(*high, *low),
+            _ => None,
+        };
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &behind[2..] } else { behind };
+    }
+    path_of_bytes(&bytes).filter(|path| path_text(path) == text)
+}
+
+/// The byte that two capital hexadecimal digits write.
+fn byte_of(high: u8, low: u8) -> Option<u8> {
+    let digits = [high, low];
+    let text = std::str::from_utf8(&digits).ok().filter(|_| is_hexadecimal_pair(&digits))?;
+    u8::from_str_radix(text, 16).ok()
+}
+
+/// A path as the bytes that a system gives, where paths are bytes there.
+#[cfg(unix)]
+pub(super) fn path_of_bytes(bytes: &[u8]) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt as _;
+    Some(PathBuf::from(OsStr::from_bytes(bytes)))
+}
+
+#[cfg(not(unix))]
+pub(super) fn path_of_bytes(bytes: &[u8]) -> Option<PathBuf> {
+    std::str::from_utf8(bytes).ok().map(PathBuf::from)
 }
 
 fn is_hexadecimal_pair(text: &[u8]) -> bool {
@@ -133,6 +167,15 @@ mod tests {
     fn a_percent_sign_is_escaped_only_where_it_would_be_taken_for_an_escape() {
         for (path, text) in [("a/100%.png", "a/100%.png"), ("%4g", "%4g"), ("%41", "%2541")] {
             assert_eq!(path_text(Path::new(path)), text);
+            assert_eq!(path_of_text(text), Some(PathBuf::from(path)));
+        }
+    }
+
+    #[test]
+    fn what_no_path_is_written_as_is_no_path() {
+        // Spaces and UTF-8 as the web writes them.
+        for text in ["my%20photo.jpg", "caf%C3%A9.jpg", "%41", "%25"] {
+            assert_eq!(path_of_text(text), None, "{text}");
         }
     }
 
@@ -142,5 +185,6 @@ mod tests {
         use std::os::unix::ffi::OsStrExt as _;
         let path = Path::new(OsStr::from_bytes(b"cat/Mu\xf1oz_%\xe9t\xe9.png"));
         assert_eq!(path_text(path), "cat/Mu%F1oz_%%E9t%E9.png");
+        assert_eq!(path_of_text("cat/Mu%F1oz_%%E9t%E9.png").as_deref(), Some(path));
     }
 }

@@ -1,9 +1,10 @@
 //! What was done to pictures on the way, and what was passed over.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::error::named;
+use super::listing::is_test;
 
 /// What reading pictures did that a person would want to know, for
 /// [`Pictures::notes`](super::Pictures::notes). Its `Display` is a few lines, and nothing where no
@@ -59,6 +60,15 @@ pub struct PassedOver {
 }
 
 impl ReadNotes {
+    /// Notes which part of `folder` served as the test part, and which `unused` ones could have:
+    /// what [`picture_folder`](super::picture_folder) found.
+    pub fn take_parts(&mut self, folder: &Path, test: Option<&Path>, unused: Vec<PathBuf>) {
+        for part in unused {
+            self.pass_over(folder.to_owned(), format!("part {}", part.display()), 1);
+        }
+        self.test_part = test.filter(|test| !is_test(test)).map(Path::to_owned);
+    }
+
     /// Counts one more of `kind` in `folder`.
     pub(super) fn pass_over(&mut self, folder: PathBuf, kind: impl Into<String>, count: usize) {
         let kind = kind.into();

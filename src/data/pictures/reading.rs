@@ -203,7 +203,7 @@ impl Work<'_> {
 
 /// What `work` makes of each file, on all cores; it may write to the `len` bytes of `places` that
 /// belong to the file.
-fn for_each_file<T: Send>(
+pub(super) fn for_each_file<T: Send>(
     files: &[(PathBuf, u32)],
     places: &mut [u8],
     len: usize,

@@ -8,6 +8,9 @@ use serde::Deserialize;
 
 use crate::cells::as_text;
 
+/// Names of the columns, as the page writes them.
+pub const COLUMNS: [&str; 3] = ["example", "decision", "label"];
+
 /// A line of the file.
 #[derive(Deserialize)]
 struct Row {
@@ -110,7 +113,7 @@ mod tests {
             ("a.png,perhaps,cat", "'perhaps'"),
             ("a.png,right,cat\na.png,wrong,", "line 3: 'a.png' is decided twice"),
         ] {
-            let error = decided(&format!("example,decision,label\n{row}\n")).unwrap_err();
+            let error = decided(&format!("{}\n{row}\n", COLUMNS.join(","))).unwrap_err();
             assert!(format!("{error:#}").contains(part), "{error:#}");
         }
     }

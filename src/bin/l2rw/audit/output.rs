@@ -128,8 +128,7 @@ impl<'a> Report<'a> {
         write_trusted(&out("trusted.csv"), audited)?;
         let json = serde_json::to_string_pretty(&self.summary)?;
         write_atomic(&out("summary.json"), json.as_bytes())?;
-        let command = options.command_with_decisions();
-        let page = page(self, audited, options.suspects, command)?;
+        let page = page(self, audited, options)?;
         Ok(write_atomic(&out("audit.html"), page.as_bytes())?)
     }
 

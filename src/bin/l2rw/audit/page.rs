@@ -1,22 +1,35 @@
 //! The page of an audit: one file for a browser, in which labels are looked through and decided.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-use l2rw::data::Dataset;
+use l2rw::data::{self, DataError, PictureOptions, Thumbnail};
 use serde::Serialize;
 
+use super::Options;
+use super::decisions::COLUMNS;
 use super::output::Report;
+use crate::cells::FORMULA;
 use crate::data::Labelled;
 
 const TEMPLATE: &str = include_str!("page.html");
 
-/// Pictures larger than this are not kept without loss.
+/// Pixels of a picture that is kept without loss, unless there are many.
 const SMALL: usize = 64 * 64;
-const QUALITY: u8 = 85;
+const QUALITY: u8 = 80;
+
+/// Longest side of a picture on the page, in pixels.
+const LONGEST_SIDE: usize = 160;
+/// Pixels of all pictures on the page: 500 of the largest, which are 4 MB, and 13 MB where they
+/// show nothing but noise. More pictures are smaller ones.
+const MOST_PIXELS: usize = 500 * LONGEST_SIDE * LONGEST_SIDE;
+/// No picture is smaller than this for there being many.
+const SHORTEST_SIDE: usize = 32;
 
 /// What the page shows; names are short because there is one of each a suspect.
 #[derive(Serialize)]
@@ -26,6 +39,9 @@ struct Content<'a> {
     what: String,
     belief: String,
     command: String,
+    /// How decisions are exported: the names of the columns, and what a cell must not begin with.
+    columns: [&'static str; 3],
+    formula: String,
     classes: &'a [String],
     rates: Vec<Rate<'a>>,
     suspects: Vec<Suspect<'a>>,
@@ -54,28 +70,18 @@ struct Suspect<'a> {
     i: Option<String>,
 }
 
-/// The page with the first `most` suspects, for `command` to be run next.
-pub fn page(
-    report: &Report<'_>,
-    audited: &Labelled,
-    most: usize,
-    command: String,
-) -> Result<String> {
+/// The page with the first suspects, as many as `options` say, and what is to be run next.
+pub fn page(report: &Report<'_>, audited: &Labelled, options: &Options) -> Result<String> {
     let set = &audited.set;
-    let suspects = report.order.iter().take(most).map(|&index| {
+    let shown = &report.order[..report.order.len().min(options.suspects)];
+    let pictures = pictures(audited, shown, &options.data.pictures.options())?;
+    let suspects = shown.iter().zip(pictures).map(|(&index, i)| {
         let row = &report.probabilities[index];
         let (g, b) = (set.labels[index], report.believed[index]);
-        Ok(Suspect {
-            n: &audited.names[index],
-            g,
-            b,
-            s: report.scores[index],
-            p: row[g as usize],
-            q: row[b as usize],
-            i: picture(set, index)?,
-        })
+        let n = &audited.names[index];
+        Suspect { n, g, b, s: report.scores[index], p: row[g as usize], q: row[b as usize], i }
     });
-    let suspects = suspects.collect::<Result<Vec<_>>>()?;
+    let suspects: Vec<_> = suspects.collect();
     let summary = &report.summary;
     let rates = summary.classes.iter().map(|class| Rate {
         name: class.name,
@@ -94,7 +100,9 @@ pub fn page(
             suspects.len()
         ),
         belief: sentence(&summary.judgement.text()),
-        command,
+        command: options.command_with_decisions(),
+        columns: COLUMNS,
+        formula: FORMULA.iter().collect(),
         classes: &set.class_names,
         rates: rates.collect(),
         suspects,
@@ -110,19 +118,71 @@ fn sentence(text: &str) -> String {
     format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
-/// As the network sees it, as a data URL.
-fn picture(set: &Dataset, index: usize) -> Result<Option<String>> {
-    let Some(pixels) = set.image(index) else { return Ok(None) };
-    let (width, height) = (set.width as u32, set.height as u32);
-    let color = if set.channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+/// Data URLs of these examples, where they are pictures: made from the files where there are any,
+/// and otherwise as the network sees them.
+fn pictures(
+    audited: &Labelled,
+    shown: &[usize],
+    options: &PictureOptions,
+) -> Result<Vec<Option<String>>> {
+    let set = &audited.set;
+    let as_seen = |index: usize| {
+        let Some(pixels) = set.image(index) else { return Ok(None) };
+        data_url(pixels, [set.height, set.width, set.channels], true).map(Some)
+    };
+    let Some(notes) = &audited.pictures else {
+        return shown.iter().map(|&index| as_seen(index)).collect();
+    };
+    let names = || shown.iter().map(|&index| &audited.names[index]);
+    let files: Vec<PathBuf> =
+        names().map(|name| data::path_of_text(name).unwrap_or_else(|| name.into())).collect();
+    let side = longest_side(shown.len());
+    let thumbnails = data::thumbnails(&files, side, options, notes);
+    let is_few = side == LONGEST_SIDE;
+    let url = |(thumbnail, &index): (Result<Thumbnail, DataError>, &usize)| match thumbnail {
+        Ok(Thumbnail { height, width, pixels }) => {
+            data_url(&pixels, [height, width, 3], is_few).map(Some)
+        }
+        Err(error) => {
+            log::warn!("{error}\nThe page shows it as it was read before.");
+            as_seen(index)
+        }
+    };
+    thumbnails.into_iter().zip(shown).map(url).collect()
+}
+
+/// In pixels, of pictures on a page with so many.
+fn longest_side(pictures: usize) -> usize {
+    (MOST_PIXELS / pictures.max(1)).isqrt().clamp(SHORTEST_SIDE, LONGEST_SIDE)
+}
+
+fn data_url(
+    pixels: &[u8],
+    [height, width, channels]: [usize; 3],
+    may_be_lossless: bool,
+) -> Result<String> {
+    let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
     let mut bytes = Vec::new();
-    let kind = if set.height * set.width <= SMALL {
-        PngEncoder::new(&mut bytes).write_image(pixels, width, height, color)?;
+    let (w, h) = (width as u32, height as u32);
+    let kind = if may_be_lossless && height * width <= SMALL {
+        PngEncoder::new(&mut bytes).write_image(pixels, w, h, color)?;
         "png"
     } else {
-        let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
-        encoder.write_image(pixels, width, height, color)?;
+        JpegEncoder::new_with_quality(&mut bytes, QUALITY).write_image(pixels, w, h, color)?;
         "jpeg"
     };
-    Ok(Some(format!("data:image/{kind};base64,{}", STANDARD.encode(bytes))))
+    Ok(format!("data:image/{kind};base64,{}", STANDARD.encode(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_pictures_are_smaller_and_no_more_pixels() {
+        assert_eq!([0, 1, 500].map(longest_side), [160; 3]);
+        assert_eq!(longest_side(501), 159);
+        assert!(2000 * longest_side(2000).pow(2) <= MOST_PIXELS);
+        assert_eq!(longest_side(1_000_000), 32);
+    }
 }

@@ -173,6 +173,10 @@ pub fn judge(
     let mut last = None;
     let mut probabilities = vec![Vec::new(); audited.set.len()];
     let (mut seconds, mut passes) = (0.0, 0);
+    if folds > 0 {
+        let (trainings, steps) = (folds + 1, options.training.steps(&audited.set));
+        println!("{trainings} trainings of {steps} steps: {folds} without a part, one with all");
+    }
     for part in parts(&audited.set, &audited.clean, folds) {
         let run = Run { options, audited, context, network: &network, folder, stop };
         let Some(done) = run.part(&part)? else { return Ok(None) };

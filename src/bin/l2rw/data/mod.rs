@@ -8,7 +8,7 @@ mod reading;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use l2rw::data::Dataset;
+use l2rw::data::{Dataset, ReadNotes};
 
 use crate::audit::{Decision, read_decisions};
 
@@ -34,6 +34,8 @@ pub struct Labelled {
     pub clean_names: Vec<String>,
     /// How the data was read, for people.
     pub notes: Vec<String>,
+    /// How pictures were read, where each example is a file of its own.
+    pub pictures: Option<ReadNotes>,
     /// Names of the features, where the examples are rows of a table.
     pub columns: Option<Vec<String>>,
 }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
 use l2rw::data::{
-    self, Dataset, Manifest, PictureFolder, PictureOptions, PicturePart, Pictures, ReadNotes,
-    Source, Table, Values,
+    self, DataError, Dataset, Manifest, PictureFolder, PictureOptions, PicturePart, Pictures,
+    ReadNotes, Source, Table, Values,
 };
 
 use super::{DataOptions, Flip, Labelled, PictureArguments, TableArguments, first_names};
@@ -29,6 +29,7 @@ struct Read {
     trusted: Option<Named>,
     test: Option<Dataset>,
     notes: Vec<String>,
+    pictures: Option<ReadNotes>,
     columns: Option<Vec<String>>,
 }
 
@@ -37,9 +38,16 @@ impl DataOptions {
     /// labels wrong.
     pub fn open_trusted(&self, seed: u32, flip: Option<Flip>) -> Result<Labelled> {
         let seed = u64::from(seed);
-        let Read { doubtful, trusted, test, mut notes, columns } = self.read()?;
-        let doubtful =
-            doubtful.pick(&first_of_each_class(&doubtful.set, self.examples_per_class))?;
+        // Before minutes are spent on reading: only tables and lists can tell by themselves.
+        ensure!(
+            data::is_table(&self.data) || self.clean.is_some() || self.clean_per_class.is_some(),
+            "which examples are trusted? Give --clean PATH or --clean-per-class N"
+        );
+        let Read { doubtful, trusted, test, mut notes, pictures, columns } = self.read()?;
+        let doubtful = match self.examples_per_class {
+            Some(count) => doubtful.pick(&first_of_each_class(&doubtful.set, count))?,
+            None => doubtful,
+        };
         let (doubtful, clean) = match (trusted, self.clean_per_class) {
             (Some(clean), None) => (doubtful, clean),
             (Some(_), Some(_)) => {
@@ -81,6 +89,7 @@ impl DataOptions {
             test,
             clean_names,
             notes,
+            pictures,
             columns,
         })
     }
@@ -125,7 +134,8 @@ impl DataOptions {
             }
         };
         let notes = vec![format!("{} features a row", table.columns.len())];
-        Ok(Read { doubtful, trusted, test: None, notes, columns: Some(table.columns) })
+        let columns = Some(table.columns);
+        Ok(Read { doubtful, trusted, test: None, notes, pictures: None, columns })
     }
 }
 
@@ -142,15 +152,18 @@ impl DataOptions {
                  --clean"
             );
             let Manifest { train, trusted, test, notes } =
-                data::read_manifest(&self.data, &options)?;
+                data::read_manifest(&self.data, &options).map_err(with_way_out)?;
             let test = test.map(|part| part.set);
             let trusted = trusted.map(by_files);
-            let (doubtful, notes) = (by_files(train), lines(&notes));
-            return Ok(Read { doubtful, trusted, test, notes, columns: None });
+            let (doubtful, said) = (by_files(train), lines(&notes));
+            let pictures = Some(notes);
+            return Ok(Read { doubtful, trusted, test, notes: said, pictures, columns: None });
         }
-        let (doubtful, test) = match data::picture_folder(&self.data)? {
-            Some(PictureFolder::Classes) => (self.data.clone(), None),
-            Some(PictureFolder::Splits { train: Some(train), test, .. }) => (train, test),
+        let (doubtful, test, unused) = match data::picture_folder(&self.data)? {
+            Some(PictureFolder::Classes) => (self.data.clone(), None, Vec::new()),
+            Some(PictureFolder::Splits { train: Some(train), test, unused }) => {
+                (train, test, unused)
+            }
             Some(PictureFolder::Splits { train: None, .. }) => {
                 bail!("{} has a test part and none to learn from", self.data.display())
             }
@@ -158,7 +171,9 @@ impl DataOptions {
         };
         let folders: Vec<&PathBuf> =
             [Some(&doubtful), self.clean.as_ref(), test.as_ref()].into_iter().flatten().collect();
-        let Pictures { parts, notes } = data::read_pictures(&folders, &options)?;
+        let Pictures { parts, mut notes } =
+            data::read_pictures(&folders, &options).map_err(with_way_out)?;
+        notes.take_parts(&self.data, test.as_deref(), unused);
         let mut parts = parts.into_iter();
         let mut next = |wanted: bool| if wanted { parts.next() } else { None };
         let doubtful = next(true).context("the data has no part for training")?;
@@ -169,6 +184,7 @@ impl DataOptions {
             trusted,
             test,
             notes: lines(&notes),
+            pictures: Some(notes),
             columns: None,
         })
     }
@@ -189,8 +205,19 @@ impl DataOptions {
             trusted,
             test: Some(test),
             notes: lines(&notes),
+            pictures: None,
             columns: None,
         })
+    }
+}
+
+/// Adds what to do where pictures cannot be read.
+fn with_way_out(error: DataError) -> Error {
+    match &error {
+        DataError::Unreadable { .. } => {
+            anyhow!("{error}\nMend them, or go on without them by --leave-out-unreadable")
+        }
+        _ => error.into(),
     }
 }
 
@@ -270,14 +297,14 @@ fn without_copies(doubtful: Named, clean: &Dataset, notes: &mut Vec<String>) -> 
     doubtful.pick(&rest)
 }
 
-/// Indices of the first examples of each class, in the order of the set; of all without a `count`.
-fn first_of_each_class(set: &Dataset, count: Option<usize>) -> Vec<usize> {
+/// Indices of the first `count` examples of each class, in the order of the set.
+fn first_of_each_class(set: &Dataset, count: usize) -> Vec<usize> {
     let mut taken = vec![0; set.classes()];
     (0..set.len())
         .filter(|&i| {
             let class = &mut taken[set.labels[i] as usize];
             *class += 1;
-            count.is_none_or(|count| *class <= count)
+            *class <= count
         })
         .collect()
 }
@@ -311,7 +338,8 @@ impl NewExamples {
     /// A picture, or all in a folder and the folders below it.
     pub fn of_pictures(path: &Path, arguments: &PictureArguments, channels: usize) -> Result<Self> {
         let options = PictureOptions { channels: Some(channels), ..arguments.options() };
-        let Pictures { parts, notes } = data::read_unlabelled(path, &options)?;
+        let Pictures { parts, notes } =
+            data::read_unlabelled(path, &options).map_err(with_way_out)?;
         let part = parts.into_iter().next().context("there are no pictures")?;
         let Named { set, names } = by_files(part);
         Ok(Self { values: set.values, names, notes: lines(&notes) })

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Audits a small folder of pictures, drives the page of the audit in Chromium, and audits again with
+# the decisions that it exports.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
+export CARGO_TARGET_DIR="$target"
+
+sh "$root/scripts/ensure-browser.sh" "$target/tools"
+cargo build --release --features cli --bin l2rw
+NODE_PATH="$target/tools/node_modules" node "$root/tests/page/drive.cjs" "$target" \
+    "$target/release/l2rw"
