@@ -1,4 +1,4 @@
-//! Fours against nines of which there are up to 200 times as many (Ren et al., ICML 2018, Figure 2).
+//! Fours against up to 200 times as many nines (Ren et al., ICML 2018, Figure 2).
 
 mod experiments;
 

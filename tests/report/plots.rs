@@ -4,9 +4,10 @@ use std::path::Path;
 
 use image::RgbImage;
 use l2rw::report::plots::{
-    MAX_SUSPECTS, Suspect, WeightFunction, class_label, confusion, curves, suspects,
-    weight_function,
+    Line, MAX_SUSPECTS, Row, Suspect, Titles, WeightFunction, against, class_label, confusion,
+    curves, rows, suspects, weight_function,
 };
+use l2rw::report::runs::Estimate;
 use l2rw::report::{CurvePoint, MethodResult, ReportError, plots};
 
 const VERMILLION: [u8; 3] = [213, 94, 0];
@@ -230,4 +231,58 @@ fn suspects_of_another_shape_are_refused_by_number() {
     assert!(error.to_string().contains("suspect 1"), "{error}");
     assert!(suspects(path, &[], 2, 2, 5).is_err() && suspects(path, &[], 0, 2, 3).is_err());
     assert!(!path.exists());
+}
+
+fn estimate(mean: f64, half_width: f64) -> Estimate {
+    Estimate { mean, half_width: Some(half_width) }
+}
+
+const TITLES: Titles<'static> = Titles { title: "t", explanation: "e", x: "x", y: "y" };
+
+#[test]
+fn intervals_are_drawn_as_high_as_they_are() {
+    // The highest and the lowest pixel of the line's colour in the chart.
+    let extent = |half: f64| {
+        let points = vec![(0.1, estimate(50.0, half)), (0.5, estimate(50.0, 30.0))];
+        let lines = [
+            Line { name: "a".into(), points: points[..1].to_vec() },
+            Line { name: "b".into(), points: points[1..].to_vec() },
+        ];
+        let picture = drawn(|path| against(path, TITLES, &lines));
+        let (left, right) = (0..picture.width() * 3 / 4, |p: &[u8; 3]| *p == VERMILLION);
+        let y = left.flat_map(|x| (0..picture.height()).map(move |y| (x, y)));
+        let y: Vec<u32> =
+            y.filter(|(x, y)| right(&picture.get_pixel(*x, *y).0)).map(|(_, y)| y).collect();
+        y.iter().max().unwrap() - y.iter().min().unwrap()
+    };
+    let (small, large) = (extent(10.0), extent(20.0));
+    assert!(large > small * 17 / 10, "{small} {large}");
+}
+
+#[test]
+fn rows_have_a_dot_for_what_is_known() {
+    let row = |measured, published| Row { name: "l2rw".into(), measured, published };
+    let both = [row(Some(estimate(80.0, 2.0)), Some(estimate(86.7, 0.5)))];
+    let without = [row(None, Some(estimate(86.7, 0.5)))];
+    let draw = |all: &[Row]| drawn(|path| rows(path, "title", "published", all));
+    assert!(count(&draw(&both), BLUE) > 100);
+    assert_eq!(count(&draw(&without), BLUE), 0);
+}
+
+#[test]
+fn estimates_without_numbers_say_so_and_nothing_panics() {
+    let odd = [f64::NAN, f64::INFINITY, -5.0, 1e300];
+    let lines: Vec<Line> = odd
+        .iter()
+        .map(|value| Line { name: "x".into(), points: vec![(*value, estimate(*value, 1.0))] })
+        .collect();
+    drawn(|path| against(path, TITLES, &lines));
+    drawn(|path| against(path, TITLES, &[]));
+    let all = odd.map(|value| Row {
+        name: "x".into(),
+        measured: Some(estimate(value, f64::NAN)),
+        published: None,
+    });
+    drawn(|path| rows(path, "title", "published", &all));
+    drawn(|path| rows(path, "title", "published", &[]));
 }
