@@ -279,7 +279,7 @@ fn batch_norm_of_a_single_value_is_refused_by_the_name_of_the_layer() {
         let x = b.input();
         let x = b.norm("bn", x, normalisation);
         let x = b.global_average_pool("pool", x);
-        let x = b.linear("scores", x, 2);
+        b.linear("scores", x, 2);
         b.build().unwrap()
     };
     let batch = || network(1, Normalisation::batch());
