@@ -25,8 +25,8 @@ const QUALITY: u8 = 80;
 
 /// Longest side of a picture on the page, in pixels.
 const LONGEST_SIDE: usize = 160;
-/// Pixels of all pictures on the page: 500 of the largest, which are 4 MB, and 13 MB where they
-/// show nothing but noise. More pictures are smaller ones.
+/// Pixels of all pictures on the page: 500 squares of the largest side, 24 MB where they show
+/// nothing but noise, and a tenth of that where they are smooth. More pictures are smaller ones.
 const MOST_PIXELS: usize = 500 * LONGEST_SIDE * LONGEST_SIDE;
 /// No picture is smaller than this for there being many.
 const SHORTEST_SIDE: usize = 32;
