@@ -243,7 +243,7 @@ const TITLES: Titles<'static> = Titles { title: "t", explanation: "e", x: "x", y
 fn intervals_are_drawn_as_high_as_they_are() {
     // The highest and the lowest pixel of the line's colour in the chart.
     let extent = |half: f64| {
-        let points = vec![(0.1, estimate(50.0, half)), (0.5, estimate(50.0, 30.0))];
+        let points = [(0.1, estimate(50.0, half)), (0.5, estimate(50.0, 30.0))];
         let lines = [
             Line { name: "a".into(), points: points[..1].to_vec() },
             Line { name: "b".into(), points: points[1..].to_vec() },
