@@ -2,13 +2,13 @@
 
 mod examples {
     mod audit;
-    mod backgroundflip;
     mod cases;
     mod command;
     #[path = "../../examples/common/devices.rs"]
     mod devices;
     #[cfg(unix)]
     mod disks;
+    mod experiments;
     mod interrupted;
     mod lost;
     mod page;

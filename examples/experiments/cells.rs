@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use indicatif::HumanDuration;
 use l2rw::report::results;
 use l2rw::train::Recipe;
 
@@ -152,7 +153,7 @@ impl<'a> Cells<'a> {
         }
         println!(
             "about {} for {} of {}, by a few steps of each; {:.0} MB of the device's memory",
-            spoken(seconds * runs as f64),
+            HumanDuration(Duration::from_secs_f64(seconds * runs as f64)),
             plural(runs, "run"),
             plural(self.recipes.len(), "method"),
             bytes as f64 * 1e-6
@@ -167,16 +168,6 @@ const MEASURED_TIME: Duration = Duration::from_secs(2);
 
 fn plural(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-/// A time in its largest fitting unit.
-fn spoken(seconds: f64) -> String {
-    match seconds {
-        s if s < 90.0 => format!("{:.0} seconds", s.max(1.0)),
-        s if s < 5400.0 => format!("{:.0} minutes", s / 60.0),
-        s if s < 172_800.0 => format!("{:.1} hours", s / 3600.0),
-        s => format!("{:.1} days", s / 86_400.0),
-    }
 }
 
 /// Whether a file of a run's folder is one of this program's, by its name.

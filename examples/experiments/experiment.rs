@@ -76,7 +76,7 @@ impl Experiment {
         let Cell { study, options, preset, spoiling, clean_per_class, seed } = *cell;
         let size = preset.size(study.kind);
         let numbers = (clean_per_class, u64::from(seed));
-        let data = data.spoil((study.kind, spoiling), &size, options, numbers)?;
+        let data = data.spoil(spoiling, &size, options, numbers)?;
         let train = &data.train.set;
 
         let model = options.model.clone().unwrap_or_else(|| size.model.to_owned());

@@ -11,7 +11,7 @@ use rand_pcg::Pcg64;
 
 use super::options::Options;
 use super::preset::Size;
-use super::study::{Kind, Spoiling};
+use super::study::Spoiling;
 
 /// Where training and test images come from.
 pub enum Data {
@@ -71,7 +71,7 @@ impl Data {
 
     fn images(
         &self,
-        kind: Kind,
+        of_digits: bool,
         (per_class, test_per_class): (Option<usize>, Option<usize>),
         seed: u64,
     ) -> Result<[Dataset; 2]> {
@@ -88,7 +88,7 @@ impl Data {
             }
         };
         let mut both = [source.train.clone(), source.test.clone()];
-        if kind == Kind::TwoDigits {
+        if of_digits {
             both = [two_digits(&both[0])?, two_digits(&both[1])?];
         }
         let [train, test] = both;
@@ -102,13 +102,14 @@ impl Data {
     /// The sets of one run.
     pub fn spoil(
         &self,
-        (kind, spoiling): (Kind, Spoiling),
+        spoiling: Spoiling,
         size: &Size,
         options: &Options,
         (clean_per_class, seed): (usize, u64),
     ) -> Result<Spoiled> {
+        let of_digits = matches!(spoiling, Spoiling::TwoDigits { .. });
         let per_class = options.images_per_class.or(size.images_per_class);
-        let [mut full, test] = self.images(kind, (per_class, size.test_per_class), seed)?;
+        let [mut full, test] = self.images(of_digits, (per_class, size.test_per_class), seed)?;
         if let Spoiling::TwoDigits { share } = spoiling {
             full = with_majority(&full, share, seed)?;
         }
@@ -131,11 +132,12 @@ impl Data {
             train = train.subset(&kept)?;
         }
         let background = matches!(spoiling, Spoiling::BackgroundFlip { .. })
-            .then(|| options.background.unwrap_or_else(|| background(size, classes, seed)));
+            .then(|| options.background.or(size.background))
+            .map(|given| given.unwrap_or_else(|| drawn_background(classes, seed)));
         let true_labels = train.labels.clone();
         let corruption = corruption(spoiling, background);
         let corrupted = data::apply(&mut train.labels, classes, &corruption, seed)?;
-        let whole = (kind == Kind::TwoDigits).then(|| Marked {
+        let whole = of_digits.then(|| Marked {
             corrupted: vec![false; full.len()],
             true_labels: full.labels.clone(),
             set: full,
@@ -146,11 +148,8 @@ impl Data {
 }
 
 /// As in the paper, where each run has another one; the official code never takes the last class.
-fn background(size: &Size, classes: usize, seed: u64) -> u32 {
-    match size.held_out {
-        0 => 3,
-        _ => Pcg64::seed_from_u64(seed).random_range(0..classes.saturating_sub(1).max(1)) as u32,
-    }
+fn drawn_background(classes: usize, seed: u64) -> u32 {
+    Pcg64::seed_from_u64(seed).random_range(0..classes.saturating_sub(1).max(1)) as u32
 }
 
 fn corruption(spoiling: Spoiling, background: Option<u32>) -> Corruption {

@@ -93,6 +93,7 @@ impl Spoiling {
             Self::BackgroundFlip { .. } | Self::UniformFlip { .. } => vec![SPLIT],
             Self::TwoClassFlip { .. } | Self::LongTail { .. } => vec![
                 SPLIT,
+                "network, normalisation and scaling of pixels are those of Ren et al. 2018",
                 "crops have borders of zeros, not reflections",
                 "accuracy of the last step, not of the best",
             ],
@@ -181,5 +182,24 @@ impl Study {
     /// The experiment of an example.
     pub fn named(name: &str) -> Option<Self> {
         STUDIES.into_iter().find(|study| study.name == name)
+    }
+
+    /// Where `results.json` has what varies: a setting, by path.
+    pub fn varying(&self) -> &'static str {
+        match self.kind {
+            _ if self.clean_per_class.len() > 1 => "clean_per_class",
+            Kind::LongTail => "spoiling.factor",
+            _ => "spoiling.share",
+        }
+    }
+
+    /// What varies, in a picture.
+    pub fn axis(&self) -> &'static str {
+        match self.kind {
+            _ if self.clean_per_class.len() > 1 => "number of trusted images of each class",
+            Kind::TwoDigits => "share of nines among the training images",
+            Kind::LongTail => "size of the largest class over that of the smallest",
+            _ => "share of changed labels",
+        }
     }
 }

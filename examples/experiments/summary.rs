@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::Result;
 use l2rw::report::plots::{self, Line, Row, Titles};
 use l2rw::report::runs::{self, Estimate, Group, Run};
-use l2rw::report::{Published, published};
+use l2rw::report::{Published, published, table};
 use serde_json::Value;
 
 use super::output::published_table;
-use super::study::{Figure, Kind, Study};
+use super::study::{Figure, Study};
 
 /// The picture of all runs.
 pub const PICTURE: &str = "figure.png";
@@ -34,7 +34,7 @@ pub fn write(study: &Study, out: &Path) -> Result<()> {
         _ => format!("{data}; means of up to {count} runs, with 95 % intervals"),
     };
     let titles = |title, x, y| Titles { title, explanation: &explanation, x, y };
-    let x = axis(study);
+    let x = study.axis();
     match study.figure {
         Figure::Methods => {
             let rows = last.methods().into_iter().map(|method| Row {
@@ -65,24 +65,9 @@ fn per_cent(estimate: Estimate) -> Estimate {
     Estimate { mean: 100.0 * estimate.mean, half_width }
 }
 
-/// What varies, as the picture calls it.
-fn axis(study: &Study) -> &'static str {
-    match study.kind {
-        _ if study.clean_per_class.len() > 1 => "number of trusted images of each class",
-        Kind::TwoDigits => "share of nines among the training images",
-        Kind::LongTail => "size of the largest class over that of the smallest",
-        _ => "share of changed labels",
-    }
-}
-
 /// The number along the axis.
 fn value(study: &Study, group: &Group<'_>) -> Option<f64> {
-    let name = match study.kind {
-        _ if study.clean_per_class.len() > 1 => "clean_per_class",
-        Kind::LongTail => "spoiling.factor",
-        _ => "spoiling.share",
-    };
-    group.settings.get(name)?.as_f64()
+    group.settings.get(study.varying())?.as_f64()
 }
 
 fn lines(study: &Study, groups: &[Group<'_>], shown: impl Fn(Estimate) -> Estimate) -> Vec<Line> {
@@ -102,6 +87,10 @@ fn lines(study: &Study, groups: &[Group<'_>], shown: impl Fn(Estimate) -> Estima
 }
 
 fn published_of(study: &Study, group: &Group<'_>, method: &str) -> Option<Estimate> {
+    // The tables are of one number of trusted images.
+    if study.clean_per_class.len() > 1 {
+        return None;
+    }
     let spoiling = study.kind.with(value(study, group)?);
     let classes = group.runs.first()?.results.methods.first()?.confusion.len();
     let (setting, dataset) = published_table(spoiling, classes)?;
@@ -113,33 +102,32 @@ fn published_of(study: &Study, group: &Group<'_>, method: &str) -> Option<Estima
 pub fn print(study: &Study, out: &Path) -> Result<()> {
     let runs = of(study, out)?;
     let groups = runs::group(&runs);
-    println!();
-    println!(
-        "{:<12}{:<24}{:>16}{:>8}  published",
-        if study.clean_per_class.len() > 1 { "trusted" } else { study.kind.option() },
-        "method",
-        "accuracy",
-        "runs"
-    );
-    for group in &groups {
-        for method in group.methods() {
-            let text = |estimate: Option<Estimate>| match estimate {
-                Some(Estimate { mean, half_width: Some(half) }) => {
-                    format!("{mean:.2} ± {half:.2} %")
-                }
-                Some(Estimate { mean, .. }) => format!("{mean:.2} %"),
-                None => "–".to_owned(),
-            };
-            println!(
-                "{:<12}{:<24}{:>16}{:>8}  {}",
-                value(study, group).unwrap_or(f64::NAN),
-                method.name,
+    let varying = study.varying().rsplit('.').next().unwrap_or_default();
+    let columns = [
+        (varying, true),
+        ("method", false),
+        ("accuracy", true),
+        ("runs", true),
+        ("published", true),
+    ];
+    let text = |estimate: Option<Estimate>| match estimate {
+        Some(Estimate { mean, half_width: Some(half) }) => format!("{mean:.2} ± {half:.2} %"),
+        Some(Estimate { mean, .. }) => format!("{mean:.2} %"),
+        None => "–".to_owned(),
+    };
+    let rows = groups.iter().flat_map(|group| {
+        group.methods().into_iter().map(move |method| {
+            vec![
+                value(study, group).unwrap_or(f64::NAN).to_string(),
+                method.name.clone(),
                 text(method.estimate().map(per_cent)),
-                method.accuracies.len(),
-                text(published_of(study, group, &method.name))
-            );
-        }
-    }
-    println!("\nall runs in one picture: {}", out.join(PICTURE).display());
+                method.accuracies.len().to_string(),
+                text(published_of(study, group, &method.name)),
+            ]
+        })
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    println!("\n{}", table::align(&columns, &rows));
+    println!("all runs in one picture: {}", out.join(PICTURE).display());
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::published::{PublishedDataset, Setting, published};
 use super::results::{MethodResult, Results};
 
 /// One column: its title and whether it holds numbers, which stand right-aligned.
-type Column = (&'static str, bool);
+pub type Column = (&'static str, bool);
 
 /// A text table of the methods of a run: accuracy beside the published one, speed, and how well the
 /// weights find corrupted examples.
@@ -114,8 +114,9 @@ fn notes(results: &Results, setting: Option<(Setting, PublishedDataset)>) -> Vec
     notes
 }
 
-/// Pads every column to its widest cell, counting a character as one column wide.
-fn align(columns: &[Column], rows: &[Vec<String>]) -> String {
+/// A text table, every column as wide as its widest cell; a character counts as one column. Ends in
+/// a newline.
+pub fn align(columns: &[Column], rows: &[Vec<String>]) -> String {
     let width = |text: &str| text.chars().count();
     let widths: Vec<usize> = columns
         .iter()

@@ -7,6 +7,7 @@ mod cells;
 mod common;
 mod data;
 mod doctor;
+mod html;
 mod predict;
 mod report;
 mod train;

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
@@ -16,6 +14,7 @@ use super::decisions::COLUMNS;
 use super::output::Report;
 use crate::cells::FORMULA;
 use crate::data::Labelled;
+use crate::html;
 
 const TEMPLATE: &str = include_str!("page.html");
 
@@ -107,9 +106,7 @@ pub fn page(report: &Report<'_>, audited: &Labelled, options: &Options) -> Resul
         rates: rates.collect(),
         suspects,
     };
-    // A name must not end the element that it stands in.
-    let json = serde_json::to_string(&content)?.replace('<', "\\u003c");
-    Ok(TEMPLATE.replacen("{{DATA}}", &json, 1))
+    html::page(TEMPLATE, &content)
 }
 
 fn sentence(text: &str) -> String {
@@ -171,7 +168,7 @@ fn data_url(
         JpegEncoder::new_with_quality(&mut bytes, QUALITY).write_image(pixels, w, h, color)?;
         "jpeg"
     };
-    Ok(format!("data:image/{kind};base64,{}", STANDARD.encode(bytes)))
+    Ok(html::data_url(kind, &bytes))
 }
 
 #[cfg(test)]

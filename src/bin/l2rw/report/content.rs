@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use l2rw::report::runs::{self, Estimate, Group, MethodSummary, Run};
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::html;
 
 /// The page.
 #[derive(Serialize)]
@@ -122,7 +122,7 @@ fn repetitions(group: &Group<'_>, varying: &[String]) -> Result<Repetitions> {
 
 fn picture(path: &Path) -> Result<String> {
     let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(format!("data:image/png;base64,{}", STANDARD.encode(bytes)))
+    Ok(html::data_url("png", &bytes))
 }
 
 fn method(group: &Group<'_>, summary: MethodSummary) -> Method {

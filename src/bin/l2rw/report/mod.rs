@@ -10,6 +10,8 @@ use clap::Args;
 use l2rw::files::write_atomic;
 use l2rw::report::runs;
 
+use crate::html;
+
 /// One HTML page over all runs in a folder and below: tables with intervals, curves, pictures and
 /// settings. It needs no network
 #[derive(Args, Debug)]
@@ -42,9 +44,7 @@ pub fn run(options: &Options) -> Result<bool> {
         folder.display()
     );
     let content = content::of(folder, &runs)?;
-    // A name must not end the element that it stands in.
-    let json = serde_json::to_string(&content)?.replace('<', "\\u003c");
-    let page = TEMPLATE.replacen("{{DATA}}", &json, 1);
+    let page = html::page(TEMPLATE, &content)?;
     let out = options.out.clone().unwrap_or_else(|| folder.join("report.html"));
     if let Some(parent) = out.parent() {
         fs::create_dir_all(parent)

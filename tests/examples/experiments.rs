@@ -1,4 +1,5 @@
-//! The example as a user runs it: bad input, and the same run twice.
+//! The published experiments as a user runs them: bad input, every one of them, and the same run
+//! twice.
 
 use std::path::Path;
 use std::process::Output;
@@ -115,7 +116,7 @@ fn an_output_folder_that_cannot_be_made_is_refused_before_training() {
 }
 
 /// Runs the smallest size of an experiment.
-fn small(example: &str, out: &Path, arguments: &[&str]) {
+fn smallest(example: &str, out: &Path, arguments: &[&str]) {
     let small = ["--preset", "quick", "--model", "mlp", "--steps", "2", "--batch", "20"];
     let rest = ["--clean-batch", "10", "--out", out.to_str().unwrap()];
     let output = support::run(example, &[&small[..], &rest, arguments].concat());
@@ -131,7 +132,7 @@ fn results(folder: &Path) -> serde_json::Value {
 fn all_methods_run_by_one_name_and_leave_finite_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    small(support::FLIP, &out, &["--methods", "all", "--images-per-class", "40"]);
+    smallest(support::FLIP, &out, &["--methods", "all", "--images-per-class", "40"]);
     let results = results(&out);
     let recipes = Recipe::all();
     let names: Vec<&str> = results["methods"]
@@ -158,7 +159,7 @@ fn long_tails_have_no_wrong_labels_and_fewer_images() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let arguments = ["--imbalance", "10", "--methods", "mwn", "--images-per-class", "60"];
-    small("cifar_longtail", &out, &arguments);
+    smallest("cifar_longtail", &out, &arguments);
     let results = results(&out);
     // 50 images of the largest class after ten trusted ones, 5 of the smallest.
     let images = results["config"]["train_images"].as_u64().unwrap();
@@ -184,7 +185,7 @@ fn every_experiment_runs_and_says_what_it_was() {
             "clean_set_size" => &["--images-per-class", "40"],
             _ => &["--images-per-class", "40", "--clean-per-class", "4"],
         };
-        small(example, &out, &[&several[..], &methods, size].concat());
+        smallest(example, &out, &[&several[..], &methods, size].concat());
         let runs = l2rw::report::runs::read(&out).unwrap();
         assert_eq!(runs.len(), if several[0] == "--noise" && several[1] == "0.2" { 1 } else { 2 });
         for run in &runs {
@@ -203,7 +204,7 @@ fn every_experiment_runs_and_says_what_it_was() {
 fn the_share_of_nines_is_as_asked_for_and_who_has_no_clean_set_trains_on_it() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    small("mnist_imbalance", &out, &["--majority", "0.98", "--methods", "baseline,l2rw"]);
+    smallest("mnist_imbalance", &out, &["--majority", "0.98", "--methods", "baseline,l2rw"]);
     let results = results(&out);
     // 5,000 images, of which five of each class are trusted.
     assert_eq!(results["config"]["train_images"], 4990);
