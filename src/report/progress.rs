@@ -138,6 +138,8 @@ pub struct StepProgress {
     reporter: Reporter,
     total: u64,
     started: Instant,
+    /// The first step that was reported, and when.
+    first: Option<(u64, Instant)>,
     last_step: u64,
     last_line: String,
 }
@@ -162,17 +164,30 @@ impl StepProgress {
     }
 
     fn with_reporter(reporter: Reporter, total: u64) -> Self {
-        Self { reporter, total, started: Instant::now(), last_step: 0, last_line: String::new() }
+        Self {
+            reporter,
+            total,
+            started: Instant::now(),
+            first: None,
+            last_step: 0,
+            last_line: String::new(),
+        }
     }
 
     /// Reports that `step` steps are done. Cheap enough for every step: most only move the bar.
     pub fn update(&mut self, step: u64, view: &StepView) {
         self.last_step = step;
+        let (first, since) = *self.first.get_or_insert_with(|| (step, Instant::now()));
         if self.reporter.due() || step >= self.total {
             self.last_line = view.line();
         }
         let (line, total) = (&self.last_line, self.total);
-        let head = || format!("step {step} of {total}");
+        let head =
+            || match time_left(since.elapsed(), step - first.min(step), total.saturating_sub(step))
+            {
+                Some(left) => format!("step {step} of {total} · {left} left"),
+                None => format!("step {step} of {total}"),
+            };
         // The last step's numbers are the ones people look for in a log.
         self.reporter.report(step, &|| line.clone(), &head, step >= total);
     }
@@ -193,6 +208,15 @@ impl StepProgress {
         );
         self.reporter.finish(&text);
     }
+}
+
+/// What `left` steps take, if so many were done in this time.
+fn time_left(elapsed: Duration, done: u64, left: u64) -> Option<String> {
+    // A first line says more than one that guesses.
+    let is_known = left > 0 && elapsed >= LINE_EVERY;
+    let seconds = elapsed.as_secs_f64() * left as f64 / done as f64;
+    let duration = Duration::try_from_secs_f64(seconds).ok().filter(|_| is_known)?;
+    Some(HumanDuration(duration).to_string())
 }
 
 /// Progress of a download, on standard error: a bar on a terminal, else a line every ten seconds.
@@ -250,4 +274,18 @@ impl DownloadProgress {
 /// A typing error in a template must cost the looks, not the run.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_told_where_it_is_known() {
+        let told = |seconds, done, left| time_left(Duration::from_secs(seconds), done, left);
+        assert_eq!(told(20, 10, 60), Some("2 minutes".into()));
+        assert_eq!(told(9, 10, 60), None);
+        assert_eq!(told(20, 10, 0), None);
+        assert_eq!(told(20, 0, 60), None);
+    }
 }

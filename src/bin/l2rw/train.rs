@@ -112,10 +112,11 @@ impl Account for Sums {
 /// Whether everything is done.
 pub fn run(options: &Options) -> Result<bool> {
     options.check()?;
-    let data = options.data.open_trusted(options.training.seed, None)?;
-    data.say();
     let devices = open_adapter(options.adapter.clone())?;
-    println!("adapter: {}", devices.context().describe());
+    let context = devices.context();
+    println!("adapter: {}", context.describe());
+    let data = options.data.open_trusted(&context, options.training.seed, None)?;
+    data.say();
     if let Some(augmentation) = options.training.augmentation(&data.set) {
         println!("{augmentation}");
     }

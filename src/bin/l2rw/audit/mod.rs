@@ -21,10 +21,10 @@ use output::Report;
 /// Whether everything is done.
 pub fn run(options: &Options) -> Result<bool> {
     options.check()?;
-    let audited = options.open()?;
-    audited.say();
     let devices = open_adapter(options.adapter.clone())?;
     println!("adapter: {}", devices.context().describe());
+    let audited = options.open(&devices.context())?;
+    audited.say();
     if let Some(augmentation) = options.training.augmentation(&audited.set) {
         println!("{augmentation}");
     }

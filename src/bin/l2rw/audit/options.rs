@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 use l2rw::data::Dataset;
+use l2rw::gpu::Context;
 use l2rw::train::Examples;
 use serde_json::{Value, json};
 
@@ -87,8 +88,8 @@ impl Options {
     }
 
     /// The data, with what was decided about it.
-    pub fn open(&self) -> Result<Labelled> {
-        let mut audited = self.data.open_trusted(self.training.seed, self.flip)?;
+    pub fn open(&self, context: &Context) -> Result<Labelled> {
+        let mut audited = self.data.open_trusted(context, self.training.seed, self.flip)?;
         if let Some(file) = &self.decisions {
             audited.decide(file)?;
         }

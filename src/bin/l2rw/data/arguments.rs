@@ -37,7 +37,8 @@ pub struct DataOptions {
 #[command(next_help_heading = "Pictures")]
 pub struct PictureArguments {
     /// Size of all pictures, one number or HEIGHTxWIDTH [default: what most of them have, if that
-    /// is 64 pixels at most, otherwise a square; it is printed]
+    /// is 64 pixels at most (32 on an adapter that computes on the CPU), otherwise a square; it is
+    /// printed]
     #[arg(long, value_name = "PIXELS")]
     pub size: Option<Size>,
     /// Pictures of another shape get bars instead of losing their sides
@@ -56,9 +57,6 @@ pub struct PictureArguments {
     #[arg(long)]
     pub leave_out_unreadable: bool,
 }
-
-/// What a step of training on a laptop takes a second or so for.
-const LONGEST_SIDE: usize = 64;
 
 impl PictureArguments {
     /// For a network that was trained on pictures of this height, width and number of channels.
@@ -80,7 +78,7 @@ impl PictureArguments {
     pub fn options(&self) -> PictureOptions {
         PictureOptions {
             size: self.size.map(|Size(height, width)| (height, width)),
-            longest_side: Some(LONGEST_SIDE),
+            longest_side: None,
             fit: if self.letterbox { Fit::Letterbox } else { Fit::Crop },
             channels: self.grey.then_some(1),
             background: self.background.0,

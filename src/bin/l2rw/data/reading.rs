@@ -7,6 +7,7 @@ use l2rw::data::{
     self, DataError, Dataset, Manifest, PictureFolder, PictureOptions, PicturePart, Pictures,
     ReadNotes, Source, Table, Values,
 };
+use l2rw::gpu::Context;
 
 use super::{DataOptions, Flip, Labelled, PictureArguments, TableArguments, first_names};
 
@@ -36,14 +37,21 @@ struct Read {
 impl DataOptions {
     /// Reads the data, takes the trusted examples out of it or from elsewhere, and in trials makes
     /// labels wrong.
-    pub fn open_trusted(&self, seed: u32, flip: Option<Flip>) -> Result<Labelled> {
+    ///
+    /// How large pictures are, where the user does not say, hangs on what the context computes on.
+    pub fn open_trusted(
+        &self,
+        context: &Context,
+        seed: u32,
+        flip: Option<Flip>,
+    ) -> Result<Labelled> {
         let seed = u64::from(seed);
         // Before minutes are spent on reading: only tables and lists can tell by themselves.
         ensure!(
             data::is_table(&self.data) || self.clean.is_some() || self.clean_per_class.is_some(),
             "which examples are trusted? Give --clean PATH or --clean-per-class N"
         );
-        let Read { doubtful, trusted, test, mut notes, pictures, columns } = self.read()?;
+        let Read { doubtful, trusted, test, mut notes, pictures, columns } = self.read(context)?;
         let doubtful = match self.examples_per_class {
             Some(count) => doubtful.pick(&first_of_each_class(&doubtful.set, count))?,
             None => doubtful,
@@ -94,11 +102,14 @@ impl DataOptions {
         })
     }
 
-    fn read(&self) -> Result<Read> {
+    fn read(&self, context: &Context) -> Result<Read> {
         if data::is_table(&self.data) && !is_list_of_pictures(&self.data)? {
             return self.read_tables();
         }
-        self.read_pictures()
+        self.read_pictures(PictureOptions {
+            longest_side: Some(longest_side(context)),
+            ..self.pictures.options()
+        })
     }
 
     fn read_tables(&self) -> Result<Read> {
@@ -139,12 +150,17 @@ impl DataOptions {
     }
 }
 
+/// Of pictures whose size the user does not say, in pixels: steps should take a tenth of a second
+/// on a GPU and less than a second on a CPU.
+fn longest_side(context: &Context) -> usize {
+    if context.is_software() { 32 } else { 64 }
+}
+
 /// Name of the CSV's column for the pictures.
 const PATH_COLUMN: &str = "path";
 
 impl DataOptions {
-    fn read_pictures(&self) -> Result<Read> {
-        let options = self.pictures.options();
+    fn read_pictures(&self, options: PictureOptions) -> Result<Read> {
         if data::is_table(&self.data) {
             ensure!(
                 self.clean.is_none(),
