@@ -13,9 +13,9 @@ use super::experiment::{Cell, Experiment};
 use super::options::Options;
 use super::preset::Preset;
 use super::spoiled::Data;
-use super::study::Study;
+use super::study::{Figure, Study};
 use super::sweep::Sweep;
-use super::{output, run, summary};
+use super::{output, run, summary, unseen};
 
 /// The runs of an experiment.
 pub struct Cells<'a> {
@@ -103,7 +103,15 @@ impl<'a> Cells<'a> {
         let continuation = &self.options.continuation;
         let (folder, parts) = RunFolder::open(folder, continuation, run, owns)?;
         let every = continuation.every(experiment.config.steps);
-        Sweep::new(experiment, self.devices, (folder, parts), self.stop, every)?.run()
+        let path = folder.path().to_owned();
+        let done =
+            Sweep::new(experiment, self.devices, (folder, parts), self.stop, every)?.run()?;
+        if done && self.study.figure == Figure::Weights {
+            for recipe in &self.recipes {
+                unseen::weigh(experiment, &self.devices.context(), recipe, (&path, self.stop))?;
+            }
+        }
+        Ok(done)
     }
 
     /// Whether a folder has results of every method.

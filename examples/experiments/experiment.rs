@@ -14,7 +14,7 @@ use super::options::{Options, Route};
 use super::preset::{Preset, Size};
 use super::running::Plain;
 use super::spoiled::{Data, Marked, Spoiled};
-use super::study::{Spoiling, Study};
+use super::study::{Figure, Spoiling, Study};
 
 /// Everything that decides the outcome.
 #[derive(Clone, Debug, Serialize)]
@@ -74,7 +74,10 @@ impl Experiment {
     /// Spoils the data as the cell wants it.
     pub fn new(cell: &Cell<'_>, data: &Data) -> Result<Self> {
         let Cell { study, options, preset, spoiling, clean_per_class, seed } = *cell;
-        let size = preset.size(study.kind);
+        let mut size = preset.size(study.kind);
+        if study.figure == Figure::Weights {
+            size = size.half();
+        }
         let numbers = (clean_per_class, u64::from(seed));
         let data = data.spoil(spoiling, &size, options, numbers)?;
         let train = &data.train.set;
@@ -253,6 +256,26 @@ impl Experiment {
         let clean = Examples::from(&self.data.clean);
         let train = if recipe.clean_only { clean } else { (&self.train(recipe)?.set).into() };
         Ok(Some(Trainer::new(context, &self.network, train, Some(clean), &options)?))
+    }
+
+    /// A trainer on other images, at a learning rate of 0: it weighs them and learns nothing. `None`
+    /// once `stop` is requested.
+    pub fn weigher(
+        &self,
+        context: &Context,
+        recipe: &Recipe,
+        (set, stop): (&Dataset, &Stop),
+    ) -> Result<Option<Trainer>> {
+        let Some(options) = self.trainer_options(recipe, None, stop)? else { return Ok(None) };
+        let options = TrainerOptions {
+            batch: options.batch.min(set.len()),
+            schedule: Schedule::constant(0.0),
+            crop_pad: 0,
+            flip: false,
+            ..options
+        };
+        let clean = Examples::from(&self.data.clean);
+        Ok(Some(Trainer::new(context, &self.network, set.into(), Some(clean), &options)?))
     }
 
     /// A trainer for fine-tuning on the trusted images, at the last learning rate; `None` once

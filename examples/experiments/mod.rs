@@ -14,6 +14,7 @@ mod spoiled;
 mod study;
 mod summary;
 mod sweep;
+mod unseen;
 
 use std::process::ExitCode;
 

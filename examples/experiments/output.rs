@@ -12,10 +12,18 @@ use super::experiment::Experiment;
 use super::run::Run;
 use super::spoiled::Marked;
 use super::study::Spoiling;
+use super::unseen;
 
-/// The pictures that [`draw`] makes.
-pub const PICTURES: [&str; 5] =
-    ["curves.png", "confusion.png", "weights.png", "suspects.png", "weight_function.png"];
+/// The pictures of a run.
+pub const PICTURES: [&str; 7] = [
+    "curves.png",
+    "confusion.png",
+    "weights.png",
+    "suspects.png",
+    "weight_function.png",
+    unseen::PICTURES[0],
+    unseen::PICTURES[1],
+];
 
 /// What results.json holds.
 pub fn results(

@@ -63,6 +63,17 @@ impl Length {
     }
 }
 
+impl Size {
+    /// The first half of the training, in which the learning rate has not fallen yet.
+    pub fn half(self) -> Self {
+        let length = match self.length {
+            Length::Steps(steps) => Length::Steps(steps.div_ceil(2)),
+            Length::Passes(passes) => Length::Passes(passes.div_ceil(2)),
+        };
+        Self { length, drops: &[], ..self }
+    }
+}
+
 impl Preset {
     pub fn size(self, kind: Kind) -> Size {
         if kind == Kind::TwoDigits {

@@ -37,6 +37,8 @@ pub enum Figure {
     Error,
     /// Test accuracy against what varies.
     Accuracy,
+    /// As `Methods`, and for each run the weights of images that it has never seen.
+    Weights,
 }
 
 /// How the training set is spoiled, with its numbers.
@@ -82,6 +84,17 @@ impl Spoiling {
         matches!(self, Self::LongTail { .. } | Self::TwoDigits { .. })
     }
 
+    /// The share or factor.
+    pub fn value(self) -> f64 {
+        match self {
+            Self::BackgroundFlip { share }
+            | Self::UniformFlip { share }
+            | Self::TwoClassFlip { share }
+            | Self::TwoDigits { share } => share,
+            Self::LongTail { factor } => factor,
+        }
+    }
+
     /// In what the data or the network differs from the published experiment.
     pub fn deviations(self) -> Vec<&'static str> {
         const SPLIT: &str = "the trusted and the held-out images are drawn class by class";
@@ -104,7 +117,7 @@ impl Spoiling {
 const FLIP_METHODS: &[&str] = &["baseline", "l2rw"];
 
 /// All experiments.
-const STUDIES: [Study; 7] = [
+const STUDIES: [Study; 8] = [
     Study {
         name: "cifar_backgroundflip",
         about: "Trains on images of which many carry the label of one background class, with and \
@@ -165,6 +178,16 @@ const STUDIES: [Study; 7] = [
         clean_per_class: &[1, 2, 5, 10, 20, 50, 100],
         methods: &["l2rw", "baseline+ft"],
         figure: Figure::Accuracy,
+    },
+    Study {
+        name: "weight_distribution",
+        about: "What weights a network half-way through training gives to images that it has never \
+                seen, with right and with wrong labels (Ren et al., ICML 2018, Figure 3).",
+        kind: Kind::BackgroundFlip,
+        values: &[0.4],
+        clean_per_class: &[10],
+        methods: &["l2rw"],
+        figure: Figure::Weights,
     },
     Study {
         name: "mnist_imbalance",

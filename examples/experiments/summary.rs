@@ -36,7 +36,7 @@ pub fn write(study: &Study, out: &Path) -> Result<()> {
     let titles = |title, x, y| Titles { title, explanation: &explanation, x, y };
     let x = study.axis();
     match study.figure {
-        Figure::Methods => {
+        Figure::Methods | Figure::Weights => {
             let rows = last.methods().into_iter().map(|method| Row {
                 published: published_of(study, last, &method.name),
                 measured: method.estimate().map(per_cent),

@@ -201,6 +201,17 @@ fn every_experiment_runs_and_says_what_it_was() {
 }
 
 #[test]
+fn images_never_seen_are_weighed_in_two_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let size = ["--images-per-class", "40", "--clean-per-class", "4"];
+    small("weight_distribution", &out, &size);
+    for picture in ["unseen_all.png", "unseen_class.png"] {
+        image::open(out.join(picture)).unwrap_or_else(|error| panic!("{picture}: {error}"));
+    }
+}
+
+#[test]
 fn the_share_of_nines_is_as_asked_for_and_who_has_no_clean_set_trains_on_it() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
