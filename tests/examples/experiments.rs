@@ -205,7 +205,7 @@ fn images_never_seen_are_weighed_in_two_pictures() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let size = ["--images-per-class", "40", "--clean-per-class", "4"];
-    small("weight_distribution", &out, &size);
+    smallest("weight_distribution", &out, &size);
     for picture in ["unseen_all.png", "unseen_class.png"] {
         image::open(out.join(picture)).unwrap_or_else(|error| panic!("{picture}: {error}"));
     }

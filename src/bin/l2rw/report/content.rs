@@ -12,55 +12,55 @@ use serde_json::Value;
 use crate::html;
 
 /// The page.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub struct Content {
     folder: String,
-    experiments: Vec<Experiment>,
+    pub experiments: Vec<Experiment>,
 }
 
 /// All runs of one program.
 #[derive(Serialize)]
-struct Experiment {
-    name: String,
+pub struct Experiment {
+    pub name: String,
     /// The picture of all its runs, where there is one.
     figure: Option<String>,
-    groups: Vec<Repetitions>,
+    pub groups: Vec<Repetitions>,
 }
 
 /// Runs that differ in their seed.
 #[derive(Serialize)]
-struct Repetitions {
+pub struct Repetitions {
     /// In what they differ from other groups.
-    varying: BTreeMap<String, Value>,
-    settings: BTreeMap<String, Value>,
+    pub varying: BTreeMap<String, Value>,
+    pub settings: BTreeMap<String, Value>,
     /// Folder, seed, adapter, driver and version of each.
-    runs: Vec<Origin>,
-    methods: Vec<Method>,
+    pub runs: Vec<Origin>,
+    pub methods: Vec<Method>,
     /// Name and data URL.
     pictures: Vec<(String, String)>,
 }
 
 #[derive(Serialize)]
-struct Origin {
+pub struct Origin {
     folder: String,
     seed: Option<u64>,
     adapter: String,
-    driver: String,
-    version: String,
+    pub driver: String,
+    pub version: String,
 }
 
 #[derive(Serialize)]
-struct Method {
-    name: String,
-    accuracies: Vec<f64>,
+pub struct Method {
+    pub name: String,
+    pub accuracies: Vec<f64>,
     left_out: usize,
-    mean: Option<f64>,
-    half_width: Option<f64>,
-    seconds_per_step: Option<f64>,
+    pub mean: Option<f64>,
+    pub half_width: Option<f64>,
+    pub seconds_per_step: Option<f64>,
     steps: Option<u64>,
-    noise_auc: Option<f64>,
-    corrupted_weight_share: Option<f64>,
-    corrupted_share: Option<f64>,
+    pub noise_auc: Option<f64>,
+    pub corrupted_weight_share: Option<f64>,
+    pub corrupted_share: Option<f64>,
     zero_weight_steps: Option<f64>,
     /// Step, and mean accuracy on the test set over the runs.
     curve: Vec<(u64, f64)>,

@@ -1,6 +1,7 @@
 //! `l2rw report`: one page over many runs of experiments.
 
 mod content;
+mod markdown;
 
 use std::fs;
 use std::path::PathBuf;
@@ -22,12 +23,17 @@ pub struct Options {
     /// Where the page goes [default: report.html in the folder]
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Instead of a page, puts the tables into this Markdown file, between the lines
+    /// `<!-- l2rw report: begin -->` and `<!-- l2rw report: end -->`
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    into: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
 Example:
   cargo run --release --example noise_level -- --runs 3
   l2rw report out/noise_level                         # and open out/noise_level/report.html
+  l2rw report out --into README.md                    # the tables, between two marks
 
 A group of runs that differ in their seed alone shows the pictures of its first run.";
 
@@ -44,6 +50,10 @@ pub fn run(options: &Options) -> Result<bool> {
         folder.display()
     );
     let content = content::of(folder, &runs)?;
+    if let Some(file) = &options.into {
+        markdown::put_into(file, &content)?;
+        return Ok(true);
+    }
     let page = html::page(TEMPLATE, &content)?;
     let out = options.out.clone().unwrap_or_else(|| folder.join("report.html"));
     if let Some(parent) = out.parent() {
