@@ -5,7 +5,7 @@ use l2rw::data::Dataset;
 use l2rw::gpu::Context;
 use l2rw::nn::{LayerKind, Network, Shape, zoo};
 use l2rw::plan;
-use l2rw::train::{Examples, Recipe, Schedule, Trainer, TrainerOptions};
+use l2rw::train::{Examples, NotFinite, Recipe, Schedule, Trainer, TrainerOptions};
 use l2rw::weighting::{self, Mentor, Setup, Weighting};
 use serde::Serialize;
 
@@ -43,6 +43,7 @@ pub struct Config {
     pub crop_pad: usize,
     pub mirrors: bool,
     pub decay_in_clean_gradient: bool,
+    pub not_finite: NotFinite,
     #[serde(rename = "similarity")]
     pub route: Option<Route>,
     pub seed: u32,
@@ -115,6 +116,7 @@ impl Experiment {
             crop_pad: size.crop_pad,
             mirrors: size.mirrors,
             decay_in_clean_gradient: size.decay_in_clean_gradient,
+            not_finite: options.not_finite,
             route: options.route,
             seed,
             fingerprints: [train, &data.clean, &data.test]
@@ -230,6 +232,7 @@ impl Experiment {
             mean: vec![mean; channels],
             deviation: vec![deviation; channels],
             seed: config.seed,
+            not_finite: config.not_finite,
             ..TrainerOptions::cifar(weighting)
         }))
     }

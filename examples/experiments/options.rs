@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
-use l2rw::train::Recipe;
+use l2rw::train::{NotFinite, Recipe};
 use l2rw::weighting::variants;
 use serde::Serialize;
 
@@ -73,6 +73,9 @@ pub struct Options {
     /// images), if wanted; `all` for every method and the combinations of the paper; names below
     #[arg(long, value_delimiter = ',', value_parser = choice)]
     methods: Vec<Choice>,
+    /// What is done about a step with a number that is not finite: stop or skip-step
+    #[arg(long, default_value = "stop", value_name = "POLICY")]
+    pub not_finite: NotFinite,
     /// Route to the weights [default: the exact and cheaper one for the network]
     #[arg(long, alias = "similarity", value_enum)]
     pub route: Option<Route>,

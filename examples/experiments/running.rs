@@ -63,6 +63,7 @@ struct Saved {
     busy_seconds: f64,
     recorded: u64,
     zero_weight_steps: u64,
+    skipped_steps: u64,
     reweights: bool,
     curve: Vec<CurvePoint>,
 }
@@ -87,6 +88,7 @@ pub struct Running<'a> {
     /// Weight on corrupted examples, summed over the second half of the run, and its steps.
     late: [f64; 2],
     zero_weight_steps: u64,
+    skipped_steps: u64,
     curve: Vec<CurvePoint>,
     clean_accuracy: f64,
     /// Of plain training: what the oracle knows of the batches so far, and their last percentile.
@@ -130,6 +132,7 @@ impl<'a> Running<'a> {
             last_window: Window::default(),
             late: [0.0; 2],
             zero_weight_steps: 0,
+            skipped_steps: 0,
             curve: Vec::new(),
             clean_accuracy: f64::NAN,
             samples: is_plain.then(|| (Vec::new(), None)),
@@ -189,6 +192,10 @@ impl<'a> Running<'a> {
 
     pub fn record(&mut self, report: &StepReport) -> Result<()> {
         self.recorded += 1;
+        if report.is_skipped() {
+            self.skipped_steps += 1;
+            return Ok(());
+        }
         let window = &mut self.window;
         window.steps += 1.0;
         window.loss += report.loss();
@@ -297,6 +304,7 @@ impl<'a> Running<'a> {
             test_accuracy: accuracy(predictions, &test.labels),
             seconds_per_step: self.busy.as_secs_f64() / steps as f64,
             steps,
+            skipped_steps: self.skipped_steps,
             interrupted: self.interrupted,
             confusion: stats::confusion(&test.labels, predictions, test.classes())?,
             curve: self.curve.clone(),
@@ -324,6 +332,7 @@ impl<'a> Running<'a> {
             busy_seconds: self.busy.as_secs_f64(),
             recorded: self.recorded,
             zero_weight_steps: self.zero_weight_steps,
+            skipped_steps: self.skipped_steps,
             reweights: self.reweights,
             curve: self.curve.clone(),
         })?;
@@ -361,6 +370,7 @@ impl<'a> Running<'a> {
         self.phase = saved.phase;
         self.busy = Duration::try_from_secs_f64(saved.busy_seconds)?;
         (self.recorded, self.zero_weight_steps) = (saved.recorded, saved.zero_weight_steps);
+        self.skipped_steps = saved.skipped_steps;
         (self.reweights, self.curve) = (saved.reweights, saved.curve);
         self.ledger = WeightLedger::stored(host, "ledger")?;
         ensure!(self.ledger.len() == self.labels.len(), "the checkpoint is of other data");

@@ -44,6 +44,9 @@ pub struct MethodResult {
     pub seconds_per_step: f64,
     /// Training steps done.
     pub steps: u64,
+    /// Those of them that were left out since a number was not finite.
+    #[serde(default)]
+    pub skipped_steps: u64,
     /// Whether training was stopped before its last step.
     pub interrupted: bool,
     /// Test examples counted by true class (row) and predicted class (column): classes × classes.

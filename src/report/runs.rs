@@ -196,6 +196,7 @@ mod tests {
 
     fn run(folder: &str, config: Value, accuracies: &[(&str, f64)]) -> Run {
         let methods = accuracies.iter().map(|(name, accuracy)| MethodResult {
+            skipped_steps: 0,
             name: (*name).to_owned(),
             test_accuracy: *accuracy,
             seconds_per_step: 0.1,

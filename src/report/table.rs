@@ -99,6 +99,12 @@ fn notes(results: &Results, setting: Option<(Setting, PublishedDataset)>) -> Vec
     for method in results.methods.iter().filter(|m| m.interrupted) {
         notes.push(format!("* {} was interrupted after {} steps.", method.name, method.steps));
     }
+    for method in results.methods.iter().filter(|m| m.skipped_steps > 0) {
+        notes.push(format!(
+            "{} steps of {} were left out: a number in them was not finite.",
+            method.skipped_steps, method.name
+        ));
+    }
     if has_wrong_labels(results) && results.methods.iter().any(|m| m.reweighting.is_some()) {
         notes.push(
             "Weight on corrupted: share of all example weight; in brackets what uniform weights \

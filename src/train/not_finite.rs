@@ -1,12 +1,17 @@
 //! Numbers that are not finite: what to do about them, and what is said of them.
 
+use std::str::FromStr;
+
+use serde::Serialize;
+
 use super::{StepReport, TrainError};
 use crate::nn::{Network, Vector};
 use crate::ops::not_finite::{Quantity, STEP_SLOT, place};
 
 /// What a step does when a loss, a similarity, a gradient, a parameter or a running statistic is
 /// not finite. In no case do parameters follow such a gradient.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NotFinite {
     /// The parameters stay as they were before the first such step, and its report is an error
     /// ([`TrainError::NotFinite`]), a few steps later at most. [`Model::load`](super::Model::load)
@@ -20,6 +25,24 @@ pub enum NotFinite {
     /// and weight are 0, and BatchNorm sees zeros. Everything else as with
     /// [`SkipStep`](Self::SkipStep).
     DropExample,
+}
+
+impl FromStr for NotFinite {
+    type Err = TrainError;
+
+    /// From `stop`, `skip-step` or `drop-example`.
+    fn from_str(text: &str) -> Result<Self, TrainError> {
+        match text {
+            "stop" => Ok(Self::Stop),
+            "skip-step" => Ok(Self::SkipStep),
+            "drop-example" => Ok(Self::DropExample),
+            _ => Err(TrainError::Option {
+                option: "not_finite",
+                value: text.to_owned(),
+                allowed: "stop, skip-step or drop-example",
+            }),
+        }
+    }
 }
 
 /// What was not finite in a step, each with its first place: of losses and u in the batch, of

@@ -59,9 +59,14 @@ impl StepReport {
         report
     }
 
+    /// Whether the step was left out since something was not finite.
+    pub fn is_skipped(&self) -> bool {
+        !self.not_finite.is_empty()
+    }
+
     /// Whether no example helped and the step was decay and momentum only.
     pub fn is_zero_weight(&self) -> bool {
-        self.not_finite.is_empty() && self.weights.iter().all(|w| *w == 0.0)
+        !self.is_skipped() && self.weights.iter().all(|w| *w == 0.0)
     }
 }
 

@@ -171,6 +171,24 @@ fn what_is_wrong_in_a_table_is_told_at_once() {
     }
 }
 
+/// A rate at which the first step makes the second one overflow.
+#[test]
+fn steps_that_are_not_finite_end_a_training_or_are_left_out_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("points.csv"), folder.path().join("out"));
+    clouds(&data, 64);
+    let fixed = ["train", "--data", text(&data), "--name-column", "id", "--steps", "9"];
+    let wild = ["--learning-rate", "1e38", "--out", text(&out)];
+    let message = refused(&[&fixed[..], &wild].concat());
+    assert!(message.contains("not finite"), "{message}");
+    let kept = ["--not-finite", "skip-step", "--overwrite"];
+    let printed = good(&[&fixed[..], &wild, &kept].concat());
+    assert!(printed.contains("steps were left out"), "{printed}");
+    let results = std::fs::read(out.join("results.json")).unwrap();
+    let results: serde_json::Value = serde_json::from_slice(&results).unwrap();
+    assert_eq!(results["skipped_steps"], 8);
+}
+
 /// A `.npy` of little-endian numbers of four bytes.
 fn npy(path: &Path, dtype: &str, shape: &str, words: &[[u8; 4]]) {
     let mut head = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({shape}), }}");

@@ -11,6 +11,7 @@ use l2rw::report::{
 
 fn method(name: &str, reweighting: Option<ReweightingResult>) -> MethodResult {
     MethodResult {
+        skipped_steps: 3,
         name: name.into(),
         test_accuracy: 0.1 + 0.2, // 0.30000000000000004 needs all its digits
         seconds_per_step: 0.0123,

@@ -74,6 +74,8 @@ struct Results<'a> {
     seconds: f64,
     /// Steps at which no example helped.
     zero_weight_steps: u64,
+    /// Steps that were left out since a number was not finite.
+    skipped_steps: u64,
     /// Share of the trusted labels that the network agrees with: it has learned their weights from
     /// them.
     trusted_accuracy: f64,
@@ -85,17 +87,22 @@ struct Results<'a> {
 struct Sums {
     ledger: WeightLedger,
     zero_weight_steps: u64,
+    skipped_steps: u64,
     seconds: f64,
 }
 
 impl Account for Sums {
     fn state(&self) -> Result<HostState> {
-        let mut host = HostState::new(&(self.zero_weight_steps, self.seconds))?;
+        let mut host = HostState::new(&(self.zero_weight_steps, self.skipped_steps, self.seconds))?;
         self.ledger.store(&mut host, "ledger");
         Ok(host)
     }
 
     fn report(&mut self, report: &StepReport) -> Result<()> {
+        if report.is_skipped() {
+            self.skipped_steps += 1;
+            return Ok(());
+        }
         self.zero_weight_steps += u64::from(report.is_zero_weight());
         Ok(self.ledger.record(&report.indices, &report.weights)?)
     }
@@ -183,11 +190,11 @@ fn train(
     let mut trainer = training.fitting(context, &network, examples, &mut trainer_options)?;
     let series = folder.series(CHECKPOINTS);
     let ledger = WeightLedger::new(data.set.len());
-    let mut sums = Sums { ledger, zero_weight_steps: 0, seconds: 0.0 };
+    let mut sums = Sums { ledger, zero_weight_steps: 0, skipped_steps: 0, seconds: 0.0 };
     if let Some(checkpoint) = folder.newest(&series)?.checkpoint {
         trainer.model_mut().resume(&checkpoint)?;
         sums.ledger = WeightLedger::stored(checkpoint.host(), "ledger")?;
-        (sums.zero_weight_steps, sums.seconds) = checkpoint.host().json()?;
+        (sums.zero_weight_steps, sums.skipped_steps, sums.seconds) = checkpoint.host().json()?;
         println!("goes on after step {}", trainer.steps());
     }
     let every = options.continuation.every(steps);
@@ -210,6 +217,7 @@ fn train(
         steps,
         seconds: sums.seconds,
         zero_weight_steps: sums.zero_weight_steps,
+        skipped_steps: sums.skipped_steps,
         trusted_accuracy: accuracy(&data.clean)?,
         test_accuracy: data.test.as_ref().map(accuracy).transpose()?,
     };
@@ -236,6 +244,7 @@ impl Results<'_> {
         if self.zero_weight_steps > 0 {
             println!("{} of {} steps had no weight", self.zero_weight_steps, self.steps);
         }
+        training::say_skipped(self.skipped_steps);
     }
 }
 

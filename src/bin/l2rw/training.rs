@@ -11,8 +11,8 @@ use l2rw::gpu::{Context, GpuError};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::report::{StepProgress, StepView};
 use l2rw::train::{
-    CheckpointSeries, Evaluation, Examples, HostState, Model, Schedule, StepReport, TrainError,
-    Trainer, TrainerOptions,
+    CheckpointSeries, Evaluation, Examples, HostState, Model, NotFinite, Schedule, StepReport,
+    TrainError, Trainer, TrainerOptions,
 };
 use serde_json::{Value, json};
 
@@ -46,6 +46,9 @@ pub struct TrainingOptions {
     /// arrows
     #[arg(long)]
     pub mirror: bool,
+    /// What is done about a step with a number that is not finite: stop or skip-step
+    #[arg(long, default_value = "stop", value_name = "POLICY")]
+    pub not_finite: NotFinite,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u32,
@@ -79,6 +82,7 @@ impl TrainingOptions {
             "learning_rate": self.learning_rate.to_string(),
             "shift": self.shift,
             "mirror": self.mirror,
+            "not_finite": self.not_finite,
             "seed": self.seed,
         })
     }
@@ -121,6 +125,7 @@ impl TrainingOptions {
             clean_batch: self.clean_batch.unwrap_or(CLEAN_BATCH).min(trusted),
             schedule: Schedule::tenths(self.learning_rate, [steps * 4 / 5]),
             seed: self.seed,
+            not_finite: self.not_finite,
             ..plain
         }
     }
@@ -243,6 +248,13 @@ impl Steps<'_> {
         }
         bar.finish();
         Ok(true)
+    }
+}
+
+/// Says how many steps were left out, if any.
+pub fn say_skipped(steps: u64) {
+    if steps > 0 {
+        println!("{steps} steps were left out: a number in them was not finite");
     }
 }
 

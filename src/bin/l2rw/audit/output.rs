@@ -14,6 +14,7 @@ use super::page::page;
 use super::runs::Judged;
 use crate::cells::{as_text, write_csv};
 use crate::data::Labelled;
+use crate::training;
 
 /// A line of audit.csv.
 #[derive(Serialize)]
@@ -49,6 +50,8 @@ pub struct Summary<'a> {
     pub seconds: f64,
     /// Forward passes of one example; a backward pass counts twice.
     passes: u64,
+    /// Of all trainings, those that were left out since a number was not finite.
+    skipped_steps: u64,
     pub judgement: Judgement,
     pub classes: Vec<Class<'a>>,
     trial: Option<Trial>,
@@ -114,6 +117,7 @@ impl<'a> Report<'a> {
             steps: options.training.steps(set),
             seconds: judged.seconds,
             passes: judged.passes,
+            skipped_steps: judged.skipped_steps,
             classes: classes(audited, &probabilities, judgement.is_believable()),
             trial: audited.wrong.as_ref().map(|wrong| Trial::of(wrong, &scores, &weights)),
             judgement,
@@ -183,6 +187,7 @@ impl<'a> Report<'a> {
     /// Prints the summary.
     pub fn print(&self, options: &Options) {
         println!("{}", self.summary.judgement.text());
+        training::say_skipped(self.summary.skipped_steps);
         if self.summary.judgement.is_believable() {
             println!("estimated share of wrong labels:");
         }

@@ -36,6 +36,8 @@ pub struct Judged {
     pub seconds: f64,
     /// The same in forward passes of one example.
     pub passes: u64,
+    /// Steps that were left out since a number was not finite.
+    pub skipped_steps: u64,
     trainer: Trainer,
     account: Account,
 }
@@ -47,6 +49,7 @@ struct Sums {
     beliefs: Beliefs,
     /// Of the trusted examples that are left out, or of all where none is.
     trusted: Beliefs,
+    skipped_steps: u64,
     seconds: f64,
 }
 
@@ -60,7 +63,7 @@ struct Account {
 
 impl training::Account for Account {
     fn state(&self) -> Result<HostState> {
-        let mut host = HostState::new(&self.sums.seconds)?;
+        let mut host = HostState::new(&(self.sums.skipped_steps, self.sums.seconds))?;
         self.sums.ledger.store(&mut host, "ledger");
         self.sums.beliefs.store(&mut host, "beliefs");
         self.sums.trusted.store(&mut host, "trusted");
@@ -68,6 +71,10 @@ impl training::Account for Account {
     }
 
     fn report(&mut self, report: &StepReport) -> Result<()> {
+        if report.is_skipped() {
+            self.sums.skipped_steps += 1;
+            return Ok(());
+        }
         Ok(self.sums.ledger.record(&report.indices, &report.weights)?)
     }
 
@@ -94,16 +101,19 @@ impl Sums {
             ledger: WeightLedger::new(learned),
             beliefs: Beliefs::new(asked, classes),
             trusted: Beliefs::new(trusted, classes),
+            skipped_steps: 0,
             seconds: 0.0,
         }
     }
 
     fn restored(host: &HostState) -> Result<Self> {
+        let (skipped_steps, seconds) = host.json()?;
         Ok(Self {
             ledger: WeightLedger::stored(host, "ledger")?,
             beliefs: Beliefs::stored(host, "beliefs")?,
             trusted: Beliefs::stored(host, "trusted")?,
-            seconds: host.json()?,
+            skipped_steps,
+            seconds,
         })
     }
 }
@@ -172,7 +182,7 @@ pub fn judge(
     let mut trusted = vec![Vec::new(); audited.clean.len()];
     let mut last = None;
     let mut probabilities = vec![Vec::new(); audited.set.len()];
-    let (mut seconds, mut passes) = (0.0, 0);
+    let (mut seconds, mut passes, mut skipped_steps) = (0.0, 0, 0);
     if folds > 0 {
         let (trainings, steps) = (folds + 1, options.training.steps(&audited.set));
         println!("{trainings} trainings of {steps} steps: {folds} without a part, one with all");
@@ -185,6 +195,7 @@ pub fn judge(
             mix(&mut probabilities[index], account.sums.beliefs.probabilities(place));
         }
         seconds += account.sums.seconds;
+        skipped_steps += account.sums.skipped_steps;
         passes += run.passes(&trainer_options(&run, &part), &part);
         for (place, &index) in part.judged_by.iter().enumerate() {
             if trusted[index].is_empty() {
@@ -202,6 +213,7 @@ pub fn judge(
         model: network.name,
         seconds,
         passes,
+        skipped_steps,
         trainer,
         account,
     }))
