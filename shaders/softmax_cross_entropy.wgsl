@@ -84,3 +84,32 @@ fn tangent(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     loss_tangents[example] = sum;
 }
+
+// Share of the target that all classes divide equally.
+override SMOOTHING: f32;
+
+@group(0) @binding(2) var<storage, read_write> smoothed_residual: array<f32>;
+@group(0) @binding(3) var<storage, read_write> smoothed_losses: array<f32>;
+
+// Turns residual and losses of `forward` into those against the smoothed target.
+@compute @workgroup_size(WORKGROUP)
+fn smooth_target(@builtin(global_invocation_id) id: vec3<u32>) {
+    let example = id.x;
+    if example >= arrayLength(&smoothed_losses) {
+        return;
+    }
+    let label = labels[example];
+    if label >= CLASSES {
+        return;
+    }
+    let first = example * CLASSES;
+    let score = scores[first + label];
+    let share = SMOOTHING / f32(CLASSES);
+    // log Σ exp − mean score is the loss, plus the label's score, minus the mean.
+    var ahead = 0.0;
+    for (var k = 0u; k < CLASSES; k++) {
+        ahead += (score - scores[first + k]) / f32(CLASSES);
+        smoothed_residual[first + k] += select(-share, SMOOTHING - share, k == label);
+    }
+    smoothed_losses[example] += SMOOTHING * ahead;
+}

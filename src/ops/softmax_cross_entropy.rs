@@ -2,7 +2,7 @@
 
 use super::parts::{FINITE, GRID, wgsl};
 use super::{View, per_element};
-use crate::gpu::{ElementType, Kernel, Recorder, Shader, TensorId};
+use crate::gpu::{Access, ElementType, Kernel, Recorder, Shader, TensorId};
 
 /// `shaders/softmax_cross_entropy.wgsl`
 static SHADER: Shader =
@@ -48,6 +48,27 @@ pub fn forward(rec: &mut Recorder, classes: usize, scores: TensorId, labels: Ten
     ];
     rec.dispatch(kernel("forward", classes), bindings, per_element(n), 5 * (n * classes) as u64);
     Losses { residual, losses, predictions }
+}
+
+/// Turns what [`forward`] gave for these scores and labels into losses against the target
+/// (1 − `smoothing`) · onehot + `smoothing` / classes, and their residual: PyTorch's
+/// `label_smoothing` (Szegedy et al. 2016, section 7).
+pub fn smooth_target(
+    rec: &mut Recorder,
+    classes: usize,
+    (scores, labels): (TensorId, TensorId),
+    losses: &Losses,
+    smoothing: f64,
+) {
+    let bindings = vec![
+        rec.read(scores),
+        rec.read(labels),
+        rec.whole(losses.residual, Access::ReadWrite),
+        rec.whole(losses.losses, Access::ReadWrite),
+    ];
+    let kernel = kernel("smooth_target", classes).constant("SMOOTHING", smoothing);
+    let len = rec.len(scores);
+    rec.dispatch(kernel, bindings, per_element(len / classes), 4 * len as u64);
 }
 
 /// Gradient of Σ weights\[i\] · loss\[i\] by the scores.

@@ -45,6 +45,11 @@ pub trait Method: fmt::Debug + Send + Sync {
         Ok(it.cross_entropy(scores, labels))
     }
 
+    /// Whether [`losses`](Self::losses) are others than the cross-entropy of the labels.
+    fn has_own_losses(&self) -> bool {
+        false
+    }
+
     /// w, `[n]`, of a batch after its forward pass.
     ///
     /// # Errors

@@ -76,6 +76,29 @@ pub fn residual(n: usize, classes: usize, logits: &[f64], labels: &[u32]) -> Vec
     residual
 }
 
+/// The losses `[n]` and residuals `[n, classes]` against the target `(1 − s) · onehot + s / classes`,
+/// where `s` is the `smoothing`.
+pub fn smoothed(
+    n: usize,
+    classes: usize,
+    logits: &[f64],
+    labels: &[u32],
+    smoothing: f64,
+) -> (Vec<f64>, Vec<f64>) {
+    let probabilities = softmax(n, classes, logits);
+    let (mut losses, mut residuals) = (vec![0.0; n], vec![0.0; n * classes]);
+    for i in (0..n).filter(|i| (labels[*i] as usize) < classes) {
+        for c in 0..classes {
+            let is_label = f64::from(u8::from(labels[i] as usize == c));
+            let target = (1.0 - smoothing) * is_label + smoothing / classes as f64;
+            let against = self::losses(1, classes, &logits[i * classes..][..classes], &[c as u32]);
+            losses[i] += target * against[0];
+            residuals[i * classes + c] = probabilities[i * classes + c] - target;
+        }
+    }
+    (losses, residuals)
+}
+
 /// The gradient `[n, classes]` of `Σ_i weights_i · f_i` with respect to the logits, from the
 /// [`residual`] `[n, classes]` and the weights `[n]`. Exactly 0 for examples of weight 0.
 pub fn gradient(n: usize, classes: usize, residual: &[f64], weights: &[f64]) -> Vec<f64> {

@@ -88,6 +88,30 @@ fn losses_residuals_and_predictions_equal_the_twins() {
 }
 
 #[test]
+fn losses_and_residuals_against_smoothed_targets_equal_the_twins() {
+    assert_table(&cases(), |case, bench, expected| {
+        let Case { n, classes, .. } = *case;
+        let data = Data::new(case);
+        for smoothing in [0.1, 0.75] {
+            let (scores, labels) = (bench.floats(&data.scores), bench.integers(&data.labels));
+            let found = loss::forward(&mut bench.rec, classes, scores, labels);
+            loss::smooth_target(&mut bench.rec, classes, (scores, labels), &found, smoothing);
+            let (losses, residual) =
+                twin::smoothed(n, classes, &data.scores, &data.labels, smoothing);
+            // Loss and difference may cancel; probability and target as well.
+            let spread = 2.0 * case.range + case.label_bonus.abs();
+            let rounding = f64::from(f32::EPSILON);
+            let loss = case.loss();
+            let atol = loss.atol + rounding * spread * classes as f64;
+            expected.floats("losses", found.losses, losses, Tolerance { atol, ..loss });
+            let probability = case.probability();
+            let atol = probability.rtol + 2.0 * rounding;
+            expected.floats("residual", found.residual, residual, Tolerance { atol, rtol: 0.0 });
+        }
+    });
+}
+
+#[test]
 fn a_nan_among_the_scores_spoils_its_own_example_alone() {
     assert_table(&[3_usize], |&classes, bench, expected| {
         let scores = [0.5, f64::NAN, 1.0, -f64::NAN, 1.0, 2.0, 1.0, 2.0, 0.5];
@@ -125,6 +149,7 @@ fn an_example_whose_label_is_none_of_the_classes_does_not_count() {
         let losses = twin::losses(3, 2, &scores, &labels);
         assert_eq!(losses[..2], [0.0; 2]);
         let tolerance = Tolerance::roundings(16, 2.0);
+        loss::smooth_target(&mut bench.rec, 2, (scores_in, labels_in), &found, 0.0);
         expected.floats("losses", found.losses, losses, tolerance);
         let residual = twin::residual(3, 2, &scores, &labels);
         expected.floats("residual", found.residual, residual, tolerance);

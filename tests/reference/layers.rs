@@ -127,6 +127,22 @@ fn the_residual_is_the_gradient_of_the_loss() {
 }
 
 #[test]
+fn the_residual_against_a_smoothed_target_is_the_gradient_of_the_loss() {
+    let (classes, labels, smoothing) = (4, [2, 0, 4], 0.3);
+    let logits: Vec<f64> = values(1, N * classes).iter().map(|v| 3.0 * v).collect();
+    let smoothed =
+        |logits: &[f64]| softmax_cross_entropy::smoothed(N, classes, logits, &labels, smoothing);
+    let numerical = numerical_gradient(&logits, |logits| smoothed(logits).0.iter().sum());
+    assert_derivative("residual", &smoothed(&logits).1, &numerical);
+    let plain = softmax_cross_entropy::losses(N, classes, &logits, &labels);
+    assert_equal(
+        "losses",
+        &softmax_cross_entropy::smoothed(N, classes, &logits, &labels, 0.0).0,
+        &plain,
+    );
+}
+
+#[test]
 fn the_tangent_of_the_loss_is_its_directional_derivative() {
     let (classes, labels) = (4, [2, 0, 3]);
     let (logits, dlogits) = (values(1, N * classes), values(2, N * classes));

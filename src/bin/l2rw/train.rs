@@ -185,7 +185,7 @@ fn train(
     let steps = training.steps(&data.set);
     let mut trainer_options = training.trainer(&data.set, data.clean.len(), steps);
     let setup = Setup { steps, ..Setup::default() };
-    trainer_options.weighting = weighting::by_name(&options.method, &setup)?;
+    trainer_options.weighting = training.smoothed(weighting::by_name(&options.method, &setup)?);
     let examples = ((&data.set).into(), Some((&data.clean).into()));
     let mut trainer = training.fitting(context, &network, examples, &mut trainer_options)?;
     let series = folder.series(CHECKPOINTS);

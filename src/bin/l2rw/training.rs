@@ -14,6 +14,7 @@ use l2rw::train::{
     CheckpointSeries, Evaluation, Examples, HostState, Model, NotFinite, Schedule, StepReport,
     TrainError, Trainer, TrainerOptions,
 };
+use l2rw::weighting::{LabelSmoothing, Weighting};
 use serde_json::{Value, json};
 
 use crate::common::Stop;
@@ -46,6 +47,9 @@ pub struct TrainingOptions {
     /// arrows
     #[arg(long)]
     pub mirror: bool,
+    /// Share of each training target that all classes divide equally
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub label_smoothing: f64,
     /// What is done about a step with a number that is not finite: stop or skip-step
     #[arg(long, default_value = "stop", value_name = "POLICY")]
     pub not_finite: NotFinite,
@@ -68,6 +72,9 @@ impl TrainingOptions {
         ensure!(self.batch != Some(0), "--batch must be at least 1");
         ensure!(self.clean_batch != Some(0), "--clean-batch must be at least 1");
         let rate = self.learning_rate;
+        let smoothing = self.label_smoothing;
+        let fits = (0.0..1.0).contains(&smoothing);
+        ensure!(fits, "--label-smoothing {smoothing} is not at least 0 and below 1");
         ensure!(rate > 0.0 && rate.is_finite(), "--learning-rate {rate} is not above 0");
         Ok(())
     }
@@ -83,6 +90,7 @@ impl TrainingOptions {
             "shift": self.shift,
             "mirror": self.mirror,
             "not_finite": self.not_finite,
+            "label_smoothing": self.label_smoothing,
             "seed": self.seed,
         })
     }
@@ -126,7 +134,16 @@ impl TrainingOptions {
             schedule: Schedule::tenths(self.learning_rate, [steps * 4 / 5]),
             seed: self.seed,
             not_finite: self.not_finite,
+            weighting: self.smoothed(plain.weighting.clone()),
             ..plain
+        }
+    }
+
+    /// A way to weight examples, with the smoothed targets that the user may have asked for.
+    pub fn smoothed(&self, of: Weighting) -> Weighting {
+        match self.label_smoothing {
+            0.0 => of,
+            smoothing => LabelSmoothing { smoothing, of }.into(),
         }
     }
 

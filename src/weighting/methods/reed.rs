@@ -40,6 +40,10 @@ impl Method for Reed {
         if self.hard { "reed-hard" } else { "reed-soft" }
     }
 
+    fn has_own_losses(&self) -> bool {
+        true
+    }
+
     fn losses(
         &self,
         it: &mut IterationBuilder<'_>,

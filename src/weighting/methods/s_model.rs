@@ -96,6 +96,10 @@ impl Method for SModel {
         }
     }
 
+    fn has_own_losses(&self) -> bool {
+        true
+    }
+
     fn losses(
         &self,
         it: &mut IterationBuilder<'_>,

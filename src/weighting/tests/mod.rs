@@ -14,7 +14,7 @@ use super::methods::cases;
 use super::*;
 use crate::gpu::Tuning;
 use crate::ops::Optimizer;
-use crate::plan::{Input, PlanError, TrainingOptions, training};
+use crate::plan::{Input, PlanError, Route, TrainingOptions, training};
 use crate::reference::rng;
 use crate::reference::step::{TwinInput, TwinOutput};
 
@@ -31,13 +31,13 @@ fn examples(tag: u32, count: u32, classes: u32) -> Vec<Of> {
 
 /// Runs a method beside its twin, with a finite outcome.
 fn failures_of_run(
-    name: &str,
+    weighting: Weighting,
     classes: usize,
     sets: (&[Of], &[Of]),
     (batch, rate, scale, steps): (usize, f32, f64, usize),
     optimizer: Optimizer,
 ) -> Vec<String> {
-    let weighting = by_name(name, &setup(classes)).unwrap();
+    let name = weighting.name();
     let mut trial = Trial::new(weighting, classes, sets, batch, rate, optimizer);
     trial.set_diagonal(scale);
     let mut failures = Vec::new();
@@ -56,6 +56,10 @@ fn failures_of_run(
         failures.push("the parameters are not finite".into());
     }
     failures.iter().map(|f| format!("{name}: {f}")).collect()
+}
+
+fn named(name: &str) -> Weighting {
+    by_name(name, &setup(4)).unwrap()
 }
 
 /// A step whose scores are its inputs.
@@ -99,16 +103,25 @@ fn every_method_equals_its_twin_over_several_steps_of_training() {
         for (count, clean, batch) in [(40, 6, 12), (600, 67, 70)] {
             let (train, clean) = (examples(1, count, 4), examples(2, clean, 4));
             let run = (batch, 0.05, 0.4, 6);
-            failures.extend(failures_of_run(
-                variant.name,
-                4,
-                (&train, &clean),
-                run,
-                Optimizer::PLAIN,
-            ));
+            let sets = (&train[..], &clean[..]);
+            let weighting = named(variant.name);
+            failures.extend(failures_of_run(weighting, 4, sets, run, Optimizer::PLAIN));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn targets_are_smoothed_under_learned_and_under_uniform_weights() {
+    let (train, clean) = (examples(1, 40, 4), examples(2, 6, 4));
+    let routes = [Route::Tangent, Route::PerLayer].map(Some);
+    let learned = routes.map(|route| L2rw { route, ..L2rw::default() }.into());
+    for of in learned.into_iter().chain([Uniform.into()]) {
+        let smoothed = LabelSmoothing { smoothing: 0.3, of }.into();
+        let sets = (&train[..], &clean[..]);
+        let failures = failures_of_run(smoothed, 4, sets, (12, 0.05, 0.4, 6), Optimizer::PLAIN);
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+    }
 }
 
 #[test]
@@ -122,7 +135,7 @@ fn the_noise_layer_follows_the_trainers_optimizer() {
     ] {
         for name in ["s-model", "s-model-conf"] {
             let run = (12, 0.05, 0.4, 8);
-            let failures = failures_of_run(name, 4, (&train, &clean), run, optimizer);
+            let failures = failures_of_run(named(name), 4, (&train, &clean), run, optimizer);
             assert!(failures.is_empty(), "{optimizer:?}: {}", failures.join("\n"));
         }
     }
@@ -185,7 +198,8 @@ fn every_method_survives_degenerate_input() {
             ("a batch of 1", &train, &clean[..], (1, 0.05, 0.4, 5)),
             ("m = 1", &train, &clean[..1], (4, 0.05, 0.4, 3)),
         ] {
-            let found = failures_of_run(variant.name, 4, (train, clean), run, Optimizer::PLAIN);
+            let weighting = named(variant.name);
+            let found = failures_of_run(weighting, 4, (train, clean), run, Optimizer::PLAIN);
             failures.extend(found.into_iter().map(|f| format!("{what}: {f}")));
         }
     }
@@ -232,6 +246,12 @@ fn what_an_option_of_a_method_must_not_be_is_refused_by_its_value() {
         (LabelWeights::Weighted(vec![0.5, nan, 0.5]).into(), "NaN"),
         (Reed { beta: nan, hard: true }.into(), "NaN"),
         (Reed { beta: 1.5, hard: false }.into(), "1.5"),
+        (LabelSmoothing { smoothing: 1.0, of: Uniform.into() }.into(), "smoothing is 1"),
+        (LabelSmoothing { smoothing: nan, of: L2rw::default().into() }.into(), "NaN"),
+        (
+            LabelSmoothing { smoothing: 0.1, of: SModel::Diagonal(0.5).into() }.into(),
+            "cannot be smoothed",
+        ),
         (SModel::Diagonal(1.0).into(), "1"),
         (SModel::Diagonal(nan).into(), "NaN"),
         (SModel::Confusion(vec![1.0; 4]).into(), "4 numbers"),

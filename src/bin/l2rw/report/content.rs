@@ -81,9 +81,14 @@ pub fn of(folder: &Path, all: &[Run]) -> Result<Content> {
         by_name.entry(name(run)).or_default().push(run.clone());
     }
     let experiments = by_name.into_iter().map(|(name, runs)| {
-        let groups = runs::group(&runs);
+        // Another driver rounds otherwise: the same seed on two of them is no repetition.
+        let mut by_driver: BTreeMap<String, Vec<Run>> = BTreeMap::new();
+        for run in &runs {
+            by_driver.entry(run.results.driver.clone()).or_default().push(run.clone());
+        }
+        let groups: Vec<_> = by_driver.values().flat_map(|runs| runs::group(runs)).collect();
         let varying = runs::varying(&groups);
-        let groups = groups.iter().map(|group| repetitions(group, &varying));
+        let groups = groups.iter().map(|group| repetitions(group, &varying, by_driver.len() > 1));
         let groups = groups.collect::<Result<Vec<_>>>()?;
         // One figure lies above the folders of its runs.
         let above = runs.first().into_iter().flat_map(|run| run.folder.ancestors().skip(1));
@@ -96,7 +101,7 @@ pub fn of(folder: &Path, all: &[Run]) -> Result<Content> {
     Ok(Content { folder: folder.display().to_string(), experiments })
 }
 
-fn repetitions(group: &Group<'_>, varying: &[String]) -> Result<Repetitions> {
+fn repetitions(group: &Group<'_>, varying: &[String], names_driver: bool) -> Result<Repetitions> {
     let value = |name: &String| Some((name.clone(), group.settings.get(name)?.clone()));
     let origin = |run: &&Run| Origin {
         folder: run.folder.display().to_string(),
@@ -111,8 +116,10 @@ fn repetitions(group: &Group<'_>, varying: &[String]) -> Result<Repetitions> {
         let data = picture(&first?.join(name));
         Some(data.map(|data| (name.to_owned(), data)))
     });
+    let driver = group.runs.first().map(|run| run.results.driver.clone());
+    let driver = driver.filter(|_| names_driver).map(|name| ("driver".to_owned(), name.into()));
     Ok(Repetitions {
-        varying: varying.iter().filter_map(value).collect(),
+        varying: varying.iter().filter_map(value).chain(driver).collect(),
         settings: group.settings.clone(),
         runs: group.runs.iter().map(origin).collect(),
         methods: group.methods().into_iter().map(|summary| method(group, summary)).collect(),
