@@ -53,6 +53,7 @@ fn study(name: &str) -> Result<bool> {
     options.check(&study)?;
     let devices = open_adapter(options.adapter.clone())?;
     let preset = choose_preset(&options, &devices.context());
+    println!("l2rw {}", output::version());
     let stop = Stop::on_signals()?;
     Cells::new(&study, &options, preset, &devices, &stop)?.run()
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use anyhow::Result;
 use l2rw::gpu::Context;
@@ -36,24 +37,30 @@ pub fn results(
         adapter: adapter.name.clone(),
         driver: format!("{} {}", adapter.driver, adapter.driver_info).trim().to_owned(),
         backend: format!("{:?}", adapter.backend),
-        version: version(),
+        version: version().to_owned(),
         config: serde_json::to_value(&experiment.config)?,
         methods,
     })
 }
 
-/// The crate's version, with the commit where the sources lie in a repository.
-fn version() -> String {
-    let release = env!("CARGO_PKG_VERSION");
-    let git = |arguments: &[&str]| {
-        let sources = env!("CARGO_MANIFEST_DIR");
-        let output = Command::new("git").args(["-C", sources]).args(arguments).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    match git(&["rev-parse", "--short=12", "HEAD"]) {
-        Some(commit) => format!("{release} ({commit})"),
-        None => release.to_owned(),
-    }
+/// The crate's version, with the commit where the sources lie in a repository, and whether they
+/// differ from it.
+///
+/// To be asked for at the start of the program: the sources may change while it runs.
+pub fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let release = env!("CARGO_PKG_VERSION");
+        let mut git = Command::new("git");
+        git.args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--exclude=*"]);
+        let found = git.args(["--abbrev=12", "--dirty=, changed"]).output();
+        match found {
+            Ok(output) if output.status.success() => {
+                format!("{release} ({})", String::from_utf8_lossy(&output.stdout).trim())
+            }
+            _ => release.to_owned(),
+        }
+    });
+    &VERSION
 }
 
 /// Draws pictures into `out`.

@@ -255,6 +255,18 @@ fn the_doctor_finds_a_good_adapter_well() {
 }
 
 #[test]
+fn tables_in_the_documents_are_those_of_the_runs() {
+    let documents = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("measurements.md");
+    std::fs::copy(documents.join("measurements.md"), &page).unwrap();
+    good(&["report", text(&documents.join("results")), "--into", text(&page)]);
+    let text = |path: &Path| std::fs::read_to_string(path).unwrap();
+    assert!(text(&page).contains("| l2rw | 5 |"));
+    assert_eq!(text(&page), text(&documents.join("measurements.md")));
+}
+
+#[test]
 fn completions_name_the_commands() {
     let printed = good(&["completions", "bash"]);
     for command in ["audit", "train", "predict", "doctor"] {
