@@ -12,6 +12,8 @@ override STREAM: u32;
 // This dispatch reads the images FIRST_IMAGE .. END_IMAGE: one binding may not hold all of them.
 override FIRST_IMAGE: u32 = 0u;
 override END_IMAGE: u32;
+// Slot of the step's batch that the first example takes.
+override FIRST_SLOT: u32 = 0u;
 // The images are those of the batch's slots, not those of the data set.
 override STREAMED: bool = false;
 
@@ -30,7 +32,8 @@ fn draw(@builtin(global_invocation_id) id: vec3<u32>) {
     // A length that is a constant would let drivers unroll the walk, which can take them for ever.
     let len = arrayLength(&dataset_labels);
     let epoch = select(step.train_epoch, step.clean_epoch, STREAM == 1u);
-    let position = select(step.train_position, step.clean_position, STREAM == 1u) + slot;
+    let position = select(step.train_position, step.clean_position, STREAM == 1u)
+        + FIRST_SLOT + slot;
     var index = min(position, len - 1u);
     if STREAM < 2u {
         index = permuted_index(step.seed ^ STREAM, epoch, position, len);
@@ -60,7 +63,8 @@ fn gather(
     if index < FIRST_IMAGE || index >= END_IMAGE {
         return;
     }
-    let random = pcg_hash(step.seed ^ pcg_hash(step.number ^ pcg_hash(slot * 2u + STREAM)));
+    let key = pcg_hash((FIRST_SLOT + slot) * 2u + STREAM);
+    let random = pcg_hash(step.seed ^ pcg_hash(step.number ^ key));
     var row = i / (WIDTH * CHANNELS) % HEIGHT;
     var column = i / CHANNELS % WIDTH;
     if FLIP && (random & 1u) == 1u {

@@ -4,6 +4,8 @@
 override RATE: f32;
 // Tells layers, and clean from training passes, apart.
 override STREAM: u32;
+// Place of the first element in the whole batch.
+override FIRST: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -20,7 +22,8 @@ fn apply(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) 
     if i >= arrayLength(&y) {
         return;
     }
-    let draw = uniform_draw(pcg_hash(step.seed ^ pcg_hash(step.number ^ pcg_hash(STREAM))), i);
+    let key = pcg_hash(step.seed ^ pcg_hash(step.number ^ pcg_hash(STREAM)));
+    let draw = uniform_draw(key, FIRST + i);
     // A product, so that a NaN stays one whether it is dropped or not, as in PyTorch.
     y[i] = select(0.0, 1.0, draw >= RATE) * x[i] / (1.0 - RATE);
 }

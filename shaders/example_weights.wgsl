@@ -1,6 +1,8 @@
 // From the similarities u to the weights of the examples (Ren et al., 2018, equations 7 to 9).
 
 override EXAMPLES: u32;
+// Examples of the whole batch, of which these are a part.
+override COUNT: u32 = EXAMPLES;
 override PARTS: u32 = 1u;
 // Distance between the rows of parts.
 override PITCH: u32 = 0u;
@@ -129,11 +131,11 @@ fn normalise(@builtin(global_invocation_id) id: vec3<u32>) {
 
 @group(0) @binding(1) var<storage, read_write> factors: array<f32>;
 
-// factors = max(u, 0) / EXAMPLES
+// factors = max(u, 0) / COUNT
 @compute @workgroup_size(WORKGROUP)
 fn divide(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x < EXAMPLES {
-        factors[id.x] = bitcast<f32>(rectified(u_read[id.x])) / f32(EXAMPLES);
+        factors[id.x] = bitcast<f32>(rectified(u_read[id.x])) / f32(COUNT);
     }
 }
 

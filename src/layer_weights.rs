@@ -450,8 +450,16 @@ impl Planner {
         let affine = View { tensor: affine, offset: 0, len };
         let mut sums = |bound: Bound| -> GradientSums {
             let n = bound.examples;
-            let norm =
-                Norm { kind, n, positions, channels, epsilon, has_scale: scale, relu: false };
+            let norm = Norm {
+                kind,
+                n,
+                whole: None,
+                positions,
+                channels,
+                epsilon,
+                has_scale: scale,
+                relu: false,
+            };
             let moments = ops::norm::statistics(rec, &norm, bound.x, None);
             ops::norm::gradient_sums(rec, &norm, bound.x, moments, affine, bound.dy)
         };

@@ -4,6 +4,7 @@ mod common;
 
 mod training {
     mod checkpoints;
+    mod distributed;
     mod examples;
     mod freezing;
     mod goldens;

@@ -171,7 +171,16 @@ fn normalisation(kind: NormKind, tuning: Tuning) -> Case {
     let [n, positions, channels] = ACTIVATION;
     let name = if kind == NormKind::Batch { "BatchNorm" } else { "GroupNorm" };
     let mut case = Case::new(format!("{} {name}", activation_shape()), tuning);
-    let norm = Norm { kind, n, positions, channels, epsilon: 1e-5, has_scale: true, relu: true };
+    let norm = Norm {
+        kind,
+        n,
+        whole: None,
+        positions,
+        channels,
+        epsilon: 1e-5,
+        has_scale: true,
+        relu: true,
+    };
     let len = n * positions * channels;
     let (x, dx, dy) = (case.input("x", len), case.input("dx", len), case.input("dy", len));
     let affine = case.view("affine", 2 * channels);

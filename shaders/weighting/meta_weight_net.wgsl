@@ -3,6 +3,8 @@
 // A net takes 3·HIDDEN + 1 elements: w1, b1, w2, b2; there is one for all examples or one a class.
 
 override EXAMPLES: u32;
+// Examples of the whole batch, of which these are a part.
+override COUNT: u32 = EXAMPLES;
 override CLASSES: u32;
 override HIDDEN: u32;
 override NETS: u32;
@@ -68,7 +70,7 @@ fn differentiate(@builtin(global_invocation_id) id: vec3<u32>) {
     if i >= EXAMPLES {
         return;
     }
-    var sum = f32(EXAMPLES);
+    var sum = f32(COUNT);
     var mean = 0.0;
     if BY_SUM {
         sum = 0.0;

@@ -15,6 +15,18 @@ pub struct Recorder {
     rounding: bool,
     trusted: bool,
     fences: Vec<usize>,
+    gathered: Vec<Gathered>,
+}
+
+/// A tensor of the caller's that he fills between two dispatches with the content of others.
+#[derive(Clone, Copy, Debug)]
+pub struct Gathered {
+    /// What goes out.
+    pub own: TensorId,
+    /// What has to be there then: the content of `own` and of its like elsewhere, in order.
+    pub into: TensorId,
+    /// Index of the first dispatch that needs it.
+    pub before_dispatch: usize,
 }
 
 impl Recorder {
@@ -61,6 +73,21 @@ impl Recorder {
             self.fences.push(count);
         }
         count
+    }
+
+    /// A tensor of `len` floats that the caller fills before whatever is recorded next: with what
+    /// `own` holds then, among what others have gathered ([`Recorder::all_gathered`]).
+    pub fn gather(&mut self, own: TensorId, len: usize) -> TensorId {
+        let label = format!("gathered/{}", self.gathered.len());
+        let into = self.external(label, ElementType::F32, len);
+        let before_dispatch = self.fence();
+        self.gathered.push(Gathered { own, into, before_dispatch });
+        into
+    }
+
+    /// What the caller has to gather during a run, in order.
+    pub fn all_gathered(&self) -> &[Gathered] {
+        &self.gathered
     }
 
     /// Sets the label of the dispatches and transient tensors to come, e.g. the layer's name.

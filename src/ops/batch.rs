@@ -1,5 +1,7 @@
 //! Batches from a data set on the device: drawn, cropped, flipped and normalised.
 
+use std::ops::Range;
+
 use super::parts::{GRID, RNG, STEP, wgsl};
 use super::per_element;
 use crate::gpu::{Access, Binding, ElementType, Kernel, Part, Recorder, Shader, TensorId};
@@ -106,23 +108,28 @@ fn kernel(
         .constant("STREAM", stream as u32)
 }
 
-/// Draws `n` examples, new ones until the data set is used up, and makes a batch of them.
+/// Draws the examples of these slots of the step's batch, new ones until the data set is used up,
+/// and makes a batch of them. Whoever draws other slots with the same seed gets the other examples
+/// of one and the same batch.
 pub fn draw(
     rec: &mut Recorder,
     step: TensorId,
     data: &DeviceDataset,
-    n: usize,
+    slots: Range<usize>,
     gather: &Gather,
     stream: Stream,
 ) -> Batch {
+    let (first_slot, n) = (slots.start, slots.len());
     let indices = rec.transient_of("indices", ElementType::U32, n);
     let labels = rec.transient_of("labels", ElementType::U32, n);
     let uniform = rec.whole(step, Access::Uniform);
     let bindings = vec![uniform, rec.read(data.labels), rec.write(indices), rec.write(labels)];
-    let draw = kernel("draw", n, data.values, gather, stream).size("END_IMAGE", data.len);
+    let draw = kernel("draw", n, data.values, gather, stream)
+        .size("FIRST_SLOT", first_slot)
+        .size("END_IMAGE", data.len);
     rec.dispatch(draw, bindings, per_element(n), 0);
 
-    let drawn = DrawnExamples { indices, labels };
+    let drawn = DrawnExamples { indices, labels, first_slot };
     let images = self::gather(rec, step, data, drawn, gather, stream);
     Batch { images, labels, indices: Some(indices) }
 }
@@ -134,6 +141,8 @@ pub struct DrawnExamples {
     pub indices: TensorId,
     /// `[n]` u32
     pub labels: TensorId,
+    /// Slot of the first of them in the step's batch: 0 unless others take a part of it.
+    pub first_slot: usize,
 }
 
 /// The images of a batch, cropped, mirrored and normalised: `[n, h, w, c]`.
@@ -158,6 +167,7 @@ pub fn gather(
         let normalisation = rec.read(data.normalisation);
         let bindings = vec![uniform, rec.read(tensor), rec.read(drawn.indices), normalisation, out];
         let gather = kernel("gather", n, data.values, gather, stream)
+            .size("FIRST_SLOT", drawn.first_slot)
             .size("FIRST_IMAGE", first)
             .size("END_IMAGE", end)
             .constant("STREAMED", data.streamed);

@@ -52,12 +52,13 @@ pub fn normalise(rec: &mut Recorder, u: TensorId, largest: TensorId, total: Tens
     weights
 }
 
-/// w = max(u, 0) / n. What is infinite or not a number counts as 0.
-pub fn divide(rec: &mut Recorder, u: TensorId) -> TensorId {
+/// w = max(u, 0) / `count`, the examples of the whole batch, of which `u` may be a part. What is
+/// infinite or not a number counts as 0.
+pub fn divide(rec: &mut Recorder, u: TensorId, count: usize) -> TensorId {
     let n = rec.len(u);
     let weights = rec.transient("weights", n);
     let bindings = vec![rec.read(u), rec.write(weights)];
-    rec.dispatch(kernel("divide", n), bindings, per_element(n), n as u64);
+    rec.dispatch(kernel("divide", n).size("COUNT", count), bindings, per_element(n), n as u64);
     weights
 }
 

@@ -67,6 +67,9 @@ pub struct Norm {
     pub kind: NormKind,
     /// Examples.
     pub n: usize,
+    /// Examples of the whole batch, of which these `n` are a part, where BatchNorm normalises over
+    /// all of them: the sums over the others are [gathered](Recorder::gather).
+    pub whole: Option<usize>,
     /// Positions of an example.
     pub positions: usize,
     /// Channels.
@@ -119,6 +122,17 @@ impl Norm {
 
     fn partials(&self, tuning: Tuning) -> usize {
         self.n * self.chunks(tuning) * self.channels
+    }
+
+    /// The partial results `[n, chunks, quantities, channels]` of all that is normalised together.
+    fn all_parts(&self, rec: &mut Recorder, parts: TensorId) -> TensorId {
+        match self.whole {
+            Some(whole) if self.kind == NormKind::Batch => {
+                let len = rec.len(parts) / self.n * whole;
+                rec.gather(parts, len)
+            }
+            _ => parts,
+        }
     }
 
     fn lanes(&self) -> usize {
@@ -247,6 +261,7 @@ fn moments(
     let kernel = norm.reduction(entry, tuning).size("QUANTITIES", quantities);
     rec.dispatch(kernel, bindings, norm.chunk_grid(tuning), (2 * quantities * norm.len()) as u64);
 
+    let chunks = norm.all_parts(rec, chunks);
     let moments = rec.transient("moments", quantities * norm.statistics());
     let mut bindings = vec![rec.read(chunks), rec.write(moments)];
     let (kernel, grid) = match running {
@@ -451,7 +466,8 @@ pub fn parameter_gradient(
     out: View,
 ) {
     let norm = sums.norm;
-    if weights.is_some() || norm.kind != NormKind::Batch {
+    // Of a part of a batch, what others have is not in the sums.
+    if weights.is_some() || norm.kind != NormKind::Batch || norm.whole.is_some() {
         return reduce::sum_rows(rec, sums.rows(), weights, out);
     }
     let means = rec.transient("means", 2 * norm.statistics());
@@ -476,6 +492,7 @@ fn combine_sums(
     affine: View,
     scaled: bool,
 ) -> TensorId {
+    let sums = norm.all_parts(rec, sums);
     let means = rec.transient("means", 2 * norm.statistics());
     let bindings = vec![rec.read(sums), affine.read(), rec.write(means)];
     let (kernel, grid) = norm.combination("combine_sums", rec.tuning());

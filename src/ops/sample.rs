@@ -60,7 +60,7 @@ pub fn draw(
         rec.write(places),
     ];
     rec.dispatch(unused(kernel, &["NEIGHBOURS", "IMAGE"]), bindings, per_element(n), 0);
-    Picked { drawn: DrawnExamples { indices, labels }, places }
+    Picked { drawn: DrawnExamples { indices, labels, first_slot: 0 }, places }
 }
 
 /// A random one of each drawn example's neighbours `[N, count]`.
@@ -82,7 +82,7 @@ pub fn partners(
     ];
     let kernel = unused(kernel, &["RULE", "IMAGE"]);
     rec.dispatch(kernel, bindings, per_element(n), 0);
-    DrawnExamples { indices, labels: picked.drawn.labels }
+    DrawnExamples { indices, ..picked.drawn }
 }
 
 /// `images` `[n, …]`; those whose place in the order lies behind the data set of `dataset_len`

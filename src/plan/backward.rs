@@ -190,10 +190,7 @@ impl Pass<'_> {
                 }
                 Some(dy)
             }
-            LayerKind::Dropout { rate } => {
-                let stream = self.dropout_stream(index);
-                Some(ops::dropout::apply(rec, self.step, *rate, stream, dy))
-            }
+            LayerKind::Dropout { rate } => Some(self.dropout(rec, index, *rate, dy)),
         };
         if let Some(dx) = dx
             && flow.needs[from]

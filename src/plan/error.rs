@@ -43,6 +43,14 @@ pub enum PlanError {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// A part of a batch that no rank can take.
+    #[error("rank {rank}: {reason}")]
+    Share {
+        /// The rank, counted from 0.
+        rank: usize,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The recording breaks a rule.
     #[error(transparent)]
     Gpu(#[from] GpuError),

@@ -40,12 +40,14 @@ pub fn evaluation(
     rec.label("evaluation");
     let data = dataset_tensors(&mut rec, "evaluation", &dataset, gather, batch);
     let gather = Gather { crop_pad: 0, flip: false, ..*gather };
-    let drawn = batch::draw(&mut rec, step, &data, batch, &gather, Stream::Sequential);
+    let drawn = batch::draw(&mut rec, step, &data, 0..batch, &gather, Stream::Sequential);
 
     rec.stage("forward");
     let pass = Pass {
         network,
         n: batch,
+        whole: None,
+        first_slot: 0,
         parameters,
         step,
         statistics: Statistics::Running,

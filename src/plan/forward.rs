@@ -11,6 +11,10 @@ pub(super) struct Pass<'a> {
     pub network: &'a Network,
     /// Examples.
     pub n: usize,
+    /// Examples of the whole batch, where BatchNorm takes its statistics over others' parts of it.
+    pub whole: Option<usize>,
+    /// Slot of the first one in the step's batch.
+    pub first_slot: usize,
     pub parameters: TensorId,
     /// The step's uniform; only dropout reads it.
     pub step: TensorId,
@@ -87,6 +91,7 @@ impl Pass<'_> {
         Norm {
             kind: options.kind,
             n: self.n,
+            whole: self.whole,
             positions: shape.height * shape.width,
             channels: shape.channels,
             epsilon: options.epsilon,
@@ -105,8 +110,11 @@ impl Pass<'_> {
         }
     }
 
-    pub fn dropout_stream(&self, layer: usize) -> u32 {
-        2 * layer as u32 + self.stream
+    /// Dropout of what layer `layer` gets, its tangent or its gradient, `[n, …]`.
+    pub fn dropout(&self, rec: &mut Recorder, layer: usize, rate: f32, x: TensorId) -> TensorId {
+        let stream = 2 * layer as u32 + self.stream;
+        let first = self.first_slot * (rec.len(x) / self.n);
+        ops::dropout::apply(rec, self.step, rate, stream, first, x)
     }
 
     /// Forward pass over `images` `[n, h, w, c]`.
@@ -345,10 +353,7 @@ impl Pass<'_> {
                 (ops::shortcut::forward(rec, &shortcut, n, x, side), None)
             }
             LayerKind::Dropout { .. } if self.statistics == Statistics::Running => (x, None),
-            LayerKind::Dropout { rate } => {
-                let stream = self.dropout_stream(index);
-                (ops::dropout::apply(rec, self.step, *rate, stream, x), None)
-            }
+            LayerKind::Dropout { rate } => (self.dropout(rec, index, *rate, x), None),
         }
     }
 
@@ -395,10 +400,7 @@ impl Pass<'_> {
                 Some(ops::shortcut::forward(rec, &shortcut, n, dx, dside))
             }
             LayerKind::Dropout { .. } if self.statistics == Statistics::Running => dx,
-            LayerKind::Dropout { rate } => {
-                let stream = self.dropout_stream(index);
-                Some(ops::dropout::apply(rec, self.step, *rate, stream, dx?))
-            }
+            LayerKind::Dropout { rate } => Some(self.dropout(rec, index, *rate, dx?)),
         }
     }
 

@@ -23,6 +23,13 @@ pub trait Method: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether ranks that see a part of the batch each, and exchange what the plan
+    /// [names](crate::plan::Plan::exchange_points), give every example the weight that it would
+    /// have on one device.
+    fn divides(&self) -> bool {
+        false
+    }
+
     /// Which examples the training batches are made of.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod iteration;
 mod method;
 mod options;
 pub(crate) mod sampling;
+mod share;
 mod training;
 pub mod twin;
 mod values;
@@ -26,7 +27,8 @@ pub use iteration::{IterationBuilder, LayerDeltas, MethodRecorder, ScoredBatch, 
 pub use method::{Method, Weighting};
 pub use options::{DatasetFacts, DatasetShape, Input, TrainingOptions};
 pub use sampling::Sampling;
-pub use training::{training, training_on};
+pub use share::Share;
+pub use training::{training, training_of, training_on};
 pub use values::Values;
 
 /// How the similarities u_i = ⟨∇f_i, G⟩ are computed.
@@ -83,8 +85,17 @@ pub struct BatchOutputs {
 pub enum Exchange {
     /// Their sum.
     Sum,
-    /// The largest of them.
+    /// Their mean.
+    Mean,
+    /// All of them, one rank after the other.
+    Gather {
+        /// Where they go.
+        into: TensorId,
+    },
+    /// The largest of them, as integers: of floats none is negative.
     Maximum,
+    /// The same of [what is not finite](crate::ops::not_finite).
+    NotFinite,
 }
 
 /// A buffer that a data-parallel run would combine over its ranks before the given dispatch.

@@ -1,6 +1,6 @@
 //! The plan of one training iteration.
 
-use super::{DatasetFacts, Input, IterationBuilder, Plan, PlanError, TrainingOptions};
+use super::{DatasetFacts, Input, IterationBuilder, Plan, PlanError, Share, TrainingOptions};
 use crate::nn::{Layer, LayerKind, Network, Shape};
 use crate::ops::NormKind;
 
@@ -29,13 +29,41 @@ pub fn training_on(
     options: &TrainingOptions,
     facts: &DatasetFacts<'_>,
 ) -> Result<Plan, PlanError> {
-    check(network, options)?;
-    let mut iteration = IterationBuilder::new(network, options, facts);
+    training_of(network, options, facts, Share::WHOLE)
+}
+
+/// The same for one rank of a data-parallel run, which takes its share of each batch: n and m of
+/// `options` are those of the whole batch, the plan's tensors have the share's. Between the ranks'
+/// dispatches somebody has to combine what [`Plan::exchange_points`] name. `uniform/train` and
+/// `uniform/clean` then hold 1/n and 1/m of the whole batch.
+///
+/// # Errors
+/// As [`training_on`]; when the share of a batch is empty, and when the method needs to see the
+/// whole batch ([`Method::divides`](crate::plan::Method::divides)).
+pub fn training_of(
+    network: &Network,
+    options: &TrainingOptions,
+    facts: &DatasetFacts<'_>,
+    share: Share,
+) -> Result<Plan, PlanError> {
+    check(network, options, share)?;
+    let own = TrainingOptions {
+        batch: share.of(options.batch).len(),
+        clean_batch: share.of(options.clean_batch).len(),
+        ..options.clone()
+    };
+    let whole = (options.batch, options.clean_batch);
+    let mut iteration = IterationBuilder::new(network, &own, facts, (share, whole));
     let weighed = options.weighting.record(&mut iteration)?;
     iteration.finish(weighed)
 }
 
-fn check(network: &Network, options: &TrainingOptions) -> Result<(), PlanError> {
+fn check(network: &Network, options: &TrainingOptions, share: Share) -> Result<(), PlanError> {
+    if !share.is_whole() && !options.weighting.divides() {
+        let method = options.weighting.name().to_owned();
+        let reason = "its weights need the whole batch in one place: train it on one rank".into();
+        return Err(PlanError::Weighting { method, reason });
+    }
     let batches = match &options.input {
         Input::Buffers => vec![
             ("training", options.batch, u32::MAX as usize),
@@ -54,7 +82,9 @@ fn check(network: &Network, options: &TrainingOptions) -> Result<(), PlanError> 
         if batch == 0 || batch > available {
             return Err(PlanError::Batch { which, batch, available });
         }
-        check_statistics(network, which, batch)?;
+        share.check(which, batch)?;
+        let seen = if share.is_synchronised() { batch } else { share.of(batch).len() };
+        check_statistics(network, which, seen)?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::{Examples, TrainError, TrainerOptions};
 use crate::gpu::{Context, DeviceTensors};
 use crate::nn::{Network, Shape};
 use crate::ops::batch::{Stream, ValueType};
-use crate::plan::{DatasetFacts, DatasetShape, Sampling, Values};
+use crate::plan::{DatasetFacts, DatasetShape, Sampling, Share, Values};
 
 /// Where the values of a data set lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,13 +186,14 @@ impl GivenSets<'_> {
         options: &TrainerOptions,
         facts: &DatasetFacts<'_>,
         tensors: &DeviceTensors,
+        share: Share,
     ) -> Result<Vec<BatchStream>, TrainError> {
         let mut streams = Vec::new();
         let mut add = |which, name, stream, batch, set: &GivenSet<'_>, sampling: &Sampling| {
             let Some(target) = tensors.get(name) else { return Ok(()) };
             let len = set.labels().len();
             log::info!("the {which} set is streamed: {} MB", set.bytes() / 1_000_000);
-            let order = BatchOrder::new(stream, options.seed, batch, len, sampling);
+            let order = BatchOrder::new(stream, options.seed, batch, len, sampling).part(share);
             streams.push(BatchStream::new(which, &set.source(), order, target.clone())?);
             Ok::<(), TrainError>(())
         };

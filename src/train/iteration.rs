@@ -14,7 +14,7 @@ use crate::ops::Step;
 use crate::ops::batch::ValueType;
 use crate::ops::import::{self, ImportOffset};
 use crate::ops::not_finite;
-use crate::plan::{self, DatasetFacts, Input, Plan, TrainingOptions};
+use crate::plan::{self, DatasetFacts, Input, Plan, Share, TrainingOptions};
 
 /// Images of a batch in a buffer of the application, `[n, height, width, channels]`.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +109,22 @@ impl Slices {
     pub fn remaining(&self) -> usize {
         self.ranges.len()
     }
+
+    /// Cuts the slices further, so that each of these dispatches, ascending, begins one.
+    pub(super) fn cut_at(&mut self, places: &[usize]) {
+        for &place in places {
+            let inside = |range: &Range<usize>| range.start < place && place < range.end;
+            if let Some(at) = self.ranges.iter().position(inside) {
+                let end = std::mem::replace(&mut self.ranges[at].end, place);
+                self.ranges.insert(at + 1, place..end);
+            }
+        }
+    }
+
+    /// The dispatch behind the next slice.
+    pub(super) fn next_end(&self) -> usize {
+        self.ranges.front().map_or(0, |range| range.end)
+    }
 }
 
 /// The buffers behind [`Outputs`].
@@ -185,7 +201,7 @@ impl Iteration {
         let network = &options.frozen_in(network)?;
         let (classes, seed) = (network.classes(), options.seed);
         let facts = DatasetFacts { classes, seed, ..DatasetFacts::default() };
-        let plan = plan_of(context, network, options, Input::Buffers, &facts)?;
+        let plan = plan_of(context, network, options, Input::Buffers, &facts, Share::WHOLE)?;
         // The plan takes normalised images: this belongs to their import.
         let normalisation = [options.mean.as_slice(), &options.deviation].concat();
         let (content, usage) = (bytemuck::cast_slice(&normalisation), wgpu::BufferUsages::STORAGE);
@@ -535,8 +551,9 @@ pub(super) fn plan_of(
     options: &TrainerOptions,
     input: Input,
     facts: &DatasetFacts<'_>,
+    share: Share,
 ) -> Result<Plan, TrainError> {
-    let plan = plan::training_on(
+    let plan = plan::training_of(
         network,
         &TrainingOptions {
             batch: options.batch,
@@ -547,6 +564,7 @@ pub(super) fn plan_of(
             input,
         },
         facts,
+        share,
     )?;
     plan.recording.check_limits(&context.device.limits())?;
     Ok(plan)

@@ -6,16 +6,20 @@ mod checkpoint;
 mod checkpoint_series;
 mod clock;
 mod data_sets;
+mod distributed;
 mod evaluation;
 mod examples;
+mod exchanges;
 mod host_batch;
 mod host_state;
 mod iteration;
 mod ledger;
 mod model;
 mod not_finite;
+mod on_sets;
 mod options;
 mod prediction;
+pub mod ranks;
 mod recipe;
 #[cfg(not(target_arch = "wasm32"))]
 mod recovery;
@@ -30,6 +34,7 @@ mod state_dict;
 mod step_report;
 mod step_ring;
 mod stream;
+mod traffic;
 mod trainer;
 
 use std::path::{Path, PathBuf};
@@ -53,6 +58,7 @@ pub use model::Model;
 pub use not_finite::NotFinite;
 pub use options::TrainerOptions;
 pub use prediction::{Predictions, Predictor};
+pub use ranks::{Ranks, RanksError, ThreadRanks};
 pub use recipe::Recipe;
 #[cfg(not(target_arch = "wasm32"))]
 pub use recovery::Recovering;
@@ -65,6 +71,7 @@ pub use snapshot::{EarlyStopping, Snapshot};
 pub use source::{ExampleSource, SourceError, ValuesMut};
 pub use state_dict::{LastLayer, Loaded};
 pub use step_report::StepReport;
+pub use traffic::Traffic;
 pub use trainer::Trainer;
 
 pub use crate::plan::Values;
@@ -167,6 +174,9 @@ pub enum TrainError {
         /// statistics with the first tensor.
         what: String,
     },
+    /// Ranks that train together and cannot.
+    #[error(transparent)]
+    Ranks(#[from] RanksError),
     /// The plan cannot be made.
     #[error(transparent)]
     Plan(#[from] PlanError),

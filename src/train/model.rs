@@ -251,7 +251,9 @@ fn initial_content(
         "parameters" => Some(network.initial_parameters(options.seed.into())),
         "decay_mask" => Some(network.decay_mask()),
         "running" => Some(network.initial_running()),
-        "uniform/train" | "uniform/clean" => Some(vec![1.0 / len.max(1) as f32; len]),
+        // Of the whole batch, of which there may be a share here.
+        "uniform/train" => Some(vec![1.0 / options.batch as f32; len]),
+        "uniform/clean" => Some(vec![1.0 / options.clean_batch as f32; len]),
         "normalisation" => Some([options.mean.as_slice(), &options.deviation].concat()),
         _ => None,
     }

@@ -34,6 +34,10 @@ pub struct TrainerOptions {
     pub seed: u32,
     /// What happens when numbers are not finite.
     pub not_finite: NotFinite,
+    /// Whether BatchNorm normalises over the batch of all ranks of a
+    /// [distributed](super::Trainer::distributed) trainer instead of over each rank's part of it.
+    /// A trainer that trains alone does the same with either.
+    pub synchronised_norm: bool,
     /// Bytes that the values of data sets may take on the device; what takes more is streamed from
     /// the host ([`Placement`](super::Placement)). `None` for as much as the device gives.
     pub device_data_limit: Option<u64>,
@@ -58,6 +62,7 @@ impl TrainerOptions {
             deviation: vec![0.5; 3],
             seed: 1,
             not_finite: NotFinite::default(),
+            synchronised_norm: false,
             device_data_limit: None,
             frozen: Frozen::default(),
         }

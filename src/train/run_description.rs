@@ -80,6 +80,7 @@ pub(super) fn describe(network: &Network, options: &TrainerOptions, data: Value)
         mean,
         deviation,
         seed,
+        synchronised_norm,
         // In the layers of the network.
         frozen: _,
         // Steps whose numbers are finite are the same with each; of others a run may want another.
@@ -109,6 +110,10 @@ pub(super) fn describe(network: &Network, options: &TrainerOptions, data: Value)
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
+    // Only where it is on: checkpoints from before there was a choice say nothing of it.
+    if *synchronised_norm {
+        map.insert("synchronised_norm".into(), json!(true));
+    }
     if weighting.uses_clean_set() {
         map.insert("clean_batch".into(), json!(clean_batch));
     }

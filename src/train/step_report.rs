@@ -1,5 +1,6 @@
 //! What a step reports, and what is read back for it.
 
+use super::exchanges::WhichBatch;
 use super::not_finite::findings;
 use crate::gpu::TensorId;
 use crate::ops::not_finite::Quantity;
@@ -86,6 +87,23 @@ pub(super) enum Field {
     CleanLosses,
     CleanPredictions,
     NotFinite,
+}
+
+impl Field {
+    /// The batch with a number of which for each example it is filled, if it is.
+    pub fn batch(self) -> Option<WhichBatch> {
+        match self {
+            Self::Indices
+            | Self::Losses
+            | Self::Predictions
+            | Self::Weights
+            | Self::Similarities => Some(WhichBatch::Train),
+            Self::CleanIndices | Self::CleanLosses | Self::CleanPredictions => {
+                Some(WhichBatch::Clean)
+            }
+            Self::NotFinite => None,
+        }
+    }
 }
 
 /// What is read back after each step, in order.

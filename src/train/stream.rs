@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,7 @@ use super::source::{ExampleSource, read_bytes};
 use crate::gpu::Context;
 use crate::ops::batch::Stream;
 use crate::ops::sample::Rule;
-use crate::plan::Sampling;
+use crate::plan::{Sampling, Share};
 use crate::reference::rng::permuted_index;
 use crate::reference::sample::{class_place, pass_place};
 
@@ -28,7 +29,10 @@ pub(super) fn cursor(steps: u64, batch: usize, len: usize) -> (u32, u32) {
 pub(super) struct BatchOrder {
     stream: Stream,
     seed: u32,
+    /// Examples of the whole batch.
     batch: usize,
+    /// Those of its slots that are read.
+    slots: Range<usize>,
     /// Examples of the set.
     len: usize,
     /// Draws of one pass.
@@ -44,10 +48,15 @@ impl BatchOrder {
             let (order, starts) = sampling.tables(len);
             (sampling.rule(), order, starts)
         });
-        Self { stream, seed, batch, len, pass_len, tables }
+        Self { stream, seed, batch, slots: 0..batch, len, pass_len, tables }
     }
 
-    /// `[batch]`
+    /// Only what a rank's share of each batch is made of.
+    pub fn part(self, share: Share) -> Self {
+        Self { slots: share.of(self.batch), ..self }
+    }
+
+    /// `[slots]`
     fn indices(&self, step: u64) -> Vec<usize> {
         let (epoch, position) = cursor(step, self.batch, self.pass_len);
         let index = |slot: u32| match &self.tables {
@@ -63,7 +72,7 @@ impl BatchOrder {
                 order[place] as usize
             }
         };
-        (0..self.batch as u32).map(index).collect()
+        self.slots.clone().map(|slot| index(slot as u32)).collect()
     }
 }
 
@@ -130,7 +139,7 @@ impl BatchStream {
                 TrainError::Dataset { which, reason }
             })?;
         }
-        let bytes = order.batch * example;
+        let bytes = order.slots.len() * example;
         let (requested, ready, idle) = Default::default();
         let depth = readers as u64 + 1;
         Ok(Self { which, order, target, bytes, jobs, results, requested, ready, idle, depth })

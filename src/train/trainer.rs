@@ -5,21 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::clock::StepClock;
-use super::data_sets::{GivenSet, GivenSets, Placement, Placements};
+use super::data_sets::{GivenSet, GivenSets, Placements};
+use super::exchanges::Exchanges;
 use super::host_batch::HostBatch;
-use super::iteration::{plan_of, required};
+use super::iteration::required;
 use super::not_finite;
-use super::run_description::describe_data;
 use super::step_report::{Field, StepReport, report_fields};
 use super::stream::{BatchStream, cursor};
 use super::{
     ExampleSource, Examples, Iteration, Model, NotFinite, Snapshot, TrainError, TrainerOptions,
 };
-use crate::gpu::{Context, DeviceTensors, Executable, GpuError, Readback, TensorId};
-use crate::nn::{Network, Shape};
+use crate::gpu::{Context, Executable, GpuError, Readback, TensorId};
+use crate::nn::Network;
 use crate::ops::Step;
-use crate::ops::batch::Gather;
-use crate::plan::{DatasetFacts, Input, Plan};
+use crate::plan::Plan;
 
 /// Trains a network: one submission a step unless it would hold up the device
 /// ([`Context::with_submission_limit`]), results read back late.
@@ -32,17 +31,19 @@ use crate::plan::{DatasetFacts, Input, Plan};
 /// thread of its own.
 #[derive(Debug)]
 pub struct Trainer {
-    iteration: Iteration,
+    pub(super) iteration: Iteration,
     readback: Readback,
     report_fields: Vec<(Field, usize)>,
     /// Steps whose reports are outstanding.
     reported: VecDeque<u64>,
     source: BatchSource,
     clock: StepClock,
+    /// What is done with other ranks; `None` of a trainer that trains alone.
+    pub(super) exchanges: Option<Exchanges>,
 }
 
 #[derive(Debug)]
-enum BatchSource {
+pub(super) enum BatchSource {
     Sets {
         train_len: usize,
         clean_len: usize,
@@ -107,7 +108,7 @@ impl Trainer {
         options: &TrainerOptions,
     ) -> Result<Self, TrainError> {
         let sets = GivenSets { train: GivenSet::Memory(train), clean: clean.map(GivenSet::Memory) };
-        Self::on_sets(context, network, sets, options).await
+        Self::on_sets(context, network, sets, options, None).await
     }
 
     /// A trainer on a training set whose examples are read from `train` when batches need them, by
@@ -143,77 +144,7 @@ impl Trainer {
         options: &TrainerOptions,
     ) -> Result<Self, TrainError> {
         let sets = GivenSets { train: GivenSet::Source(train), clean: clean.map(GivenSet::Memory) };
-        Self::on_sets(context, network, sets, options).await
-    }
-
-    async fn on_sets(
-        context: &Context,
-        network: &Network,
-        mut sets: GivenSets<'_>,
-        options: &TrainerOptions,
-    ) -> Result<Self, TrainError> {
-        sets.check(network, options)?;
-        sets.check_finite()?;
-        let network = &options.frozen_in(network)?;
-        if !options.weighting.uses_clean_set() {
-            sets.clean = None;
-        }
-        let placements = sets.placements(options);
-        let made = Self::with_placements(context, network, &sets, options, placements).await;
-        let streamed = Placements { train: Placement::Streamed, ..placements };
-        match made {
-            Err(TrainError::Gpu(error @ GpuError::OutOfMemory { .. }))
-                if streamed != placements && cfg!(not(target_arch = "wasm32")) =>
-            {
-                log::info!("the training set does not fit the device: {error}");
-                let made = Self::with_placements(context, network, &sets, options, streamed).await;
-                // What cannot be streamed lacks memory.
-                made.map_err(|second| match second {
-                    TrainError::Plan(_) => error.into(),
-                    other => other,
-                })
-            }
-            made => made,
-        }
-    }
-
-    async fn with_placements(
-        context: &Context,
-        network: &Network,
-        sets: &GivenSets<'_>,
-        options: &TrainerOptions,
-        placements: Placements,
-    ) -> Result<Self, TrainError> {
-        let GivenSets { train, clean } = sets;
-        let Shape { height, width, channels } = train.shape();
-        let (crop_pad, flip) = (options.crop_pad, options.flip);
-        let gather = Gather { height, width, channels, crop_pad, flip };
-        let train_shape = train.device_shape(context, placements.train);
-        let clean_shape = clean
-            .as_ref()
-            .map_or(train_shape, |clean| clean.device_shape(context, placements.clean));
-        let input = Input::Datasets { train: train_shape, clean: clean_shape, gather };
-        let facts = DatasetFacts {
-            labels: train.labels(),
-            values: train.values(),
-            classes: network.classes(),
-            seed: options.seed,
-        };
-        let plan = plan_of(context, network, options, input, &facts)?;
-        let train_len = plan.pass_len.unwrap_or(train.labels().len());
-        let mut tensors = DeviceTensors::new();
-        train.upload(context, "train", placements.train, options.batch, &mut tensors).await?;
-        if let Some(clean) = clean {
-            let (placement, batch) = (placements.clean, options.clean_batch);
-            clean.upload(context, "clean", placement, batch, &mut tensors).await?;
-        }
-        let streams = sets.streams(placements, options, &facts, &tensors)?;
-        let data = describe_data(train, clean.as_ref(), options);
-        let iteration =
-            Iteration::from_plan(context, network, options, plan, tensors, data).await?;
-        let clean_len = clean.as_ref().map_or(0, |clean| clean.labels().len());
-        let source = BatchSource::Sets { train_len, clean_len, placements, streams };
-        Self::around(iteration, source)
+        Self::on_sets(context, network, sets, options, None).await
     }
 
     /// A trainer for batches from the host: see [`Trainer::step_on`]. Of the options, those about
@@ -245,10 +176,14 @@ impl Trainer {
         let train = HostBatch::new(context, "train", options.batch, image).await?;
         let m = if options.weighting.uses_clean_set() { options.clean_batch } else { 0 };
         let clean = HostBatch::new(context, "clean", m, image).await?;
-        Self::around(iteration, BatchSource::Batches { train, clean })
+        Self::around(iteration, BatchSource::Batches { train, clean }, None)
     }
 
-    fn around(iteration: Iteration, source: BatchSource) -> Result<Self, TrainError> {
+    pub(super) fn around(
+        iteration: Iteration,
+        source: BatchSource,
+        exchanges: Option<Exchanges>,
+    ) -> Result<Self, TrainError> {
         let plan = iteration.plan();
         let fields = report_fields(plan);
         let results = fields.iter().map(|(_, id)| {
@@ -267,6 +202,7 @@ impl Trainer {
             reported: VecDeque::new(),
             source,
             clock: StepClock::default(),
+            exchanges,
         })
     }
 
@@ -357,7 +293,7 @@ impl Trainer {
     pub fn step(&mut self) -> Result<Option<StepReport>, TrainError> {
         self.upload_streamed()?;
         let oldest = if self.readback.is_full() { self.take_report(true)? } else { None };
-        self.submit_drawn();
+        self.submit_drawn()?;
         Ok(oldest)
     }
 
@@ -368,7 +304,7 @@ impl Trainer {
     pub async fn step_async(&mut self) -> Result<Option<StepReport>, TrainError> {
         self.upload_streamed()?;
         let oldest = if self.readback.is_full() { self.take_report_async().await? } else { None };
-        self.submit_drawn();
+        self.submit_drawn()?;
         Ok(oldest)
     }
 
@@ -418,14 +354,18 @@ impl Trainer {
         streams.iter_mut().try_for_each(|stream| stream.upload(model.context(), model.steps()))
     }
 
-    fn submit_drawn(&mut self) {
+    fn submit_drawn(&mut self) -> Result<(), TrainError> {
         if let BatchSource::Sets { train_len, clean_len, .. } = self.source {
             let (options, model) = (self.iteration.options(), self.iteration.model());
             let (mut step, steps) = (model.next_step(options), model.steps());
             (step.train_epoch, step.train_position) = cursor(steps, options.batch, train_len);
             (step.clean_epoch, step.clean_position) = cursor(steps, options.clean_batch, clean_len);
-            self.submit(step, None);
+            match self.exchanges {
+                Some(_) => self.submit_exchanging(step)?,
+                None => self.submit(step, None),
+            }
         }
+        Ok(())
     }
 
     fn check_batches(
@@ -477,7 +417,7 @@ impl Trainer {
         Ok(())
     }
 
-    fn encoder(&self) -> wgpu::CommandEncoder {
+    pub(super) fn encoder(&self) -> wgpu::CommandEncoder {
         self.model().context().device.create_command_encoder(&Default::default())
     }
 
@@ -491,21 +431,30 @@ impl Trainer {
         while self.iteration.encode_slice(&mut encoder, &mut slices) {
             context.submit(std::mem::replace(&mut encoder, self.encoder()));
         }
-        let pending = self.readback.encode(&mut encoder);
-        let submission = context.submit(encoder);
-        if let Some(pending) = pending {
-            self.readback.submitted(pending, submission);
-            self.reported.push_back(self.steps() - 1);
+        if self.submit_last(encoder) {
             self.clock.submit(begun);
         }
     }
 
+    /// Submits the end of a step together with the copies for its report, for which there is room
+    /// unless a report was to be taken first.
+    pub(super) fn submit_last(&mut self, mut encoder: wgpu::CommandEncoder) -> bool {
+        let pending = self.readback.encode(&mut encoder);
+        let submission = self.model().context().submit(encoder);
+        let Some(pending) = pending else { return false };
+        self.readback.submitted(pending, submission);
+        self.reported.push_back(self.steps() - 1);
+        true
+    }
+
     /// The oldest step's report that was not taken yet; with `wait`, waits until the device got
-    /// there. `None` when there is none (yet).
+    /// there. `None` when there is none (yet). With [other ranks](Trainer::distributed) it always
+    /// waits, so that all of them take the same.
     ///
     /// # Errors
     /// When the device is lost, and in a browser with `wait`.
     pub fn take_report(&mut self, wait: bool) -> Result<Option<StepReport>, TrainError> {
+        let wait = wait || self.exchanges.is_some();
         let context = self.iteration.model().context();
         let (words, waited) = match self.readback.take(context, false)? {
             None if wait => (self.readback.take(context, true)?, true),
@@ -531,7 +480,11 @@ impl Trainer {
     fn report(&mut self, words: &[u32]) -> Result<StepReport, TrainError> {
         let step = self.reported.pop_front().unwrap_or_default();
         let words = unstamped(self.model().context(), words, step as u32)?;
-        let report = StepReport::of(step, &self.report_fields, words);
+        let fields = &self.report_fields;
+        let report = match &self.exchanges {
+            Some(exchanges) => exchanges.report(step, fields, words)?,
+            None => StepReport::of(step, fields, words),
+        };
         let policy = self.iteration.options().not_finite;
         if policy == NotFinite::Stop && !report.not_finite.is_empty() {
             // It comes first in a report.
@@ -579,20 +532,21 @@ impl Trainer {
         self.model().evaluation(set, batch)
     }
 
-    /// Writes a checkpoint: [`Model::save`].
+    /// Writes a checkpoint: [`Model::save`]. With other ranks, rank 0 does.
     ///
     /// # Errors
     /// When the device is lost or the file cannot be written.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        self.model().save(path)
+        self.on_first_rank(|| self.model().save(path))
     }
 
-    /// Goes on from a checkpoint: [`Model::load`].
+    /// Goes on from a checkpoint: [`Model::load`]. With other ranks, rank 0 reads it.
     ///
     /// # Errors
     /// When the file cannot be read or is of another run; nothing has changed then.
     pub fn load(&mut self, path: &Path) -> Result<(), TrainError> {
-        self.model_mut().load(path)
+        let checkpoint = self.read_checkpoint(path)?;
+        self.model_mut().resume(&checkpoint).map_err(|error| error.in_file(path))
     }
 }

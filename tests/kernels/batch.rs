@@ -38,6 +38,8 @@ struct Case {
     streamed: bool,
     images_per_piece: usize,
     n: usize,
+    /// Slot of the first example.
+    first: usize,
     gather: Gather,
     stream: Stream,
 }
@@ -51,6 +53,7 @@ fn cases() -> Vec<Case> {
         streamed: false,
         images_per_piece,
         n,
+        first: 0,
         gather,
         stream,
     };
@@ -67,6 +70,9 @@ fn cases() -> Vec<Case> {
         case(13, 9, gather(1, 0, false), Stream::Sequential),
         case(8, 9, gather(3, 0, false), Stream::Sequential),
         case(13, 6, features, Stream::Train),
+        // The later part of a batch.
+        Case { first: 3, ..case(13, 4, gather(3, 2, true), Stream::Train) },
+        Case { first: 2, ..case(8, 5, gather(1, 1, true), Stream::Clean) },
     ];
     let floats: Vec<Case> =
         bytes.iter().map(|case| Case { values: ValueType::Floats, ..case.clone() }).collect();
@@ -111,10 +117,14 @@ impl Case {
         (0..self.examples as u32).map(|i| 100 + i).collect()
     }
 
+    fn slots(&self) -> std::ops::Range<u32> {
+        self.first as u32..(self.first + self.n) as u32
+    }
+
     /// The example in each place of the batch.
     fn indices(&self) -> Vec<u32> {
         let len = self.examples as u32;
-        (0..self.n as u32)
+        self.slots()
             .map(|slot| {
                 let seed = STEP.seed ^ self.stream as u32;
                 match self.stream {
@@ -143,7 +153,7 @@ impl Case {
                 flip: self.gather.flip && random & 1 == 1,
             }
         };
-        (0..).zip(self.indices()).map(draw).collect()
+        self.slots().zip(self.indices()).map(draw).collect()
     }
 
     fn expected_images(&self) -> Vec<f64> {
@@ -176,7 +186,8 @@ impl Case {
             normalisation: bench.floats(&[&MEAN[..channels], &STD[..channels]].concat()),
         };
         let step = bench.uniform(bytemuck::cast_slice(&[STEP]));
-        batch::draw(&mut bench.rec, step, &data, self.n, &self.gather, self.stream)
+        let slots = self.first..self.first + self.n;
+        batch::draw(&mut bench.rec, step, &data, slots, &self.gather, self.stream)
     }
 }
 
@@ -227,7 +238,7 @@ fn another_step_crops_the_same_images_differently() {
             labels: bench.integers(&case.labels()),
             normalisation: bench.floats(&[MEAN, STD].concat()),
         };
-        let drawn = batch::draw(&mut bench.rec, step, &data, case.n, &case.gather, case.stream);
+        let drawn = batch::draw(&mut bench.rec, step, &data, 0..case.n, &case.gather, case.stream);
         bench.run_bits(ShaderChecks::Trusted, &[drawn.images]).remove(0)
     };
     assert_eq!(images(11), images(11));

@@ -13,17 +13,23 @@ const RATE: f32 = 0.3;
 
 const SEED: u32 = 7;
 
-fn record_dropout(bench: &mut Bench, number: u32, stream: u32, x: &[f64]) -> TensorId {
+fn record_dropout(
+    bench: &mut Bench,
+    number: u32,
+    stream: u32,
+    first: usize,
+    x: &[f64],
+) -> TensorId {
     let step = Step { number, seed: SEED, ..Step::default() };
     let step = bench.uniform(bytemuck::cast_slice(&[step]));
     let x = bench.floats(x);
-    dropout::apply(&mut bench.rec, step, RATE, stream, x)
+    dropout::apply(&mut bench.rec, step, RATE, stream, first, x)
 }
 
 /// What dropout makes of ones: 0 where an element is dropped.
 fn mask(number: u32, stream: u32, len: usize) -> Vec<f64> {
     let mut bench = Bench::new();
-    let y = record_dropout(&mut bench, number, stream, &vec![1.0; len]);
+    let y = record_dropout(&mut bench, number, stream, 0, &vec![1.0; len]);
     bench.run(ShaderChecks::Trusted, &[y]).remove(0)
 }
 
@@ -54,8 +60,11 @@ fn dropout_keeps_its_mask_within_a_step_and_layer_and_changes_it_between_them() 
 fn dropout_multiplies_with_its_mask_as_the_twin_does() {
     let cases = INPUTS.map(|input| LENGTHS.map(|len| input(1, len)).to_vec()).concat();
     assert_table(&cases, |x, bench, expected| {
-        let y = record_dropout(bench, 3, 1, x);
-        let reference = reference::dropout::forward(x, &hashed_mask(3, 1, x.len()));
-        expected.floats("output", y, reference, Tolerance::ROUNDED);
+        for (name, first) in [("output", 0), ("output of the later part of a batch", 11)] {
+            let y = record_dropout(bench, 3, 1, first, x);
+            let mask = &hashed_mask(3, 1, first + x.len())[first..];
+            let reference = reference::dropout::forward(x, mask);
+            expected.floats(name, y, reference, Tolerance::ROUNDED);
+        }
     });
 }

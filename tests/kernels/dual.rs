@@ -30,6 +30,7 @@ fn norm() -> Norm {
         positions: INPUT.out_positions(),
         channels: INPUT.out_channels,
         epsilon: 1e-3,
+        whole: None,
         has_scale: true,
         relu: true,
     }

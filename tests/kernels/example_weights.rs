@@ -53,8 +53,14 @@ fn weights_are_rectified_and_normalised_as_by_the_twin() {
         let reference = reference::example_weights::rectify_and_normalise(u);
         expected.floats("weights", w, reference, tolerance);
 
-        let factors = example_weights::divide(&mut bench.rec, u_in);
+        let factors = example_weights::divide(&mut bench.rec, u_in, u.len());
         expected.floats("factors", factors, reference::step::mean(u), tolerance);
+
+        // As the first part of a batch.
+        let parts = example_weights::divide(&mut bench.rec, u_in, u.len() + 13);
+        let whole = [&u[..], &[0.0; 13]].concat();
+        let reference = reference::step::mean(&whole)[..u.len()].to_vec();
+        expected.floats("factors of a part", parts, reference, tolerance);
     });
 }
 

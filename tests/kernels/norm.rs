@@ -49,7 +49,16 @@ fn cases() -> Vec<Case> {
             _ => &[(false, false), (true, true)],
         };
         for &(has_scale, relu) in options {
-            let norm = Norm { kind, n, positions, channels, epsilon: EPSILON, has_scale, relu };
+            let norm = Norm {
+                kind,
+                n,
+                whole: None,
+                positions,
+                channels,
+                epsilon: EPSILON,
+                has_scale,
+                relu,
+            };
             cases.push(Case { norm, nan: false });
             cases.extend((positions <= 35).then_some(Case { norm, nan: true }));
         }
@@ -171,6 +180,7 @@ fn statistics_survive_a_mean_that_dwarfs_the_deviation() {
         positions: 300,
         channels: 2,
         epsilon: 0.0,
+        whole: None,
         has_scale: false,
         relu: false,
     };

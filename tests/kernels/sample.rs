@@ -106,6 +106,7 @@ fn new_examples_lie_between_two_old_ones_as_by_the_twin() {
         let step = uniform(case, bench);
         let picked = sample::Picked {
             drawn: batch::DrawnExamples {
+                first_slot: 0,
                 indices: bench.integers(&indices),
                 labels: bench.rec.external("labels", ElementType::U32, case.n),
             },

@@ -174,7 +174,7 @@ fn the_gram_form_is_taken_where_it_is_cheaper() {
 }
 
 #[test]
-fn exchange_points_are_the_clean_gradient_the_total_and_the_gradient() {
+fn exchange_points_are_what_all_ranks_have_to_agree_on() {
     let network = resnet(Normalisation::batch());
     let plan = plan(&network, l2rw(None), 4, 4);
     let labels: Vec<&str> = plan
@@ -182,9 +182,17 @@ fn exchange_points_are_the_clean_gradient_the_total_and_the_gradient() {
         .iter()
         .map(|point| plan.recording.tensor(point.tensor).label.as_str())
         .collect();
-    assert_eq!(labels, ["clean_gradient", "weights//largest", "weights//total", "gradient"]);
-    let largest = plan.exchange_points.iter().map(|point| point.exchange == Exchange::Maximum);
-    assert!(largest.eq([false, true, false, false]), "{:?}", plan.exchange_points);
+    let expected = [
+        ("clean_gradient", Exchange::Sum),
+        ("weights//largest", Exchange::Maximum),
+        ("weights//total", Exchange::Sum),
+        ("gradient", Exchange::Sum),
+        ("running", Exchange::Mean),
+        ("not_finite", Exchange::NotFinite),
+    ];
+    assert_eq!(labels, expected.map(|(label, _)| label));
+    let kinds = plan.exchange_points.iter().map(|point| point.exchange);
+    assert!(kinds.eq(expected.map(|(_, kind)| kind)), "{:?}", plan.exchange_points);
     for point in &plan.exchange_points {
         let dispatches = &plan.recording.dispatches;
         let writes = |at: usize| {

@@ -1,5 +1,7 @@
 //! Where batches come from.
 
+use std::ops::Range;
+
 use super::IterationBuilder;
 use crate::gpu::ElementType;
 use crate::ops::batch::{self, Batch, DeviceDataset, Gather, Stream};
@@ -25,12 +27,17 @@ impl IterationBuilder<'_> {
         self.batch(Stream::Clean, &Sampling::Passes)
     }
 
+    /// The slots of a step's whole batch that this iteration takes.
+    pub(super) fn slots(&self, stream: Stream) -> Range<usize> {
+        let (n, m) = self.whole;
+        self.share.of(if stream == Stream::Clean { m } else { n })
+    }
+
     fn batch(&mut self, stream: Stream, sampling: &Sampling) -> Result<Batch, PlanError> {
         self.rec.stage("batch");
-        let (name, n) = match stream {
-            Stream::Clean => ("clean", self.options.clean_batch),
-            _ => ("train", self.options.batch),
-        };
+        let name = if stream == Stream::Clean { "clean" } else { "train" };
+        let slots = self.slots(stream);
+        let n = slots.len();
         self.rec.label(name);
         match &self.options.input {
             Input::Buffers if *sampling == Sampling::Passes => {
@@ -48,7 +55,7 @@ impl IterationBuilder<'_> {
                 let data = dataset_tensors(&mut self.rec, name, shape, gather, n);
                 match sampling {
                     Sampling::Passes => {
-                        Ok(batch::draw(&mut self.rec, self.step, &data, n, gather, stream))
+                        Ok(batch::draw(&mut self.rec, self.step, &data, slots, gather, stream))
                     }
                     _ => self.sampled_batch(&data, gather, sampling),
                 }
@@ -63,6 +70,9 @@ impl IterationBuilder<'_> {
         gather: &Gather,
         sampling: &Sampling,
     ) -> Result<Batch, PlanError> {
+        if !self.share.is_whole() {
+            return Err(self.refusal("it draws its own batches: train it on one rank"));
+        }
         sampling.check(data.len).map_err(|reason| self.refusal(reason))?;
         let n = self.options.batch;
         self.pass_len = sampling.pass_len(data.len);

@@ -10,7 +10,7 @@ use super::externals::{running_tensor, step_tensor};
 use super::forward::Activations;
 use super::{
     BatchOutputs, DatasetFacts, Exchange, ExchangePoint, Input, Optimizer, Plan, PlanError, Route,
-    StateTensor, TrainingOptions,
+    Share, StateTensor, TrainingOptions,
 };
 use crate::gpu::{ElementType, Recorder, TensorId};
 use crate::nn::{LayerKind, Network};
@@ -24,8 +24,12 @@ use crate::ops::{self, adamw, sgd};
 #[derive(Debug)]
 pub struct IterationBuilder<'a> {
     network: &'a Network,
+    /// n and m are those of the share.
     options: &'a TrainingOptions,
     facts: &'a DatasetFacts<'a>,
+    share: Share,
+    /// n and m of the whole batch.
+    whole: (usize, usize),
     rec: Recorder,
     step: TensorId,
     vectors: sgd::State,
@@ -114,6 +118,7 @@ impl<'a> IterationBuilder<'a> {
         network: &'a Network,
         options: &'a TrainingOptions,
         facts: &'a DatasetFacts<'a>,
+        (share, whole): (Share, (usize, usize)),
     ) -> Self {
         let mut rec = Recorder::new();
         rec.trust(true);
@@ -135,6 +140,8 @@ impl<'a> IterationBuilder<'a> {
             network,
             options,
             facts,
+            share,
+            whole,
             rec,
             step,
             vectors,
@@ -172,9 +179,14 @@ impl<'a> IterationBuilder<'a> {
         self.facts
     }
 
-    /// n, the training examples of a step.
+    /// n, the training examples of a step; of a [share](Share) of the batch those that it has.
     pub fn batch_len(&self) -> usize {
         self.options.batch
+    }
+
+    /// n of the whole batch, of which this iteration may see a share.
+    pub fn whole_batch_len(&self) -> usize {
+        self.whole.0
     }
 
     /// The step's uniform ([`Step`](crate::ops::Step)).
@@ -246,8 +258,8 @@ impl<'a> IterationBuilder<'a> {
         tensor
     }
 
-    /// 1/n for each example of the [training batch](Self::training_batch); 0 for one of the
-    /// caller's whose label is none of the classes.
+    /// 1/n, n of the whole batch, for each example of the [training batch](Self::training_batch); 0
+    /// for one of the caller's whose label is none of the classes.
     pub fn uniform(&mut self) -> TensorId {
         let uniform = self.uniform_of("train", self.options.batch);
         match (&self.options.input, self.rec.find("train/labels")) {
@@ -276,10 +288,10 @@ impl<'a> IterationBuilder<'a> {
         ops::example_weights::normalise(&mut self.rec, u, largest, total)
     }
 
-    /// w = max(u, 0) / n: factors of the mean loss.
+    /// w = max(u, 0) / n, n of the whole batch: factors of the mean loss.
     pub fn mean(&mut self, u: TensorId) -> TensorId {
         self.rec.label("");
-        ops::example_weights::divide(&mut self.rec, u)
+        ops::example_weights::divide(&mut self.rec, u, self.whole.0)
     }
 
     /// Lets only the last `count` layers with weights that learn take part in G and in the
@@ -294,7 +306,9 @@ impl<'a> IterationBuilder<'a> {
         self.first_layer = if left_out == 0 { 0 } else { indices[left_out] };
     }
 
-    fn exchange(&mut self, tensor: TensorId, exchange: Exchange) {
+    /// Marks a place at which a data-parallel run would combine what its ranks have in a tensor:
+    /// before whatever is recorded next.
+    pub fn exchange(&mut self, tensor: TensorId, exchange: Exchange) {
         let before_dispatch = self.rec.fence();
         self.exchange_points.push(ExchangePoint { tensor, exchange, before_dispatch });
     }
@@ -348,7 +362,12 @@ impl<'a> IterationBuilder<'a> {
     pub(super) fn finish(mut self, weighed: WeightedBatch) -> Result<Plan, PlanError> {
         self.rec.stage("update");
         self.rec.label("");
+        if let Some(running) = self.running {
+            self.exchange(running, Exchange::Mean);
+        }
         self.look(&weighed);
+        // Otherwise some ranks would leave a step out that others take.
+        self.exchange(self.found, Exchange::NotFinite);
         self.descend(self.vectors, self.second_moment, self.gradient);
         let train = keep_outputs(&mut self.rec, "train", &weighed.train);
         let clean = weighed.clean.map(|clean| keep_outputs(&mut self.rec, "clean", &clean));
@@ -356,6 +375,13 @@ impl<'a> IterationBuilder<'a> {
         if let Some(u) = weighed.similarities {
             self.rec.keep(u, "similarities");
         }
+        let gathered = self.rec.all_gathered().iter().map(|gathered| ExchangePoint {
+            tensor: gathered.own,
+            exchange: Exchange::Gather { into: gathered.into },
+            before_dispatch: gathered.before_dispatch,
+        });
+        self.exchange_points.extend(gathered);
+        self.exchange_points.sort_by_key(|point| point.before_dispatch);
         let approximates = weighed.route == Some(Route::PerLayer) && self.network.mixes_examples();
         Ok(Plan {
             recording: self.rec.finish()?,

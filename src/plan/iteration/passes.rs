@@ -82,8 +82,10 @@ impl<'a> IterationBuilder<'a> {
         decay: bool,
     ) -> Result<(ScoredBatch, LayerDeltas), PlanError> {
         let (n, m) = (self.options.batch, self.options.clean_batch);
-        // Decay in G is a term of its own, which only the gradient form has.
-        let by_gram = |delta: &Delta| !decay && gram_is_cheaper(delta, n, m);
+        // Decay in G is a term of its own, which only the gradient form has. The Gram form has
+        // nothing that ranks could sum.
+        let possible = !decay && self.share.is_whole();
+        let by_gram = |delta: &Delta| possible && gram_is_cheaper(delta, n, m);
         self.clean_pass_by(batch, parameters, decay, by_gram)
     }
 
@@ -111,12 +113,12 @@ impl<'a> IterationBuilder<'a> {
                 pass.parameter_gradient(rec, delta, None, into);
             }
         });
+        self.exchange(into, Exchange::Sum);
         if decay {
             self.rec.label("");
             let vectors = sgd::State { parameters, ..self.vectors };
             sgd::decay_clean_gradient(&mut self.rec, self.step, vectors, into);
         }
-        self.exchange(into, Exchange::Sum);
         Ok((scored, LayerDeltas(gram)))
     }
 
@@ -197,13 +199,17 @@ impl<'a> IterationBuilder<'a> {
     }
 
     fn pass(&self, stream: Stream, parameters: TensorId) -> Pass<'a> {
-        let (n, statistics, stream) = match stream {
-            Stream::Clean => (self.options.clean_batch, Statistics::Batch, 1),
-            _ => (self.options.batch, Statistics::BatchAndRun, 0),
+        let slots = self.slots(stream);
+        let whole = if stream == Stream::Clean { self.whole.1 } else { self.whole.0 };
+        let (statistics, stream) = match stream {
+            Stream::Clean => (Statistics::Batch, 1),
+            _ => (Statistics::BatchAndRun, 0),
         };
         Pass {
             network: self.network,
-            n,
+            n: slots.len(),
+            whole: self.share.is_synchronised().then_some(whole),
+            first_slot: slots.start,
             parameters,
             step: self.step,
             statistics,

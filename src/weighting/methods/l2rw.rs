@@ -97,6 +97,10 @@ impl Method for L2rw {
         true
     }
 
+    fn divides(&self) -> bool {
+        true
+    }
+
     fn record(&self, it: &mut IterationBuilder<'_>) -> Result<WeightedBatch, PlanError> {
         if let Some(count) = self.last_layers {
             if count == 0 {

@@ -3,7 +3,9 @@
 use crate::gpu::{Access, Kernel, Shader, TensorId};
 use crate::ops::parts::{GRID, STEP, wgsl};
 use crate::ops::per_element;
-use crate::plan::{DatasetFacts, IterationBuilder, PlanError, Route, ScoredBatch, WeightedBatch};
+use crate::plan::{
+    DatasetFacts, Exchange, IterationBuilder, PlanError, Route, ScoredBatch, WeightedBatch,
+};
 use crate::reference::step::{MethodTwin, TwinInput, TwinOutput, mean};
 use crate::reference::{example_weights::rectify_and_normalise, rng};
 use crate::weighting::{Method, Variant, Weighting};
@@ -185,7 +187,7 @@ impl MetaWeightNet {
         u: TensorId,
     ) {
         let (n, classes) = (it.batch_len(), it.network().classes());
-        let (step, theta) = (it.step(), it.state("theta", Vec::new));
+        let (step, theta, whole) = (it.step(), it.state("theta", Vec::new), it.whole_batch_len());
         let moments = it.state("moments", Vec::new);
         let rec = it.own_rec();
         rec.stage("meta");
@@ -193,7 +195,8 @@ impl MetaWeightNet {
         let coefficients = rec.transient("coefficients", n);
         let uniform = rec.whole(step, Access::Uniform);
         let bindings = vec![uniform, rec.read(u), rec.read(values), rec.write(coefficients)];
-        rec.dispatch(self.kernel("differentiate", n, classes), bindings, per_element(n), n as u64);
+        let kernel = self.kernel("differentiate", n, classes).size("COUNT", whole);
+        rec.dispatch(kernel, bindings, per_element(n), n as u64);
         let elements = rec.len(theta);
         let gradient = rec.transient("gradient", elements);
         let bindings = vec![
@@ -207,6 +210,8 @@ impl MetaWeightNet {
         let flops = 8 * (n * elements) as u64;
         let grid = per_element(elements);
         rec.dispatch(self.kernel("sum_gradient", n, classes), bindings, grid, flops);
+        it.exchange(gradient, Exchange::Sum);
+        let rec = it.own_rec();
         let bindings = vec![
             uniform,
             rec.read(gradient),
@@ -228,6 +233,11 @@ impl Method for MetaWeightNet {
 
     fn uses_clean_set(&self) -> bool {
         true
+    }
+
+    /// The derivative of weights V_i / Σ V needs Σ V u of the whole batch.
+    fn divides(&self) -> bool {
+        !self.by_sum
     }
 
     fn record(&self, it: &mut IterationBuilder<'_>) -> Result<WeightedBatch, PlanError> {

@@ -20,6 +20,10 @@ impl Method for Uniform {
         "baseline"
     }
 
+    fn divides(&self) -> bool {
+        true
+    }
+
     fn twin(&self, _facts: &DatasetFacts<'_>) -> Option<MethodTwin> {
         Some(Box::new(|seen: &TwinInput| seen.told(reference::example_weights::uniform(seen.n()))))
     }
