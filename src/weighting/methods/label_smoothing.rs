@@ -30,6 +30,10 @@ impl Method for LabelSmoothing {
         self.of.uses_clean_set()
     }
 
+    fn divides(&self) -> bool {
+        self.of.divides()
+    }
+
     fn sampling(&self, facts: &DatasetFacts<'_>) -> Result<Sampling, PlanError> {
         self.of.sampling(facts)
     }
