@@ -261,8 +261,8 @@ impl Experiment {
         Ok(Some(Trainer::new(context, &self.network, train, Some(clean), &options)?))
     }
 
-    /// A trainer on other images, at a learning rate of 0: it weighs them and learns nothing. `None`
-    /// once `stop` is requested.
+    /// A trainer on other images, at a learning rate of 0: it weighs them and learns nothing.
+    /// `None` once `stop` is requested.
     pub fn weigher(
         &self,
         context: &Context,

@@ -76,8 +76,8 @@ pub fn residual(n: usize, classes: usize, logits: &[f64], labels: &[u32]) -> Vec
     residual
 }
 
-/// The losses `[n]` and residuals `[n, classes]` against the target `(1 − s) · onehot + s / classes`,
-/// where `s` is the `smoothing`.
+/// The losses `[n]` and residuals `[n, classes]` against the target
+/// `(1 − s) · onehot + s / classes`, where `s` is the `smoothing`.
 pub fn smoothed(
     n: usize,
     classes: usize,
