@@ -39,11 +39,11 @@ fn point(step: u64, train: f64, test: Option<f64>) -> CurvePoint {
 
 fn method(name: &str, curve: Vec<CurvePoint>) -> MethodResult {
     MethodResult {
-        skipped_steps: 0,
         name: name.into(),
         test_accuracy: 0.5,
         seconds_per_step: 0.1,
         steps: 100,
+        skipped_steps: 0,
         interrupted: false,
         confusion: vec![],
         curve,
