@@ -18,7 +18,7 @@ pub struct Recorder {
     gathered: Vec<Gathered>,
 }
 
-/// A tensor of the caller's that he fills between two dispatches with the content of others.
+/// A tensor that the caller fills between two dispatches with the content of others.
 #[derive(Clone, Copy, Debug)]
 pub struct Gathered {
     /// What goes out.
