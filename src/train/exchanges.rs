@@ -171,7 +171,7 @@ fn combine(
         // Goes elsewhere.
         Exchange::Gather { .. } => Ok(()),
         Exchange::NotFinite => {
-            to_whole_batch(words, ranks.share(), whole, step);
+            to_whole_batch(words, ranks.share()?, whole, step);
             ranks.maximum(words)
         }
     }

@@ -58,7 +58,10 @@ impl Trainer {
         placements: Placements,
         ranks: Option<Arc<dyn Ranks>>,
     ) -> Result<Self, TrainError> {
-        let share = ranks.as_ref().map_or(Share::WHOLE, |ranks| ranks.share());
+        let share = match &ranks {
+            Some(ranks) => ranks.share()?,
+            None => Share::WHOLE,
+        };
         let share = share.synchronised(options.synchronised_norm);
         let GivenSets { train, clean } = sets;
         let Shape { height, width, channels } = train.shape();

@@ -71,10 +71,10 @@ impl TrainingOptions {
         ensure!(self.steps != Some(0), "--steps must be at least 1");
         ensure!(self.batch != Some(0), "--batch must be at least 1");
         ensure!(self.clean_batch != Some(0), "--clean-batch must be at least 1");
-        let rate = self.learning_rate;
         let smoothing = self.label_smoothing;
         let fits = (0.0..1.0).contains(&smoothing);
         ensure!(fits, "--label-smoothing {smoothing} is not at least 0 and below 1");
+        let rate = self.learning_rate;
         ensure!(rate > 0.0 && rate.is_finite(), "--learning-rate {rate} is not above 0");
         Ok(())
     }

@@ -63,10 +63,12 @@ pub(super) const SHORT: usize = 1024;
 
 impl dyn Ranks + '_ {
     /// The part of each batch that is this rank's.
-    pub fn share(&self) -> Share {
-        // An engine that counts wrongly takes the last part.
-        let last = || Share::new(self.count().max(1) - 1, self.count().max(1));
-        Share::new(self.rank(), self.count()).or_else(|_| last()).unwrap_or(Share::WHOLE)
+    ///
+    /// # Errors
+    /// When the engine's numbers are those of no rank.
+    pub fn share(&self) -> Result<Share, RanksError> {
+        Share::new(self.rank(), self.count())
+            .map_err(|_| self.error("ranks are counted from 0 to below their number"))
     }
 
     /// Sums floats over the ranks, element by element: in the order of ranks, in `f64`, rounded
