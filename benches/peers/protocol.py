@@ -22,9 +22,8 @@ from PIL import Image
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 from torch import nn
-from torch.func import functional_call
 
-from pytorch import ResNet
+from pytorch import ResNet, learned_weights
 
 METHODS = ("baseline", "l2rw")
 MOMENTUM = 0.9
@@ -115,20 +114,6 @@ def batches(count, size, rng):
 # Training
 
 
-def weights_of(network, losses, rate, clean):
-    """max(u, 0) over its sum, by differentiating the clean loss after a virtual step."""
-    parameters = dict(network.named_parameters())
-    eps = torch.zeros_like(losses, requires_grad=True)
-    gradients = torch.autograd.grad((eps * losses).sum(), tuple(parameters.values()), create_graph=True)
-    stepped = {key: value - rate * g for (key, value), g in zip(parameters.items(), gradients)}
-    buffers = {key: value.clone() for key, value in network.named_buffers()}
-    images, labels = clean
-    loss = F.cross_entropy(functional_call(network, (stepped, buffers), (images,)), labels)
-    (gradient,) = torch.autograd.grad(loss, eps, retain_graph=True)
-    weights = (-gradient).clamp(min=0)
-    return weights / weights.sum() if weights.sum() > 0 else weights
-
-
 def train(method, config, data, seed):
     """Test accuracy; with learned weights also the AUROC of the mean weight, and the share of the weight on wrong labels
     in the second half."""
@@ -151,7 +136,7 @@ def train(method, config, data, seed):
         if method == "l2rw":
             chosen = next(clean_places)
             clean = augmented(clean_images[chosen], config, rng), clean_labels[chosen]
-            weights = weights_of(network, losses, rate, clean).detach()
+            weights = learned_weights(network, losses, rate, clean).detach()
             found = weights.numpy()
             np.add.at(sums, places, found * len(found))
             np.add.at(counts, places, 1)

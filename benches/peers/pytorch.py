@@ -111,6 +111,23 @@ MODELS = {
 # Steps
 
 
+def learned_weights(network, losses, learning_rate, clean):
+    """max(u, 0) over its sum, by differentiating the clean loss after a virtual step on these per-example losses, whose
+    graph stays."""
+    parameters = dict(network.named_parameters())
+    eps = torch.zeros_like(losses, requires_grad=True)
+    gradients = torch.autograd.grad((eps * losses).sum(), tuple(parameters.values()), create_graph=True)
+    stepped = {key: value - learning_rate * g for (key, value), g in zip(parameters.items(), gradients)}
+    # The clean pass leaves the running statistics alone.
+    buffers = {key: value.clone() for key, value in network.named_buffers()}
+    images, labels = clean
+    clean_loss = F.cross_entropy(functional_call(network, (stepped, buffers), (images,)), labels)
+    (gradient,) = torch.autograd.grad(clean_loss, eps, retain_graph=True)
+    weights = (-gradient).clamp(min=0)
+    total = weights.sum()
+    return weights / torch.where(total > 0, total, 1.0)
+
+
 class Training:
     """A network on one device with batches that serve every step."""
 
@@ -135,21 +152,10 @@ class Training:
         self.optimizer.step()
 
     def l2rw(self, m):
-        parameters = dict(self.network.named_parameters())
-        values = tuple(parameters.values())
         images, labels = self.train
-        losses = F.cross_entropy(functional_call(self.network, parameters, (images,)), labels, reduction="none")
-        eps = torch.zeros_like(losses, requires_grad=True)
-        gradients = torch.autograd.grad((eps * losses).sum(), values, create_graph=True)
-        stepped = {key: value - LEARNING_RATE * g for (key, value), g in zip(parameters.items(), gradients)}
-        # The clean pass leaves the running statistics alone.
-        buffers = {key: value.clone() for key, value in self.network.named_buffers()}
-        images, labels = self.clean[m]
-        clean_loss = F.cross_entropy(functional_call(self.network, (stepped, buffers), (images,)), labels)
-        (gradient,) = torch.autograd.grad(clean_loss, eps, retain_graph=True)
-        weights = (-gradient).clamp(min=0)
-        total = weights.sum()
-        weights = weights / torch.where(total > 0, total, 1.0)
+        losses = F.cross_entropy(self.network(images), labels, reduction="none")
+        weights = learned_weights(self.network, losses, LEARNING_RATE, self.clean[m])
+        values = tuple(self.network.parameters())
         for value, g in zip(values, torch.autograd.grad((weights * losses).sum(), values)):
             value.grad = g
         self.optimizer.step()

@@ -90,7 +90,9 @@ impl Exchanges {
         if let Some(pending) = pending {
             stop.readback.submitted(pending, submission);
         }
-        let mut words = stop.readback.take(context, true)?.unwrap_or_default();
+        let words = stop.readback.take(context, true)?;
+        let mut words =
+            words.ok_or_else(|| self.ranks.error("there is nothing to exchange at this stop"))?;
         let mut rest = words.as_mut_slice();
         for tensor in &stop.tensors {
             let (own, after) = rest.split_at_mut(tensor.len);
