@@ -212,7 +212,7 @@ impl StepProgress {
 
 /// What `left` steps take, if so many were done in this time.
 fn time_left(elapsed: Duration, done: u64, left: u64) -> Option<String> {
-    // A first line says more than one that guesses.
+    // From the few steps of a first line, a guess would be far off.
     let is_known = left > 0 && elapsed >= LINE_EVERY;
     let seconds = elapsed.as_secs_f64() * left as f64 / done as f64;
     let duration = Duration::try_from_secs_f64(seconds).ok().filter(|_| is_known)?;

@@ -120,9 +120,8 @@ impl Account for Sums {
 pub fn run(options: &Options) -> Result<bool> {
     options.check()?;
     let devices = open_adapter(options.adapter.clone())?;
-    let context = devices.context();
-    println!("adapter: {}", context.describe());
-    let data = options.data.open_trusted(&context, options.training.seed, None)?;
+    println!("adapter: {}", devices.context().describe());
+    let data = options.data.open_trusted(&devices.context(), options.training.seed, None)?;
     data.say();
     if let Some(augmentation) = options.training.augmentation(&data.set) {
         println!("{augmentation}");
