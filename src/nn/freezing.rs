@@ -81,6 +81,20 @@ impl Network {
         !layer.frozen && !parameters_of(&layer.kind).is_empty()
     }
 
+    /// The first of the last `count` convolutions and products that learn; the input where there
+    /// are no more than these.
+    pub(crate) fn first_of_last(&self, count: usize) -> usize {
+        let layers = self.layers.iter().enumerate();
+        let weighted = layers.filter(|(index, layer)| {
+            matches!(layer.kind, LayerKind::Conv { .. }) && self.learns(*index)
+        });
+        let indices: Vec<usize> = weighted.map(|(index, _)| index).collect();
+        match indices.len().checked_sub(count) {
+            None | Some(0) => 0,
+            Some(left_out) => indices.get(left_out).copied().unwrap_or(self.layers.len()),
+        }
+    }
+
     /// Parameters of layers that are not frozen, in their order.
     pub(crate) fn learned_parameters(&self) -> impl Iterator<Item = &Parameter> {
         let layers = self.layers.iter().filter(|layer| !layer.frozen);
@@ -88,7 +102,7 @@ impl Network {
     }
 }
 
-fn parameters_of(kind: &LayerKind) -> Vec<ParameterId> {
+pub(crate) fn parameters_of(kind: &LayerKind) -> Vec<ParameterId> {
     match kind {
         LayerKind::Conv { weight, bias, .. } => {
             [Some(*weight), *bias].into_iter().flatten().collect()

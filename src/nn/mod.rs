@@ -9,6 +9,7 @@ mod storage;
 pub mod zoo;
 
 pub use builder::{BuildError, NetworkBuilder, Padding};
+pub(crate) use freezing::parameters_of;
 pub use freezing::{FixedStatistics, Frozen};
 pub use init::Init;
 pub use network::{

@@ -1,29 +1,24 @@
 //! The twin of a whole step in plain `f64` loops: what [`reference`](crate::reference) has for each
 //! kernel, put together as a plan puts the kernels together.
 
+use std::sync::Arc;
+
 use super::PlanError;
-use crate::nn::{Layer, LayerKind, Network, Normalisation, Parameter, ParameterId, Shape};
+use crate::nn::{
+    Layer, LayerKind, Network, Normalisation, Parameter, ParameterId, Shape, parameters_of,
+};
 use crate::ops::NormKind;
 use crate::ops::shortcut::Shortcut;
 use crate::reference::norm::{self, Affine, NormShape};
-use crate::reference::softmax_cross_entropy as loss;
-use crate::reference::{bias, conv, example_weights, gelu, pool, relu, shortcut};
-
-/// A batch of normalised inputs `[n, height, width, channels]` with labels `[n]`.
-#[derive(Clone, Copy, Debug)]
-pub struct TwinBatch<'a> {
-    /// As the network's first layer sees them.
-    pub inputs: &'a [f64],
-    /// Class numbers.
-    pub labels: &'a [u32],
-}
+use crate::reference::step::{Memory, MethodTwin, TwinInput, TwinNetwork};
+use crate::reference::{bias, conv, gelu, pool, relu, shortcut};
 
 /// What a step does.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TwinStep {
     /// Of the training batch before the step, `[n]`.
     pub losses: Vec<f64>,
-    /// u, `[n]`; empty in plain training.
+    /// u, `[n]`; empty where the method computes none.
     pub similarities: Vec<f64>,
     /// w, `[n]`.
     pub weights: Vec<f64>,
@@ -31,48 +26,66 @@ pub struct TwinStep {
     pub parameters: Vec<f64>,
 }
 
-/// One step of plain gradient descent with rate `rate` from the flat parameters `theta`: learning
-/// to reweight where there is a clean batch (Ren et al. 2018, algorithm 1), plain training
-/// otherwise.
+/// A network for the twins of methods: inputs `[n, height, width, channels]` are as its first layer
+/// sees them, parameters as they lie on the device, running statistics are still 0 and 1.
 ///
 /// # Errors
 /// [`PlanError::Network`] for a network with dropout, whose masks only the device draws.
-pub fn step(
-    network: &Network,
-    theta: &[f64],
-    train: TwinBatch<'_>,
-    clean: Option<TwinBatch<'_>>,
-    rate: f64,
-) -> Result<TwinStep, PlanError> {
+pub fn classifier(network: &Network) -> Result<Arc<dyn TwinNetwork>, PlanError> {
     let draws = |layer: &&Layer| matches!(layer.kind, LayerKind::Dropout { .. });
     if let Some(layer) = network.layers.iter().find(draws) {
         let (layer, reason) = (layer.name.clone(), "only the device draws its masks".to_owned());
         return Err(PlanError::Network { layer, reason });
     }
-    let (twin, classes, n) = (Twin { network, theta }, network.classes(), train.labels.len());
-    let values = twin.forward(n, train.inputs);
-    let residual = loss::residual(n, classes, scores(&values), train.labels);
-    let mut similarities = Vec::new();
-    let mut weights = example_weights::uniform(n);
-    if let Some(clean) = clean {
-        let m = clean.labels.len();
-        let passed = twin.forward(m, clean.inputs);
-        let at = loss::residual(m, classes, scores(&passed), clean.labels);
-        let at = loss::gradient(m, classes, &at, &example_weights::uniform(m));
-        let g = twin.gradient(m, &passed, at);
-        let moved = twin.tangent(n, &values, &g);
-        similarities = loss::tangent(n, classes, &residual, &moved);
-        weights = example_weights::rectify_and_normalise(&similarities);
-    }
-    let at = loss::gradient(n, classes, &residual, &weights);
-    let gradient = twin.gradient(n, &values, at);
-    let parameters = theta.iter().zip(gradient).map(|(theta, g)| theta - rate * g).collect();
-    let losses = loss::losses(n, classes, scores(&values), train.labels);
-    Ok(TwinStep { losses, similarities, weights, parameters })
+    Ok(Arc::new(Classifier(network.clone())))
 }
 
-fn scores(values: &[Value]) -> &[f64] {
-    values.last().map_or(&[], |value| &value.out)
+/// One step without weight decay, by the twins of the method and of the optimizer.
+pub fn step(seen: &TwinInput, method: &mut MethodTwin, memory: &mut Memory) -> TwinStep {
+    let told = method(seen);
+    let gradient = seen.gradient(&told.residual, &told.weights);
+    let mut parameters = seen.parameters.clone();
+    memory.descend(seen, &mut parameters, &gradient);
+    let (losses, similarities, weights) = (told.losses, told.similarities, told.weights);
+    TwinStep { losses, similarities, weights, parameters }
+}
+
+#[derive(Debug)]
+struct Classifier(Network);
+
+impl Classifier {
+    fn with<'a>(&'a self, theta: &'a [f64]) -> Twin<'a> {
+        Twin { network: &self.0, theta }
+    }
+
+    fn count(&self, inputs: &[f64]) -> usize {
+        inputs.len() / self.0.input().len().max(1)
+    }
+}
+
+impl TwinNetwork for Classifier {
+    fn scores(&self, parameters: &[f64], inputs: &[f64]) -> Vec<f64> {
+        let values = self.with(parameters).forward(self.count(inputs), inputs);
+        values.into_iter().last().map_or(Vec::new(), |value| value.out)
+    }
+
+    fn gradient(&self, parameters: &[f64], inputs: &[f64], at_scores: &[f64]) -> Vec<f64> {
+        let (twin, n) = (self.with(parameters), self.count(inputs));
+        twin.gradient(n, &twin.forward(n, inputs), at_scores.to_vec())
+    }
+
+    fn tangent(&self, parameters: &[f64], inputs: &[f64], direction: &[f64]) -> Vec<f64> {
+        let (twin, n) = (self.with(parameters), self.count(inputs));
+        twin.tangent(n, &twin.forward(n, inputs), direction)
+    }
+
+    fn keep_last(&self, layers: usize, direction: &mut [f64]) {
+        let before = &self.0.layers[..self.0.first_of_last(layers)];
+        for id in before.iter().flat_map(|layer| parameters_of(&layer.kind)) {
+            let Parameter { offset, len, .. } = *self.0.parameter(id);
+            direction[offset..offset + len].fill(0.0);
+        }
+    }
 }
 
 impl TwinStep {
@@ -80,19 +93,25 @@ impl TwinStep {
     /// where either has one, or where lengths differ.
     pub fn distance(&self, other: &Self) -> [(&'static str, f64); 4] {
         [
-            ("losses", apart(&self.losses, &other.losses)),
-            ("u", apart(&self.similarities, &other.similarities)),
-            ("w", apart(&self.weights, &other.weights)),
-            ("parameters", apart(&self.parameters, &other.parameters)),
+            ("losses", apart(&self.losses, &other.losses, LEAST_LOSS)),
+            ("u", apart(&self.similarities, &other.similarities, LEAST)),
+            ("w", apart(&self.weights, &other.weights, LEAST)),
+            ("parameters", apart(&self.parameters, &other.parameters, LEAST)),
         ]
     }
 }
 
-fn apart(a: &[f64], b: &[f64]) -> f64 {
+/// What the largest value counts as at least.
+const LEAST: f64 = 1e-6;
+
+/// Of losses: the logarithm of a number near 1 is good to 6e-8, not to a share of it.
+const LEAST_LOSS: f64 = 1e-3;
+
+fn apart(a: &[f64], b: &[f64], least: f64) -> f64 {
     if a.len() != b.len() {
         return f64::NAN;
     }
-    let largest = a.iter().fold(1e-6, |most: f64, v| most.max(v.abs()));
+    let largest = a.iter().fold(least, |most: f64, v| most.max(v.abs()));
     let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
     // A comparison with a NaN is false.
     let worse = |most: f64, v: f64| if v <= most || most.is_nan() { most } else { v };

@@ -1,14 +1,83 @@
-//! One step of a linear classifier as the CPU twins of weighting methods see it, and what they
-//! tell of it.
+//! One step of a classifier as the CPU twins of weighting methods see it, and what they tell of it.
+
+use std::fmt;
+use std::sync::Arc;
 
 use super::adamw::{AdamW, adamw};
 use super::sgd::{Sgd, sgd};
-use super::softmax_cross_entropy as loss;
+use super::{example_weights, softmax_cross_entropy as loss};
 use crate::ops::Optimizer;
 
-/// One step of a linear softmax classifier without augmentation, as its twin sees it.
+/// What twins of methods need of a classifier. Inputs `[n, …]` and class scores `[n, classes]` are
+/// flat, and so are parameters.
+pub trait TwinNetwork: fmt::Debug + Send + Sync {
+    /// Class scores of inputs.
+    fn scores(&self, parameters: &[f64], inputs: &[f64]) -> Vec<f64>;
+
+    /// Gradient by the parameters of a sum whose gradient by the scores is `at_scores`.
+    fn gradient(&self, parameters: &[f64], inputs: &[f64], at_scores: &[f64]) -> Vec<f64>;
+
+    /// Derivatives of the scores as the parameters move along `direction`.
+    fn tangent(&self, parameters: &[f64], inputs: &[f64], direction: &[f64]) -> Vec<f64>;
+
+    /// Makes 0 of a direction whatever does not belong to the last `layers` convolutions and
+    /// products that learn, and what follows the first of these.
+    fn keep_last(&self, layers: usize, direction: &mut [f64]);
+}
+
+/// A linear classifier: weights `[features, classes]`, then biases `[classes]`.
+#[derive(Debug)]
+struct Linear {
+    classes: usize,
+}
+
+impl Linear {
+    fn features(&self, parameters: &[f64]) -> usize {
+        parameters.len() / self.classes - 1
+    }
+}
+
+impl TwinNetwork for Linear {
+    fn scores(&self, parameters: &[f64], inputs: &[f64]) -> Vec<f64> {
+        let (classes, features) = (self.classes, self.features(parameters));
+        let mut scores = Vec::new();
+        for input in inputs.chunks(features) {
+            for class in 0..classes {
+                let products = input.iter().enumerate();
+                let sum: f64 = products.map(|(f, x)| x * parameters[f * classes + class]).sum();
+                scores.push(sum + parameters[features * classes + class]);
+            }
+        }
+        scores
+    }
+
+    fn gradient(&self, parameters: &[f64], inputs: &[f64], at_scores: &[f64]) -> Vec<f64> {
+        let (classes, features) = (self.classes, self.features(parameters));
+        let mut gradient = vec![0.0; parameters.len()];
+        for (at, r) in at_scores.iter().enumerate() {
+            let (i, class) = (at / classes, at % classes);
+            for f in 0..features {
+                gradient[f * classes + class] += r * inputs[i * features + f];
+            }
+            gradient[features * classes + class] += r;
+        }
+        gradient
+    }
+
+    /// Scores are linear in the parameters.
+    fn tangent(&self, _parameters: &[f64], inputs: &[f64], direction: &[f64]) -> Vec<f64> {
+        self.scores(direction, inputs)
+    }
+
+    fn keep_last(&self, _layers: usize, _direction: &mut [f64]) {}
+}
+
+/// One step of a softmax classifier without augmentation, as its twin sees it.
 #[derive(Clone, Debug)]
 pub struct TwinInput {
+    /// The classifier; `None` is a linear one, with weights `[features, classes]` and then biases
+    /// `[classes]`.
+    pub network: Option<Arc<dyn TwinNetwork>>,
     /// Step of the run, from 0.
     pub number: u32,
     /// Seed of the run.
@@ -31,13 +100,15 @@ pub struct TwinInput {
     pub clean_inputs: Vec<f64>,
     /// `[m]`
     pub clean_labels: Vec<u32>,
-    /// The classifier's weights `[features, classes]`, then its biases `[classes]`.
+    /// The classifier's parameters.
     pub parameters: Vec<f64>,
 }
 
 /// What a twin says of a step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TwinOutput {
+    /// u, `[n]`; empty where the method computes none.
+    pub similarities: Vec<f64>,
     /// w, `[n]`
     pub weights: Vec<f64>,
     /// `[n]`
@@ -52,6 +123,7 @@ pub type MethodTwin = Box<dyn FnMut(&TwinInput) -> TwinOutput>;
 impl Default for TwinInput {
     fn default() -> Self {
         Self {
+            network: None,
             number: 0,
             seed: 0,
             position: 0,
@@ -109,19 +181,13 @@ impl TwinInput {
         self.labels.len()
     }
 
+    fn network(&self) -> Arc<dyn TwinNetwork> {
+        self.network.clone().unwrap_or_else(|| Arc::new(Linear { classes: self.classes }))
+    }
+
     /// Class scores of inputs, `[…, classes]`.
     pub fn scores_of(&self, inputs: &[f64], parameters: &[f64]) -> Vec<f64> {
-        let classes = self.classes;
-        let features = parameters.len() / classes - 1;
-        let mut scores = Vec::new();
-        for input in inputs.chunks(features) {
-            for class in 0..classes {
-                let products = input.iter().enumerate();
-                let sum: f64 = products.map(|(f, x)| x * parameters[f * classes + class]).sum();
-                scores.push(sum + parameters[features * classes + class]);
-            }
-        }
-        scores
+        self.network().scores(parameters, inputs)
     }
 
     /// Class scores of the batch.
@@ -169,43 +235,36 @@ impl TwinInput {
         let (n, classes) = (self.n(), self.classes);
         let scores = self.scores();
         let residual = loss::residual(n, classes, &scores, &self.labels);
-        TwinOutput { weights, losses: self.cross_entropy(), residual }
+        let similarities = Vec::new();
+        TwinOutput { similarities, weights, losses: self.cross_entropy(), residual }
     }
 
     /// Gradient of Σ weights\[i\] f_i by the parameters at `parameters`.
-    pub fn gradient(&self, inputs: &[f64], residual: &[f64], weights: &[f64]) -> Vec<f64> {
-        let classes = self.classes;
-        let features = self.parameters.len() / classes - 1;
-        let mut gradient = vec![0.0; self.parameters.len()];
-        for (i, weight) in weights.iter().enumerate() {
-            for class in 0..classes {
-                let r = weight * residual[i * classes + class];
-                for f in 0..features {
-                    gradient[f * classes + class] += r * inputs[i * features + f];
-                }
-                gradient[features * classes + class] += r;
-            }
-        }
-        gradient
+    pub fn gradient(&self, residual: &[f64], weights: &[f64]) -> Vec<f64> {
+        let at_scores = loss::gradient(self.n(), self.classes, residual, weights);
+        self.network().gradient(&self.parameters, &self.inputs, &at_scores)
     }
 
     /// Gradient of the mean clean loss at `parameters`.
     pub fn clean_gradient(&self, parameters: &[f64]) -> Vec<f64> {
-        let m = self.clean_labels.len();
-        let scores = self.scores_of(&self.clean_inputs, parameters);
-        let residual = loss::residual(m, self.classes, &scores, &self.clean_labels);
-        self.gradient(&self.clean_inputs, &residual, &vec![1.0 / m as f64; m])
+        let (m, classes, inputs) = (self.clean_labels.len(), self.classes, &self.clean_inputs);
+        let scores = self.scores_of(inputs, parameters);
+        let residual = loss::residual(m, classes, &scores, &self.clean_labels);
+        let at_scores = loss::gradient(m, classes, &residual, &example_weights::uniform(m));
+        self.network().gradient(parameters, inputs, &at_scores)
+    }
+
+    /// The same of the last `layers` convolutions and products alone: 0 for the others.
+    pub fn clean_gradient_of_last(&self, layers: usize) -> Vec<f64> {
+        let mut gradient = self.clean_gradient(&self.parameters);
+        self.network().keep_last(layers, &mut gradient);
+        gradient
     }
 
     /// ⟨∇f_i, direction⟩ of each example.
     pub fn similarities(&self, residual: &[f64], direction: &[f64]) -> Vec<f64> {
-        let one = |i: usize| {
-            let mut weights = vec![0.0; self.n()];
-            weights[i] = 1.0;
-            let gradient = self.gradient(&self.inputs, residual, &weights);
-            gradient.iter().zip(direction).map(|(a, b)| a * b).sum()
-        };
-        (0..self.n()).map(one).collect()
+        let moved = self.network().tangent(&self.parameters, &self.inputs, direction);
+        loss::tangent(self.n(), self.classes, residual, &moved)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::source::{ExampleSource, kept};
+use super::source::{ExampleSource, Kept};
 use super::stream::{BatchOrder, BatchStream};
 use super::{Examples, TrainError, TrainerOptions};
 use crate::gpu::{Context, DeviceTensors};
@@ -112,7 +112,7 @@ impl GivenSet<'_> {
 
     fn source(&self) -> Arc<dyn ExampleSource> {
         match self {
-            Self::Memory(examples) => kept(examples),
+            Self::Memory(examples) => Arc::new(Kept::new(examples)),
             Self::Source(source) => source.clone(),
         }
     }
@@ -122,6 +122,12 @@ impl GivenSet<'_> {
 pub(super) struct GivenSets<'a> {
     pub train: GivenSet<'a>,
     pub clean: Option<GivenSet<'a>>,
+}
+
+/// The error of a method that learns weights from clean examples and is given none.
+pub(super) fn no_clean_set() -> TrainError {
+    let reason = "weights are learned from it, and there is none".into();
+    TrainError::Dataset { which: "clean", reason }
 }
 
 /// Where each of a trainer's sets lies.
@@ -147,10 +153,7 @@ impl GivenSets<'_> {
                 }
             }
             None if !options.weighting.uses_clean_set() => {}
-            None => {
-                let reason = "weights are learned from it, and there is none".into();
-                return Err(TrainError::Dataset { which: "clean", reason });
-            }
+            None => return Err(no_clean_set()),
         }
         options.check(shape.channels)
     }

@@ -2,7 +2,7 @@
 
 use super::TrainError;
 use crate::gpu::{Context, DeviceTensors};
-use crate::nn::Shape;
+use crate::nn::{Network, Shape};
 use crate::plan::{DatasetShape, Values};
 
 /// Examples with labels, borrowed from the caller: images, or features as images of one pixel.
@@ -41,6 +41,11 @@ impl<'a> From<&'a crate::data::Dataset> for Examples<'a> {
 }
 
 impl<'a> Examples<'a> {
+    /// The label of an example of a batch that does not count, for
+    /// [`Trainer::step_on`](super::Trainer::step_on): it fills up a batch that has too few, or
+    /// stands where nobody knows the class.
+    pub const IGNORED: u32 = u32::MAX;
+
     /// Examples of `shape` with their values `[n, height, width, channels]` and labels `[n]`.
     pub fn new(values: impl Into<Values<'a>>, labels: &'a [u32], shape: Shape) -> Self {
         Self { values: values.into(), labels, shape }
@@ -57,17 +62,22 @@ impl<'a> Examples<'a> {
     }
 
     pub(super) fn check(&self, which: &'static str, classes: usize) -> Result<(), TrainError> {
-        let fail = |reason| Err(TrainError::Dataset { which, reason });
+        self.check_values(which)?;
+        self.check_labels(which, classes)
+    }
+
+    pub(super) fn check_values(&self, which: &'static str) -> Result<(), TrainError> {
         let expected = self.len() * self.shape.len();
         if self.values.len() != expected {
-            return fail(format!(
+            let reason = format!(
                 "{} labels and examples of {} need {expected} values, found {}",
                 self.len(),
                 self.shape,
                 self.values.len()
-            ));
+            );
+            return Err(TrainError::Dataset { which, reason });
         }
-        self.check_labels(which, classes)
+        Ok(())
     }
 
     pub(super) fn check_labels(
@@ -75,16 +85,44 @@ impl<'a> Examples<'a> {
         which: &'static str,
         classes: usize,
     ) -> Result<(), TrainError> {
-        let fail = |reason| Err(TrainError::Dataset { which, reason });
         if self.is_empty() {
-            return fail("it has no examples".into());
+            let reason = "it has no examples".into();
+            return Err(TrainError::Dataset { which, reason });
         }
-        match self.labels.iter().enumerate().find(|(_, label)| **label as usize >= classes) {
+        self.refuse_label(which, classes, |label| label as usize >= classes)
+    }
+
+    fn refuse_label(
+        &self,
+        which: &'static str,
+        classes: usize,
+        refused: impl Fn(u32) -> bool,
+    ) -> Result<(), TrainError> {
+        match self.labels.iter().enumerate().find(|(_, label)| refused(**label)) {
             Some((index, label)) => {
-                fail(format!("label {label} of example {index} is not below {classes}"))
+                let reason = format!("label {label} of example {index} is not below {classes}");
+                Err(TrainError::Dataset { which, reason })
             }
             None => Ok(()),
         }
+    }
+
+    /// Refuses what is no batch of `expected` examples for the network.
+    pub(super) fn check_batch(
+        &self,
+        which: &'static str,
+        expected: usize,
+        network: &Network,
+    ) -> Result<(), TrainError> {
+        self.check_values(which)?;
+        if self.len() != expected || self.shape != network.input() {
+            let (n, shape, input) = (self.len(), self.shape, network.input());
+            let reason = format!("{n} examples of {shape}, expected {expected} of {input}");
+            return Err(TrainError::Dataset { which, reason });
+        }
+        let classes = network.classes();
+        let refused = |label| label as usize >= classes && label != Self::IGNORED;
+        self.refuse_label(which, classes, refused)
     }
 
     /// Refuses values that are not finite: a data set is drawn from again and again.

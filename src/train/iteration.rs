@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
+use super::data_sets::no_clean_set;
 use super::step_ring::StepRing;
 use super::{Model, NotFinite, TrainError, TrainerOptions};
 use crate::gpu::{
@@ -318,10 +319,7 @@ impl Iteration {
                 let firsts = batch_parts("clean", clean, sources, m, image, &mut parts)?;
                 [step.clean_images_first, step.clean_labels_first] = firsts;
             }
-            None => {
-                let reason = "weights are learned from it, and there is none".into();
-                return Err(TrainError::Dataset { which: "clean", reason });
-            }
+            None => return Err(no_clean_set()),
         }
         Ok((step, self.import(parts)?))
     }

@@ -3,14 +3,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{Checkpoint, HostState, StepReport, TrainError, Trainer};
+use super::source::Kept;
+use super::{Checkpoint, Examples, HostState, StepReport, TrainError, Trainer};
 use crate::gpu::GpuError;
 
 /// A trainer that is made anew when its device is lost (a driver's update or reset, a laptop that
 /// slept), and goes on from the last checkpoint, which is kept in the host's memory.
 ///
 /// Steps since then are taken again. On the same adapter everything that is reported has the bits
-/// of a training without the loss, and no step is reported twice.
+/// of a training without the loss, and no step is reported twice. Batches from the host are kept
+/// for that until the next checkpoint.
 ///
 /// ```no_run
 /// # use l2rw::{gpu::Context, nn::Network, train::*};
@@ -38,6 +40,8 @@ pub struct Recovering<F> {
     trainer: Trainer,
     every: u64,
     checkpoint: Checkpoint,
+    /// Batches of the steps from the checkpoint on, of a trainer for batches.
+    batches: VecDeque<(Kept, Option<Kept>)>,
     /// Steps that were asked for.
     wanted: u64,
     /// The first step that has not been reported.
@@ -70,6 +74,7 @@ impl<F: FnMut() -> Result<Trainer, TrainError>> Recovering<F> {
             trainer,
             every: every.max(1),
             checkpoint,
+            batches: VecDeque::new(),
             wanted,
             next_report: wanted,
             ready: VecDeque::new(),
@@ -86,6 +91,25 @@ impl<F: FnMut() -> Result<Trainer, TrainError>> Recovering<F> {
     /// without a checkpoint in between, and whatever making a trainer anew fails with; the next
     /// call tries again.
     pub fn step(&mut self) -> Result<Option<StepReport>, TrainError> {
+        self.trainer.check_sets()?;
+        self.wanted += 1;
+        self.attempt(|_| Ok(()))?;
+        Ok(self.ready.pop_front())
+    }
+
+    /// Takes one step on batches from the host, as [`Trainer::step_on`] does, and keeps a copy of
+    /// them until the next checkpoint. Reports as with [`Recovering::step`].
+    ///
+    /// # Errors
+    /// As [`Trainer::step_on`]: no step has been taken then. A lost device as with
+    /// [`Recovering::step`]: the next call takes this step first.
+    pub fn step_on(
+        &mut self,
+        train: Examples<'_>,
+        clean: Option<Examples<'_>>,
+    ) -> Result<Option<StepReport>, TrainError> {
+        self.trainer.check_batches(&train, clean.as_ref())?;
+        self.batches.push_back((Kept::new(&train), clean.as_ref().map(Kept::new)));
         self.wanted += 1;
         self.attempt(|_| Ok(()))?;
         Ok(self.ready.pop_front())
@@ -149,7 +173,14 @@ impl<F: FnMut() -> Result<Trainer, TrainError>> Recovering<F> {
             if steps.is_multiple_of(self.every) && steps > self.checkpoint.steps() {
                 self.keep()?;
             }
-            let report = self.trainer.step()?;
+            // Of the steps since the checkpoint, some may be taken again.
+            let place = steps.saturating_sub(self.checkpoint.steps());
+            let report = match self.batches.get(place as usize) {
+                Some((train, clean)) => {
+                    self.trainer.step_on(train.examples(), clean.as_ref().map(Kept::examples))?
+                }
+                None => self.trainer.step()?,
+            };
             self.receive(report);
         }
         Ok(())
@@ -160,7 +191,10 @@ impl<F: FnMut() -> Result<Trainer, TrainError>> Recovering<F> {
         while let Some(report) = self.trainer.take_report(true)? {
             self.receive(Some(report));
         }
-        self.checkpoint = kept(&self.trainer)?;
+        let checkpoint = kept(&self.trainer)?;
+        let done = checkpoint.steps().saturating_sub(self.checkpoint.steps()) as usize;
+        self.batches.drain(..done.min(self.batches.len()));
+        self.checkpoint = checkpoint;
         self.in_a_row = 0;
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! Examples that are read when they are needed: data sets that do not fit the device, or memory.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use super::run_description::Fingerprint;
 use super::{Examples, Values};
@@ -110,8 +109,9 @@ impl ExampleSource for crate::data::Dataset {
     }
 }
 
-/// A copy of borrowed examples, for threads that outlive the borrow.
-struct Kept {
+/// A copy of borrowed examples, which outlives the borrow.
+#[derive(Debug)]
+pub(super) struct Kept {
     bytes: Vec<u8>,
     floats: Vec<f32>,
     labels: Vec<u32>,
@@ -120,7 +120,17 @@ struct Kept {
 }
 
 impl Kept {
-    fn examples(&self) -> Examples<'_> {
+    pub fn new(examples: &Examples<'_>) -> Self {
+        let (mut bytes, mut floats) = (Vec::new(), Vec::new());
+        match examples.values {
+            Values::Bytes(values) => bytes = values.to_vec(),
+            Values::Floats(values) => floats = values.to_vec(),
+        }
+        let (labels, shape) = (examples.labels.to_vec(), examples.shape);
+        Self { bytes, floats, labels, shape, value_type: examples.values.value_type() }
+    }
+
+    pub fn examples(&self) -> Examples<'_> {
         let values = match self.value_type {
             ValueType::Bytes => Values::Bytes(&self.bytes),
             ValueType::Floats => Values::Floats(&self.floats),
@@ -145,17 +155,6 @@ impl ExampleSource for Kept {
     fn read(&self, index: usize, out: ValuesMut<'_>) -> Result<(), SourceError> {
         self.examples().read(index, out)
     }
-}
-
-/// A source with a copy of the examples.
-pub(super) fn kept(examples: &Examples<'_>) -> Arc<dyn ExampleSource> {
-    let (mut bytes, mut floats) = (Vec::new(), Vec::new());
-    match examples.values {
-        Values::Bytes(values) => bytes = values.to_vec(),
-        Values::Floats(values) => floats = values.to_vec(),
-    }
-    let (labels, shape) = (examples.labels.to_vec(), examples.shape);
-    Arc::new(Kept { bytes, floats, labels, shape, value_type: examples.values.value_type() })
 }
 
 /// Reads example `index` as the device has it; `out` begins at a whole word where it holds floats.

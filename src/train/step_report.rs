@@ -3,6 +3,7 @@
 use super::exchanges::WhichBatch;
 use super::not_finite::findings;
 use crate::gpu::TensorId;
+use crate::nn::Network;
 use crate::ops::not_finite::Quantity;
 use crate::plan::Plan;
 
@@ -27,14 +28,21 @@ pub struct StepReport {
     pub clean_losses: Vec<f32>,
     /// Predictions for the clean examples.
     pub clean_predictions: Vec<u32>,
+    /// Places in the batch of training examples that did not count, since their label is none of
+    /// the classes ([`Examples::IGNORED`](super::Examples::IGNORED)) or their values were not finite
+    /// ([`NotFinite::DropExample`](super::NotFinite::DropExample)). Data sets have none.
+    pub ignored: Vec<u32>,
+    /// The same of the clean batch.
+    pub clean_ignored: Vec<u32>,
     /// What was not finite, each with its first place: then the parameters stayed as they were.
     pub not_finite: Vec<(Quantity, u32)>,
 }
 
 impl StepReport {
-    /// Mean loss of the training batch.
+    /// Mean loss of the examples of the training batch that count.
     pub fn loss(&self) -> f64 {
-        mean(&self.losses)
+        let sum: f64 = self.losses.iter().map(|loss| f64::from(*loss)).sum();
+        sum / self.losses.len().saturating_sub(self.ignored.len()).max(1) as f64
     }
 
     /// From the words that were read back, field by field.
@@ -44,6 +52,7 @@ impl StepReport {
         for &(field, len) in fields {
             let (words, after) = rest.split_at(len);
             rest = after;
+            let beyond = |classes| places_of(words, |label| label >= classes);
             let floats = || words.iter().map(|word| f32::from_bits(*word)).collect();
             match field {
                 Field::Indices => report.indices = words.to_vec(),
@@ -53,6 +62,8 @@ impl StepReport {
                 Field::Similarities => report.similarities = floats(),
                 Field::CleanIndices => report.clean_indices = words.to_vec(),
                 Field::CleanLosses => report.clean_losses = floats(),
+                Field::Labels { classes } => report.ignored = beyond(classes),
+                Field::CleanLabels { classes } => report.clean_ignored = beyond(classes),
                 Field::NotFinite => report.not_finite = findings(words),
                 Field::CleanPredictions => report.clean_predictions = words.to_vec(),
             }
@@ -71,8 +82,8 @@ impl StepReport {
     }
 }
 
-fn mean(values: &[f32]) -> f64 {
-    values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len().max(1) as f64
+fn places_of(words: &[u32], is_one: impl Fn(u32) -> bool) -> Vec<u32> {
+    (0..).zip(words).filter(|(_, word)| is_one(**word)).map(|(place, _)| place).collect()
 }
 
 /// A part of a report.
@@ -87,6 +98,13 @@ pub(super) enum Field {
     CleanLosses,
     CleanPredictions,
     NotFinite,
+    /// Of batches from outside, to see which examples count.
+    Labels {
+        classes: u32,
+    },
+    CleanLabels {
+        classes: u32,
+    },
 }
 
 impl Field {
@@ -97,29 +115,39 @@ impl Field {
             | Self::Losses
             | Self::Predictions
             | Self::Weights
-            | Self::Similarities => Some(WhichBatch::Train),
-            Self::CleanIndices | Self::CleanLosses | Self::CleanPredictions => {
-                Some(WhichBatch::Clean)
-            }
+            | Self::Similarities
+            | Self::Labels { .. } => Some(WhichBatch::Train),
+            Self::CleanIndices
+            | Self::CleanLosses
+            | Self::CleanPredictions
+            | Self::CleanLabels { .. } => Some(WhichBatch::Clean),
             Self::NotFinite => None,
         }
     }
 }
 
 /// What is read back after each step, in order.
-pub(super) fn report_fields(plan: &Plan) -> Vec<(Field, TensorId)> {
+pub(super) fn report_fields(plan: &Plan, network: &Network) -> Vec<(Field, TensorId)> {
+    let classes = network.classes() as u32;
+    // Those of data sets have been checked.
+    let is_given = plan.train.indices.is_none();
+    let given_labels = |name| plan.recording.find(name).filter(|_| is_given);
     let mut fields = vec![
         (Field::NotFinite, plan.not_finite),
         (Field::Losses, plan.train.losses),
         (Field::Predictions, plan.train.predictions),
         (Field::Weights, plan.weights),
     ];
+    let labels = given_labels("train/labels");
+    fields.extend(labels.map(|id| (Field::Labels { classes }, id)));
     fields.extend(plan.train.indices.map(|id| (Field::Indices, id)));
     fields.extend(plan.similarities.map(|id| (Field::Similarities, id)));
     if let Some(clean) = &plan.clean {
         fields.push((Field::CleanLosses, clean.losses));
         fields.push((Field::CleanPredictions, clean.predictions));
         fields.extend(clean.indices.map(|id| (Field::CleanIndices, id)));
+        let labels = given_labels("clean/labels");
+        fields.extend(labels.map(|id| (Field::CleanLabels { classes }, id)));
     }
     fields
 }

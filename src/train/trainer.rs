@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::clock::StepClock;
-use super::data_sets::{GivenSet, GivenSets, Placements};
+use super::data_sets::{GivenSet, GivenSets, Placements, no_clean_set};
 use super::exchanges::Exchanges;
 use super::host_batch::HostBatch;
 use super::iteration::required;
@@ -185,7 +185,7 @@ impl Trainer {
         exchanges: Option<Exchanges>,
     ) -> Result<Self, TrainError> {
         let plan = iteration.plan();
-        let fields = report_fields(plan);
+        let fields = report_fields(plan, iteration.model().network());
         let results = fields.iter().map(|(_, id)| {
             let bytes = plan.recording.tensor(*id).bytes();
             Ok((required(iteration.executable(), *id)?.clone(), bytes))
@@ -312,6 +312,10 @@ impl Trainer {
     /// training takes no clean one. Reports come as with [`Trainer::step`], without indices: the
     /// caller knows them.
     ///
+    /// Examples with the label [`Examples::IGNORED`] do not count: loss, gradient, u and weight of
+    /// them are 0, whatever the method. [`StepReport::ignored`] tells their places. Divisors stay n
+    /// and m, and BatchNorm's statistics see their values.
+    ///
     /// # Errors
     /// [`TrainError::Dataset`] for a batch of another size or with a label out of range, and when
     /// the trainer has data sets of its own. No step has been taken then. When the device is lost.
@@ -345,13 +349,19 @@ impl Trainer {
     /// Uploads the batches of the sets that do not lie on the device. What fails fails here, before
     /// a report is taken that would be lost with the error.
     fn upload_streamed(&mut self) -> Result<(), TrainError> {
-        let BatchSource::Sets { streams, .. } = &mut self.source else {
-            let reason = "this trainer was made for batches: pass them to step_on".into();
-            return Err(TrainError::Dataset { which: "training", reason });
-        };
+        self.check_sets()?;
+        let BatchSource::Sets { streams, .. } = &mut self.source else { return Ok(()) };
         let model = self.iteration.model();
         model.context().check("taking a step")?;
         streams.iter_mut().try_for_each(|stream| stream.upload(model.context(), model.steps()))
+    }
+
+    pub(super) fn check_sets(&self) -> Result<(), TrainError> {
+        if matches!(self.source, BatchSource::Batches { .. }) {
+            let reason = "this trainer was made for batches: pass them to step_on".into();
+            return Err(TrainError::Dataset { which: "training", reason });
+        }
+        Ok(())
     }
 
     fn submit_drawn(&mut self) -> Result<(), TrainError> {
@@ -368,34 +378,22 @@ impl Trainer {
         Ok(())
     }
 
-    fn check_batches(
+    pub(super) fn check_batches(
         &self,
         train: &Examples<'_>,
         clean: Option<&Examples<'_>>,
     ) -> Result<(), TrainError> {
-        let options = self.iteration.options();
+        let (options, network) = (self.iteration.options(), self.network());
         if matches!(self.source, BatchSource::Sets { .. }) {
             let reason = "this trainer has data sets of its own: call step".into();
             return Err(TrainError::Dataset { which: "training", reason });
         }
-        let (train_set, clean_set) = (GivenSet::Memory(*train), clean.copied());
-        GivenSets { train: train_set, clean: clean_set.map(GivenSet::Memory) }
-            .check(self.network(), options)?;
-        let sizes =
-            [("training", Some(train), options.batch), ("clean", clean, options.clean_batch)];
-        for (which, set, expected) in sizes {
-            if let Some(set) = set
-                && (set.len() != expected || set.shape != self.network().input())
-            {
-                let (n, shape) = (set.len(), set.shape);
-                let reason = format!(
-                    "{n} examples of {shape}, expected {expected} of {}",
-                    self.network().input()
-                );
-                return Err(TrainError::Dataset { which, reason });
-            }
+        train.check_batch("training", options.batch, network)?;
+        match clean {
+            _ if !options.weighting.uses_clean_set() => Ok(()),
+            Some(clean) => clean.check_batch("clean", options.clean_batch, network),
+            None => Err(no_clean_set()),
         }
-        Ok(())
     }
 
     fn submit_batches(

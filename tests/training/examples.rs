@@ -5,7 +5,7 @@ use crate::common::steps::run;
 use crate::common::values;
 use l2rw::gpu::ShaderChecks;
 use l2rw::nn::{Network, Padding, Shape, zoo};
-use l2rw::train::{Examples, StepReport, Trainer, TrainerOptions};
+use l2rw::train::{Contents, Examples, StepReport, Trainer, TrainerOptions};
 use l2rw::weighting::{Setup, Weighting, by_name};
 
 const IMAGE: Shape = Shape { height: 5, width: 7, channels: 3 };
@@ -145,4 +145,38 @@ fn a_value_that_is_not_finite_is_refused_by_its_example() {
         assert!(message.contains(which) && message.contains("example 11"), "{message}");
         assert!(message.contains("value 1") && message.contains("NaN"), "{message}");
     }
+}
+
+#[test]
+fn an_example_that_is_ignored_counts_in_no_part_of_a_step_and_is_reported() {
+    let (n, network) = (6, image_network());
+    let (bytes, classes) = (bytes(n * IMAGE.len()), labels(n));
+    let options = TrainerOptions {
+        clean_batch: n,
+        crop_pad: 0,
+        flip: false,
+        ..options(by_name("l2rw", &Setup::default()).unwrap())
+    };
+    let shown = |pixels: &[u8], label: u32| {
+        let mut labels = classes.clone();
+        labels[2] = label;
+        let context = context(ShaderChecks::Trusted);
+        let mut trainer = Trainer::for_batches(context, &network, &options).unwrap();
+        let clean = Examples::new(&bytes, &classes, IMAGE);
+        trainer.step_on(Examples::new(pixels, &labels, IMAGE), Some(clean)).unwrap();
+        let report = trainer.take_report(true).unwrap().unwrap();
+        (report, trainer.model().to_safetensors(Contents::Parameters).unwrap())
+    };
+    let (mut other, place) = (bytes.clone(), 2 * IMAGE.len());
+    other[place..place + IMAGE.len()].fill(200);
+    let ignored = [&bytes, &other].map(|pixels| shown(pixels, Examples::IGNORED));
+    let report = &ignored[0].0;
+    assert_eq!((&report.ignored[..], &report.clean_ignored[..]), (&[2][..], &[][..]));
+    assert_eq!([report.losses[2], report.weights[2], report.similarities[2]], [0.0; 3]);
+    let sum: f64 = report.losses.iter().map(|loss| f64::from(*loss)).sum();
+    assert!((report.loss() - sum / 5.0).abs() < 1e-9);
+    assert!(ignored[0].1 == ignored[1].1, "the parameters follow an example that is ignored");
+    let counted = shown(&bytes, classes[2]);
+    assert!(counted.0.ignored.is_empty() && counted.0.losses[2] > 0.0);
+    assert_eq!(counted.0.similarities[3], report.similarities[3]);
 }

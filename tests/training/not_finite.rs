@@ -251,3 +251,20 @@ fn an_example_that_is_not_finite_is_left_out_and_the_others_are_learned_from() {
         }
     }
 }
+
+#[test]
+fn a_step_on_batches_reports_the_examples_that_were_left_out() {
+    let context = context(ShaderChecks::Trusted);
+    let network = network();
+    let options = options(L2rw::default(), NotFinite::DropExample);
+    let (n, shape) = (options.batch.max(options.clean_batch), network.input());
+    let mut values = vec![0.25; n * shape.len()];
+    values[3 * shape.len() + 1] = f32::NAN;
+    let labels = vec![1; n];
+    let batch = |len: usize| Examples::new(&values[..len * shape.len()], &labels[..len], shape);
+    let mut trainer = Trainer::for_batches(context, &network, &options).unwrap();
+    trainer.step_on(batch(options.batch), Some(batch(options.clean_batch))).unwrap();
+    let report = trainer.take_report(true).unwrap().unwrap();
+    assert_eq!((&report.ignored[..], &report.clean_ignored[..]), (&[3][..], &[3][..]));
+    assert!(!report.is_skipped() && report.loss().is_finite());
+}

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::common::steps::run;
+use crate::common::steps::{drain, run};
 use l2rw::gpu::{Context, GpuError};
 use l2rw::nn::{Network, Shape, zoo};
 use l2rw::train::{
@@ -19,10 +19,12 @@ struct Data {
     labels: Vec<u32>,
     network: Network,
     options: TrainerOptions,
+    /// Whether each step is given its batches.
+    in_batches: bool,
 }
 
 impl Data {
-    fn new(weighting: Weighting) -> Self {
+    fn new(weighting: Weighting, in_batches: bool) -> Self {
         let shape = Shape::new(6, 6, 1);
         let pixels = (0..shape.len() * N).map(|i| (i * 37 % 251) as u8).collect();
         let labels = (0..N as u32).map(|i| i % 3).collect();
@@ -34,13 +36,39 @@ impl Data {
             deviation: vec![0.5],
             ..TrainerOptions::cifar(weighting)
         };
-        Self { pixels, labels, network, options }
+        Self { pixels, labels, network, options, in_batches }
     }
 
     fn trainer(&self, context: &Context) -> Result<Trainer, TrainError> {
+        if self.in_batches {
+            return Trainer::for_batches(context, &self.network, &self.options);
+        }
         let (images, labels) = (self.pixels.as_slice(), self.labels.as_slice());
         let set = Examples::new(images, labels, self.network.input());
         Trainer::new(context, &self.network, set, Some(set), &self.options)
+    }
+
+    /// The batch from example `first` on, of which the first does not count.
+    fn batch(&self, first: u64, len: usize) -> (&[u8], Vec<u32>) {
+        let first = first as usize % (N - len);
+        let image = self.network.input().len();
+        let mut labels = self.labels[first..first + len].to_vec();
+        labels[0] = Examples::IGNORED;
+        (&self.pixels[image * first..image * (first + len)], labels)
+    }
+
+    /// Hands the batches of a step to `take`.
+    fn with_batches<T>(
+        &self,
+        step: u64,
+        take: impl FnOnce(Examples<'_>, Option<Examples<'_>>) -> T,
+    ) -> T {
+        let shape = self.network.input();
+        let (train, clean) =
+            (self.batch(step, self.options.batch), self.batch(3 * step, self.options.clean_batch));
+        let [train, clean] =
+            [&train, &clean].map(|(pixels, labels)| Examples::new(*pixels, labels, shape));
+        take(train, Some(clean))
     }
 }
 
@@ -52,7 +80,18 @@ struct Outcome {
 
 fn undisturbed(data: &Data) -> Outcome {
     let mut trainer = data.trainer(&Context::new(None).unwrap()).unwrap();
-    let reports = run(&mut trainer, STEPS as usize);
+    let reports = match data.in_batches {
+        true => {
+            let mut reports = Vec::new();
+            for step in 0..STEPS {
+                let report = data.with_batches(step, |train, clean| trainer.step_on(train, clean));
+                reports.extend(report.unwrap());
+            }
+            drain(&mut trainer, &mut reports);
+            reports
+        }
+        false => run(&mut trainer, STEPS as usize),
+    };
     Outcome { reports, checkpoint: trainer.model().to_safetensors(Contents::Checkpoint).unwrap() }
 }
 
@@ -73,7 +112,11 @@ fn disturbed(data: &Data, losses: &[u64]) -> Outcome {
         if losses.contains(&step) {
             destroy();
         }
-        reports.extend(training.step().unwrap());
+        let report = match data.in_batches {
+            true => data.with_batches(step, |train, clean| training.step_on(train, clean)),
+            false => training.step(),
+        };
+        reports.extend(report.unwrap());
     }
     destroy();
     while let Some(report) = training.take_report(true).unwrap() {
@@ -87,8 +130,9 @@ fn disturbed(data: &Data, losses: &[u64]) -> Outcome {
 
 #[test]
 fn a_run_that_loses_devices_ends_with_the_bits_of_one_that_does_not() {
-    for weighting in [L2rw::default().into(), MetaWeightNet::default().into()] {
-        let data = Data::new(weighting);
+    let (l2rw, mwn) = (Weighting::from(L2rw::default()), MetaWeightNet::default().into());
+    for (weighting, in_batches) in [(l2rw.clone(), false), (mwn, false), (l2rw, true)] {
+        let data = Data::new(weighting, in_batches);
         let expected = undisturbed(&data);
         let steps: Vec<u64> = expected.reports.iter().map(|report| report.step).collect();
         assert_eq!(steps, (0..STEPS).collect::<Vec<_>>());
@@ -107,7 +151,7 @@ fn a_run_that_loses_devices_ends_with_the_bits_of_one_that_does_not() {
 
 #[test]
 fn devices_that_are_always_lost_end_in_an_error_and_the_next_call_tries_again() {
-    let data = Data::new(L2rw::default().into());
+    let data = Data::new(L2rw::default().into(), false);
     let is_bad = RefCell::new(false);
     let mut training = Recovering::new(EVERY, || {
         let context = Context::new(None)?;
@@ -128,4 +172,22 @@ fn devices_that_are_always_lost_end_in_an_error_and_the_next_call_tries_again() 
     *is_bad.borrow_mut() = false;
     let taken = training.with(|trainer| Ok(trainer.steps())).unwrap();
     assert!(taken >= 2, "steps that were asked for are taken: {taken}");
+}
+
+#[test]
+fn a_call_that_is_refused_leaves_no_step_to_be_taken() {
+    let data = Data::new(L2rw::default().into(), true);
+    let make = || data.trainer(&Context::new(None)?);
+    let mut training = Recovering::new(EVERY, make).unwrap();
+    let error = training.step().unwrap_err().to_string();
+    assert!(error.contains("step_on"), "{error}");
+    let short = data.with_batches(0, |train, _| training.step_on(train, None).unwrap_err());
+    assert!(short.to_string().contains("clean"), "{short}");
+    data.with_batches(0, |train, clean| training.step_on(train, clean)).unwrap();
+    let report = training.take_report(true).unwrap().unwrap();
+    assert_eq!(
+        (report.step, &report.ignored[..], &report.clean_ignored[..]),
+        (0, &[0][..], &[0][..])
+    );
+    assert_eq!(training.trainer().steps(), 1);
 }

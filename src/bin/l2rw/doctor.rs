@@ -6,8 +6,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 use l2rw::gpu::{Context, adapters, read_back};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
-use l2rw::plan::Optimizer;
-use l2rw::plan::twin::{self, TwinBatch, TwinStep};
+use l2rw::plan::twin::{self, TwinStep};
+use l2rw::plan::{DatasetFacts, Method, Optimizer};
+use l2rw::reference::step::{Memory, TwinInput};
 use l2rw::train::{Examples, Schedule, Trainer, TrainerOptions};
 use l2rw::weighting::L2rw;
 use rand::{Rng, RngExt, SeedableRng};
@@ -105,11 +106,7 @@ fn check(context: &Context, name: &str) -> Result<Option<String>> {
     let begun = Instant::now();
     let found = on_device(context, &network, &train, &clean)?;
     let first = begun.elapsed().as_secs_f64();
-    let theta: Vec<f64> = network.initial_parameters(1).into_iter().map(f64::from).collect();
-    let inputs = [train.inputs(), clean.inputs()];
-    let [train, clean] = [(&inputs[0], &train.labels), (&inputs[1], &clean.labels)]
-        .map(|(inputs, labels)| TwinBatch { inputs, labels });
-    let expected = twin::step(&network, &theta, train, Some(clean), RATE.into())?;
+    let expected = by_twin(&network, &train, &clean)?;
     let apart = expected.distance(&found);
     let text: Vec<String> = apart.iter().map(|(part, by)| format!("{part} {by:.0e}")).collect();
     println!(
@@ -118,6 +115,24 @@ fn check(context: &Context, name: &str) -> Result<Option<String>> {
     );
     let wrong = apart.iter().find(|(_, by)| by.is_nan() || *by >= TOLERANCE);
     Ok(wrong.map(|(part, by)| format!("{name}: {part} off by {by:.0e} of the largest")))
+}
+
+fn by_twin(network: &Network, train: &Batch, clean: &Batch) -> Result<TwinStep> {
+    let facts = DatasetFacts { classes: CLASSES, ..DatasetFacts::default() };
+    let Some(mut method) = L2rw::default().twin(&facts) else { bail!("the method has no twin") };
+    let seen = TwinInput {
+        network: Some(twin::classifier(network)?),
+        classes: CLASSES,
+        learning_rate: RATE.into(),
+        inputs: train.inputs(),
+        labels: train.labels.clone(),
+        clean_inputs: clean.inputs(),
+        clean_labels: clean.labels.clone(),
+        parameters: network.initial_parameters(1).into_iter().map(f64::from).collect(),
+        ..TwinInput::default()
+    };
+    let mut memory = Memory::new(seen.parameters.len());
+    Ok(twin::step(&seen, &mut method, &mut memory))
 }
 
 fn on_device(

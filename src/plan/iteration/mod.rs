@@ -13,7 +13,7 @@ use super::{
     Share, StateTensor, TrainingOptions,
 };
 use crate::gpu::{ElementType, Recorder, TensorId};
-use crate::nn::{LayerKind, Network};
+use crate::nn::Network;
 use crate::ops::batch::Batch;
 use crate::ops::not_finite::{self, Quantity};
 use crate::ops::softmax_cross_entropy::Losses;
@@ -297,13 +297,7 @@ impl<'a> IterationBuilder<'a> {
     /// Lets only the last `count` layers with weights that learn take part in G and in the
     /// similarities.
     pub fn last_layers(&mut self, count: usize) {
-        let layers = self.network.layers.iter().enumerate();
-        let weighted = layers.filter(|(index, layer)| {
-            matches!(layer.kind, LayerKind::Conv { .. }) && self.network.learns(*index)
-        });
-        let indices: Vec<usize> = weighted.map(|(index, _)| index).collect();
-        let left_out = indices.len().saturating_sub(count.max(1));
-        self.first_layer = if left_out == 0 { 0 } else { indices[left_out] };
+        self.first_layer = self.network.first_of_last(count.max(1));
     }
 
     /// Marks a place at which a data-parallel run would combine what its ranks have in a tensor:

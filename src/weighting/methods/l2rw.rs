@@ -117,10 +117,16 @@ impl Method for L2rw {
     }
 
     fn twin(&self, _facts: &DatasetFacts<'_>) -> Option<MethodTwin> {
-        Some(Box::new(|seen: &TwinInput| {
+        let last_layers = self.last_layers;
+        Some(Box::new(move |seen: &TwinInput| {
             let told = seen.told(Vec::new());
-            let u = seen.similarities(&told.residual, &seen.clean_gradient(&seen.parameters));
-            TwinOutput { weights: reference::example_weights::rectify_and_normalise(&u), ..told }
+            let direction = match last_layers {
+                Some(layers) => seen.clean_gradient_of_last(layers),
+                None => seen.clean_gradient(&seen.parameters),
+            };
+            let similarities = seen.similarities(&told.residual, &direction);
+            let weights = reference::example_weights::rectify_and_normalise(&similarities);
+            TwinOutput { similarities, weights, ..told }
         }))
     }
 }

@@ -98,8 +98,8 @@ impl Method for LabelSmoothing {
                 softmax_cross_entropy::smoothed(n, classes, &scores, &seen.labels, smoothing);
             if is_learned {
                 let direction = seen.clean_gradient(&seen.parameters);
-                let u = seen.similarities(&told.residual, &direction);
-                told.weights = example_weights::rectify_and_normalise(&u);
+                told.similarities = seen.similarities(&told.residual, &direction);
+                told.weights = example_weights::rectify_and_normalise(&told.similarities);
             }
             told
         }))

@@ -318,7 +318,7 @@ impl State {
         let told = seen.told(Vec::new());
         let values = self.values(seen, &told.losses);
         // Equation 3.
-        let gradient = seen.gradient(&seen.inputs, &told.residual, &self.weights(&values));
+        let gradient = seen.gradient(&told.residual, &self.weights(&values));
         let step = seen.parameters.iter().zip(&gradient);
         let stepped: Vec<f64> = step.map(|(p, g)| p - seen.learning_rate * g).collect();
         // Equation 4.
@@ -333,7 +333,7 @@ impl State {
         self.update(seen.number, &gradient);
         // Equation 5.
         let values = self.values(seen, &told.losses);
-        TwinOutput { weights: self.weights(&values), ..told }
+        TwinOutput { similarities: u, weights: self.weights(&values), ..told }
     }
 
     fn gradient(
@@ -426,7 +426,7 @@ mod tests {
                 let told = seen.told(Vec::new());
                 let state = state(theta);
                 let weights = state.weights(&state.values(&seen, &told.losses));
-                let gradient = seen.gradient(&seen.inputs, &told.residual, &weights);
+                let gradient = seen.gradient(&told.residual, &weights);
                 let step = seen.parameters.iter().zip(&gradient);
                 let stepped: Vec<f64> = step.map(|(p, g)| p - seen.learning_rate * g).collect();
                 let scores = seen.scores_of(&seen.clean_inputs, &stepped);

@@ -107,7 +107,7 @@ fn failures_of(name: &str, weighting: Weighting, mut iteration: Iteration) -> Ve
             }
         }
         let told: TwinOutput = twin(&seen);
-        let gradient = seen.gradient(&seen.inputs, &told.residual, &told.weights);
+        let gradient = seen.gradient(&told.residual, &told.weights);
         let mut stepped = seen.parameters.clone();
         memory.descend(&seen, &mut stepped, &gradient);
         let found = parameters(iteration.model());

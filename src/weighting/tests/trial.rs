@@ -143,6 +143,7 @@ impl Trial {
         let labels: Vec<u32> = indices.iter().map(|i| self.train[*i as usize].0).collect();
         let clean = |i: &u32| &self.clean[*i as usize];
         let seen = TwinInput {
+            network: None,
             number,
             seed: self.seed,
             position,
@@ -170,7 +171,7 @@ impl Trial {
         let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|v| f64::from(*v)).collect() };
         compare("weights", &wide(&report.weights), &told.weights);
         compare("losses", &wide(&report.losses), &told.losses);
-        let gradient = seen.gradient(&seen.inputs, &told.residual, &told.weights);
+        let gradient = seen.gradient(&told.residual, &told.weights);
         let mut stepped = before;
         self.memory.descend(&seen, &mut stepped, &gradient);
         compare("parameters", &parameters(self.model()), &stepped);
