@@ -152,3 +152,15 @@ fn keep_labelled(@builtin(global_invocation_id) id: vec3<u32>) {
         kept[id.x] = select(0.0, weights_read[id.x], labels[id.x] < CLASSES);
     }
 }
+
+@group(0) @binding(3) var<storage, read> class_factors: array<f32>;
+
+// kept = weights times the factor of the label's class, but 0 where it is none of the classes
+@compute @workgroup_size(WORKGROUP)
+fn times_class(@builtin(global_invocation_id) id: vec3<u32>) {
+    if id.x < EXAMPLES {
+        let label = labels[id.x];
+        let factor = class_factors[min(label, CLASSES - 1u)];
+        kept[id.x] = select(0.0, weights_read[id.x] * factor, label < CLASSES);
+    }
+}

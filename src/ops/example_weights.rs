@@ -76,3 +76,19 @@ pub fn labelled(
     rec.dispatch(kernel, bindings, per_element(n), 0);
     out
 }
+
+/// Each of the weights `[n]` times the factor of its label's class in `table` `[classes]`; 0 where
+/// a label `[n]` is none of the classes.
+pub fn by_class(
+    rec: &mut Recorder,
+    weights: TensorId,
+    labels: TensorId,
+    table: TensorId,
+) -> TensorId {
+    let n = rec.len(weights);
+    let out = rec.transient("weights by class", n);
+    let bindings = vec![rec.read(weights), rec.read(labels), rec.write(out), rec.read(table)];
+    let kernel = kernel("times_class", n).size("CLASSES", rec.len(table));
+    rec.dispatch(kernel, bindings, per_element(n), n as u64);
+    out
+}

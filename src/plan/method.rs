@@ -70,6 +70,20 @@ pub trait Method: fmt::Debug + Send + Sync {
         Ok(it.uniform())
     }
 
+    /// Factors of the classes, `[classes]`, that [`IterationBuilder::by_class`] multiplies weights
+    /// by; `None` where a class counts for what its examples do.
+    ///
+    /// # Errors
+    /// When there are none that fit.
+    fn class_factors(
+        &self,
+        facts: &DatasetFacts<'_>,
+        classes: usize,
+    ) -> Result<Option<Vec<f64>>, PlanError> {
+        let _ = (facts, classes);
+        Ok(None)
+    }
+
     /// What the method itself learns from a batch, after its weights are known.
     ///
     /// # Errors
@@ -94,6 +108,7 @@ pub trait Method: fmt::Debug + Send + Sync {
         let train = it.forward(batch)?;
         it.own_rec().stage("weights");
         let weights = self.weights(it, &train)?;
+        let weights = it.by_class(&train, weights)?;
         self.learn(it, &train, weights)?;
         it.own_rec().allow_rounding(true);
         it.weighted_backward(&train, weights);

@@ -21,6 +21,18 @@ pub fn rectify_and_normalise(u: &[f64]) -> Vec<f64> {
     w
 }
 
+/// `w_i` times the factor of its label's class, from `[classes]`; 0 where the label is none of them.
+/// Returns `[n]`.
+pub fn by_class(w: &[f64], labels: &[u32], factors: &[f64]) -> Vec<f64> {
+    let mut out = vec![0.0; w.len()];
+    for i in 0..w.len() {
+        if let Some(factor) = factors.get(labels[i] as usize) {
+            out[i] = w[i] * factor;
+        }
+    }
+    out
+}
+
 /// `1/n` for each of `n` examples: plain training.
 pub fn uniform(n: usize) -> Vec<f64> {
     vec![1.0 / n as f64; n]
@@ -28,7 +40,14 @@ pub fn uniform(n: usize) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{rectify_and_normalise, uniform};
+    use super::{by_class, rectify_and_normalise, uniform};
+
+    #[test]
+    fn a_weight_is_multiplied_by_the_factor_of_its_own_class() {
+        let factors = [2.0, 0.0, 0.5];
+        let found = by_class(&[0.25, 0.5, 3.0, 1.0], &[2, 0, 1, 3], &factors);
+        assert_eq!(found, [0.125, 1.0, 0.0, 0.0]);
+    }
 
     #[test]
     fn negative_similarities_get_no_weight_and_the_rest_sums_to_one() {

@@ -72,6 +72,44 @@ fn copies_of_trusted_examples_are_not_doubted() {
 }
 
 #[test]
+fn the_first_command_draws_trusted_examples_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, _] = bars(folder.path(), ["left", "right"], 20);
+    let unknown = data.join("unknown");
+    std::fs::create_dir(&unknown).unwrap();
+    for index in 0..3 {
+        bar("left", index).save(unknown.join(format!("{index}.png"))).unwrap();
+    }
+    let [plain, less] = ["plain", "less"].map(|name| folder.path().join(name));
+    let quick = ["--model", "mlp", "--steps", "2", "--held-out", "0"];
+    let first = ["audit", "--data", text(&data), "--out", text(&plain)];
+    let printed = good(&[&first[..], &quick].concat());
+    // A class of three has none to spare.
+    assert!(printed.contains("1 of each class were drawn at random"), "{printed}");
+    assert_eq!(rows(&plain.join("trusted.csv")).len(), 3);
+    let summary = std::fs::read_to_string(plain.join("summary.json")).unwrap();
+    assert!(summary.contains("nobody said which examples are trusted"), "{summary}");
+    let without = ["audit", "--data", text(&data), "--out", text(&less)];
+    let balanced = ["--ignore-label", "unknown", "--class-weights", "balanced"];
+    let printed = good(&[&without[..], &quick, &balanced].concat());
+    assert!(printed.contains("3 examples labelled 'unknown' are left out"), "{printed}");
+    assert!(printed.contains("4 of each class were drawn at random"), "{printed}");
+    let audited = rows(&less.join("audit.csv"));
+    assert!(audited.iter().all(|row| !row[0].contains("unknown")), "{audited:?}");
+    for (option, value, text) in [
+        ("--ignore-label", "nowhere", "left, right, unknown"),
+        ("--class-weights", "1,2", "2 factors do not fit 3 classes"),
+    ] {
+        let arguments = [&first[..], &quick, &["--overwrite", option, value]].concat();
+        let message = refused(&arguments);
+        assert!(message.contains(text), "{message}");
+    }
+    // What is to be used afterwards has trusted examples by somebody's word.
+    let message = refused(&["train", "--data", text(&data), "--out", text(&plain)]);
+    assert!(message.contains("which examples are trusted?"), "{message}");
+}
+
+#[test]
 fn decisions_are_trained_with_and_not_asked_again() {
     let folder = tempfile::tempdir().unwrap();
     let [data, clean] = bars(folder.path(), ["left", "right"], 20);

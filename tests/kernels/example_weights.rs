@@ -106,3 +106,17 @@ fn the_weight_of_an_example_whose_label_is_none_of_the_classes_is_0() {
         expected.words("kept", kept, weights.iter().zip(labels).map(known).collect());
     });
 }
+
+#[test]
+fn weights_are_multiplied_by_the_factor_of_their_labels_class() {
+    let cases =
+        [(1, vec![0]), (1, vec![1]), (3, vec![2, 3, 0, u32::MAX, 1 << 31, 1]), (10, vec![9; 70])];
+    assert_table(&cases, |(classes, labels), bench, expected| {
+        let (weights, factors) = (values(1, labels.len()), values(2, *classes));
+        let (labels_in, weights_in) = (bench.integers(labels), bench.floats(&weights));
+        let table = bench.floats(&factors);
+        let found = example_weights::by_class(&mut bench.rec, weights_in, labels_in, table);
+        let told = reference::example_weights::by_class(&weights, labels, &factors);
+        expected.floats("weights by class", found, told, Tolerance::sums(&[1], 1.0));
+    });
+}

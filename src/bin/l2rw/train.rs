@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::cells::{as_text, write_csv};
 use crate::common::{Continuation, RunFolder, Stop, check_apart, open_adapter};
-use crate::data::{DataOptions, Labelled};
+use crate::data::{DataOptions, Labelled, Untold};
 use crate::predict::{Inputs, ModelFacts};
 use crate::training::{self, Account, Steps, TrainingOptions};
 
@@ -121,7 +121,11 @@ pub fn run(options: &Options) -> Result<bool> {
     options.check()?;
     let devices = open_adapter(options.adapter.clone())?;
     println!("adapter: {}", devices.context().describe());
-    let data = options.data.open_trusted(&devices.context(), options.training.seed, None)?;
+    let data = options.data.open_trusted(
+        &devices.context(),
+        options.training.seed,
+        (None, Untold::Refuse),
+    )?;
     data.say();
     if let Some(augmentation) = options.training.augmentation(&data.set) {
         println!("{augmentation}");
@@ -184,7 +188,7 @@ fn train(
     let steps = training.steps(&data.set);
     let mut trainer_options = training.trainer(&data.set, data.clean.len(), steps);
     let setup = Setup { steps, ..Setup::default() };
-    trainer_options.weighting = training.smoothed(weighting::by_name(&options.method, &setup)?);
+    trainer_options.weighting = training.adjusted(weighting::by_name(&options.method, &setup)?);
     let examples = ((&data.set).into(), Some((&data.clean).into()));
     let mut trainer = training.fitting(context, &network, examples, &mut trainer_options)?;
     let series = folder.series(CHECKPOINTS);

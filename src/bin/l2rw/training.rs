@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use clap::Args;
 use l2rw::data::Dataset;
 use l2rw::gpu::{Context, GpuError};
@@ -14,7 +14,7 @@ use l2rw::train::{
     CheckpointSeries, Evaluation, Examples, HostState, Model, NotFinite, Schedule, StepReport,
     TrainError, Trainer, TrainerOptions,
 };
-use l2rw::weighting::{LabelSmoothing, Weighting};
+use l2rw::weighting::{ClassFactors, ClassWeighted, LabelSmoothing, Weighting};
 use serde_json::{Value, json};
 
 use crate::common::Stop;
@@ -50,12 +50,27 @@ pub struct TrainingOptions {
     /// Share of each training target that all classes divide equally
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true)]
     pub label_smoothing: f64,
+    /// What the examples of a class count for: `balanced`, so that all classes count the same, or a
+    /// factor for each class in their order, separated by commas. Weights are multiplied by it
+    #[arg(long, value_name = "FACTORS", value_parser = class_factors)]
+    pub class_weights: Option<ClassFactors>,
     /// What is done about a step with a number that is not finite: stop or skip-step
     #[arg(long, default_value = "stop", value_name = "POLICY")]
     pub not_finite: NotFinite,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u32,
+}
+
+fn class_factors(text: &str) -> Result<ClassFactors> {
+    if text == "balanced" {
+        return Ok(ClassFactors::Balanced);
+    }
+    let factor = |text: &str| match text.trim().parse::<f64>() {
+        Ok(factor) if factor.is_finite() && factor >= 0.0 => Ok(factor),
+        _ => Err(anyhow!("'{text}' is no factor: write balanced, or a number for each class")),
+    };
+    Ok(ClassFactors::Given(text.split(',').map(factor).collect::<Result<_>>()?))
 }
 
 /// Examples of a step where the user does not say: a share of the data, since with more of it a
@@ -81,7 +96,7 @@ impl TrainingOptions {
 
     /// All that decides the outcome.
     pub fn config(&self) -> Value {
-        json!({
+        let mut config = json!({
             "model": self.model,
             "steps": self.steps,
             "batch": self.batch,
@@ -92,7 +107,11 @@ impl TrainingOptions {
             "not_finite": self.not_finite,
             "label_smoothing": self.label_smoothing,
             "seed": self.seed,
-        })
+        });
+        if let Some(factors) = &self.class_weights {
+            config["class_weights"] = json!(format!("{factors:?}"));
+        }
+        config
     }
 
     /// Steps of a training.
@@ -134,16 +153,21 @@ impl TrainingOptions {
             schedule: Schedule::tenths(self.learning_rate, [steps * 4 / 5]),
             seed: self.seed,
             not_finite: self.not_finite,
-            weighting: self.smoothed(plain.weighting.clone()),
+            weighting: self.adjusted(plain.weighting.clone()),
             ..plain
         }
     }
 
-    /// A way to weight examples, with the smoothed targets that the user may have asked for.
-    pub fn smoothed(&self, of: Weighting) -> Weighting {
-        match self.label_smoothing {
+    /// A way to weight examples, with the smoothed targets and the factors of classes that the user
+    /// may have asked for.
+    pub fn adjusted(&self, of: Weighting) -> Weighting {
+        let of = match self.label_smoothing {
             0.0 => of,
             smoothing => LabelSmoothing { smoothing, of }.into(),
+        };
+        match &self.class_weights {
+            None => of,
+            Some(factors) => ClassWeighted { factors: factors.clone(), of }.into(),
         }
     }
 

@@ -44,6 +44,7 @@ pub struct IterationBuilder<'a> {
     pass_len: Option<usize>,
     /// Layers from this one on take part in the similarities.
     first_layer: usize,
+    has_weighed_classes: bool,
 }
 
 /// A batch after its forward pass.
@@ -154,6 +155,7 @@ impl<'a> IterationBuilder<'a> {
             state: Vec::new(),
             pass_len: None,
             first_layer: 0,
+            has_weighed_classes: false,
         }
     }
 
@@ -292,6 +294,33 @@ impl<'a> IterationBuilder<'a> {
     pub fn mean(&mut self, u: TensorId) -> TensorId {
         self.rec.label("");
         ops::example_weights::divide(&mut self.rec, u, self.whole.0)
+    }
+
+    /// The weights of a batch, each multiplied by the factor of its class and divided by their sum,
+    /// where the method has [such factors](crate::plan::Method::class_factors); as they are
+    /// otherwise.
+    ///
+    /// # Errors
+    /// When the factors do not fit.
+    pub fn by_class(
+        &mut self,
+        seen: &ScoredBatch,
+        weights: TensorId,
+    ) -> Result<TensorId, PlanError> {
+        let classes = self.network.classes();
+        let factors = self.options.weighting.class_factors(self.facts, classes)?;
+        let Some(factors) = factors else { return Ok(weights) };
+        self.has_weighed_classes = true;
+        let table =
+            self.table("class factors", || factors.iter().map(|factor| *factor as f32).collect());
+        let (rec, labels) = (&mut self.rec, seen.batch.labels);
+        let raw = ops::example_weights::by_class(rec, weights, labels, table);
+        Ok(self.normalise(raw))
+    }
+
+    /// Whether [`IterationBuilder::by_class`] had factors to multiply weights by.
+    pub fn has_weighed_classes(&self) -> bool {
+        self.has_weighed_classes
     }
 
     /// Lets only the last `count` layers with weights that learn take part in G and in the

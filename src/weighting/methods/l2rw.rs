@@ -57,6 +57,7 @@ impl L2rw {
         let clean = it.clean_pass(clean, it.parameters(), self.decay_in_clean_gradient)?;
         let (train, u) = it.dual_forward(train, it.clean_gradient())?;
         let weights = it.normalise(u);
+        let weights = it.by_class(&train, weights)?;
         it.own_rec().allow_rounding(true);
         it.weighted_backward(&train, weights);
         let (clean, similarities) = (Some(clean), Some(u));
@@ -73,6 +74,7 @@ impl L2rw {
         let layers = it.layerwise_backward(&train);
         let u = it.layerwise_similarities(&layers, &gram);
         let weights = it.normalise(u);
+        let weights = it.by_class(&train, weights)?;
         it.own_rec().allow_rounding(true);
         if it.network().mixes_examples() {
             it.weighted_backward(&train, weights);

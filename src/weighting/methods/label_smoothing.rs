@@ -62,6 +62,14 @@ impl Method for LabelSmoothing {
         Ok(losses)
     }
 
+    fn class_factors(
+        &self,
+        facts: &DatasetFacts<'_>,
+        classes: usize,
+    ) -> Result<Option<Vec<f64>>, PlanError> {
+        self.of.class_factors(facts, classes)
+    }
+
     fn weights(
         &self,
         it: &mut IterationBuilder<'_>,
@@ -85,10 +93,11 @@ impl Method for LabelSmoothing {
 
     /// Of plain training and of learning to reweight: the twins of others compute their losses
     /// themselves.
-    fn twin(&self, _facts: &DatasetFacts<'_>) -> Option<MethodTwin> {
+    fn twin(&self, facts: &DatasetFacts<'_>) -> Option<MethodTwin> {
         let (smoothing, name) = (self.smoothing, self.of.name());
         let is_learned = name == L2rw::default().name();
-        if !is_learned && name != Uniform.name() {
+        let has_factors = !matches!(self.of.class_factors(facts, facts.classes), Ok(None));
+        if has_factors || !is_learned && name != Uniform.name() {
             return None;
         }
         Some(Box::new(move |seen: &TwinInput| {

@@ -3,6 +3,7 @@
 //! `cases`.
 
 mod adaboost;
+mod class_weighted;
 mod focal;
 mod ghm;
 mod hard_mining;
@@ -21,6 +22,7 @@ mod smote;
 mod uniform;
 
 pub use adaboost::*;
+pub use class_weighted::*;
 pub use focal::*;
 pub use ghm::*;
 pub use hard_mining::*;

@@ -125,6 +125,22 @@ fn targets_are_smoothed_under_learned_and_under_uniform_weights() {
 }
 
 #[test]
+fn a_factor_of_the_class_multiplies_learned_and_other_weights() {
+    let (train, clean) = (examples(1, 40, 4), examples(2, 6, 4));
+    let routes = [Route::Tangent, Route::PerLayer].map(Some);
+    let learned = routes.map(|route| L2rw { route, ..L2rw::default() }.into());
+    let others = [Uniform.into(), named("focal"), named("random")];
+    for of in learned.into_iter().chain(others) {
+        for factors in [ClassFactors::Balanced, ClassFactors::Given(vec![0.5, 7.0, 0.0, 2.0])] {
+            let weighting: Weighting = ClassWeighted { factors, of: of.clone() }.into();
+            let (sets, run) = ((&train[..], &clean[..]), (12, 0.05, 0.4, 6));
+            let failures = failures_of_run(weighting, 4, sets, run, Optimizer::PLAIN);
+            assert!(failures.is_empty(), "{}", failures.join("\n"));
+        }
+    }
+}
+
+#[test]
 fn the_noise_layer_follows_the_trainers_optimizer() {
     let (train, clean) = (examples(1, 40, 4), examples(2, 6, 4));
     for optimizer in [
@@ -218,6 +234,10 @@ fn what_an_option_of_a_method_must_not_be_is_refused_by_its_value() {
     let pd =
         MentorNetPd { steps: 9, burn_in: 0.1, linear_from: 0.9, slope: 1.0, dropped: [0.5; 2] };
     let paced = |percentile, decay| SelfPaced { linear: false, percentile, decay };
+    let factors = |factors: &[f64], of: Weighting| {
+        let factors = ClassFactors::Given(factors.to_vec());
+        Weighting::from(ClassWeighted { factors, of })
+    };
     let (nan, infinite) = (f64::NAN, f64::INFINITY);
     let wrong: Vec<(Weighting, &str)> = vec![
         (L2rw { last_layers: Some(0), ..L2rw::default() }.into(), "0 layers"),
@@ -252,6 +272,12 @@ fn what_an_option_of_a_method_must_not_be_is_refused_by_its_value() {
             LabelSmoothing { smoothing: 0.1, of: SModel::Diagonal(0.5).into() }.into(),
             "cannot be smoothed",
         ),
+        (factors(&[1.0; 2], L2rw::default().into()), "2 factors"),
+        (factors(&[1.0, nan, 1.0], L2rw::default().into()), "NaN"),
+        (factors(&[1.0, -0.5, 1.0], Uniform.into()), "-0.5"),
+        (factors(&[0.0; 3], Uniform.into()), "all classes are 0"),
+        (factors(&[1.0; 3], factors(&[1.0; 3], Uniform.into())), "twice"),
+        (factors(&[1.0; 3], MetaWeightNet::default().into()), "cannot be multiplied"),
         (SModel::Diagonal(1.0).into(), "1"),
         (SModel::Diagonal(nan).into(), "NaN"),
         (SModel::Confusion(vec![1.0; 4]).into(), "4 numbers"),

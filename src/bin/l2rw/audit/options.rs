@@ -10,7 +10,7 @@ use l2rw::train::Examples;
 use serde_json::{Value, json};
 
 use crate::common::{Continuation, check_apart};
-use crate::data::{DataOptions, Flip, Labelled};
+use crate::data::{DataOptions, Flip, Labelled, Untold};
 use crate::training::TrainingOptions;
 
 /// Finds the labels of a data set that are probably wrong.
@@ -63,8 +63,8 @@ pub struct Options {
 
 const EXAMPLES: &str = "\
 Examples:
+  l2rw audit --data photos                            # trusts a few of each class: look at them
   l2rw audit --data photos --clean checked            # folders of pictures, one a class
-  l2rw audit --data photos --clean-per-class 10       # trusts ten of each class: look at them
   l2rw audit --data list.csv                          # columns path, label, trusted
   l2rw audit --data embeddings.npy --labels labels.npy --clean-per-class 5
   l2rw audit --data photos --clean checked --decisions decisions.csv --out out/second";
@@ -89,7 +89,8 @@ impl Options {
 
     /// The data, with what was decided about it.
     pub fn open(&self, context: &Context) -> Result<Labelled> {
-        let mut audited = self.data.open_trusted(context, self.training.seed, self.flip)?;
+        let mut audited =
+            self.data.open_trusted(context, self.training.seed, (self.flip, Untold::Draw))?;
         if let Some(file) = &self.decisions {
             audited.decide(file)?;
         }

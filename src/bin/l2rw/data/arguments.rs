@@ -23,6 +23,9 @@ pub struct DataOptions {
     /// they should be looked at before the result is believed
     #[arg(long, value_name = "N", conflicts_with = "clean")]
     pub clean_per_class: Option<usize>,
+    /// Leave out the examples with these labels, such as `unknown`
+    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
+    pub ignore_label: Vec<String>,
     /// Only the first examples of each class
     #[arg(long, value_name = "N")]
     pub examples_per_class: Option<usize>,

@@ -14,7 +14,7 @@ use crate::audit::{Decision, read_decisions};
 
 pub use arguments::{DataOptions, PictureArguments, TableArguments};
 pub use flip::Flip;
-pub use reading::NewExamples;
+pub use reading::{NewExamples, Untold};
 
 /// Labelled examples, of which some are trusted.
 pub struct Labelled {

@@ -22,6 +22,36 @@ impl Named {
         let names = indices.iter().map(|&index| self.names[index].clone()).collect();
         Ok(Self { set: self.set.subset(indices)?, names })
     }
+
+    fn without(&self, class: usize) -> Result<Self> {
+        let (set, kept) = without_class(&self.set, class)?;
+        Ok(Self { set, names: kept.iter().map(|&index| self.names[index].clone()).collect() })
+    }
+}
+
+/// What is done where nobody says which examples are trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untold {
+    /// A few of each class are drawn, and that is said.
+    Draw,
+    Refuse,
+}
+
+/// Trusted examples of each class that are drawn where nobody says how many, unless the smallest
+/// class has fewer than five times as many.
+const DRAWN: usize = 10;
+
+/// How many are drawn.
+fn draw_by_default(set: &Dataset, notes: &mut Vec<String>) -> usize {
+    let mut sizes = vec![0; set.classes()];
+    set.labels.iter().for_each(|label| sizes[*label as usize] += 1);
+    let count = (sizes.into_iter().min().unwrap_or_default() / 5).clamp(1, DRAWN);
+    notes.push(format!(
+        "nobody said which examples are trusted: {count} of each class were drawn at random, as by \
+         --clean-per-class {count}. Look at them (trusted.csv): the result is worth no more than \
+         their labels. --clean PATH takes others"
+    ));
+    count
 }
 
 /// Doubtful examples and, where the data has or is given them, trusted ones.
@@ -34,6 +64,46 @@ struct Read {
     columns: Option<Vec<String>>,
 }
 
+impl Read {
+    /// Leaves out the examples with these labels, and the classes.
+    fn without_labels(mut self, labels: &[String]) -> Result<Self> {
+        for label in labels {
+            let classes = &self.doubtful.set.class_names;
+            let class = classes.iter().position(|name| name == label);
+            let Some(class) = class else {
+                bail!("--ignore-label {label}: the labels are {}", first_names(classes))
+            };
+            let before = self.doubtful.set.len();
+            self.doubtful = self.doubtful.without(class)?;
+            let left_out = before - self.doubtful.set.len();
+            ensure!(self.doubtful.set.classes() > 1, "less than two classes are left");
+            self.notes.push(format!("{left_out} examples labelled '{label}' are left out"));
+            let same = |set: &Dataset| set.class_names.iter().position(|name| name == label);
+            if let Some((trusted, class)) =
+                self.trusted.as_ref().and_then(|t| Some((t, same(&t.set)?)))
+            {
+                self.trusted = Some(trusted.without(class)?);
+            }
+            if let Some((test, class)) = self.test.as_ref().and_then(|t| Some((t, same(t)?))) {
+                self.test = Some(without_class(test, class)?.0);
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// The examples of the other classes, and their indices.
+fn without_class(set: &Dataset, class: usize) -> Result<(Dataset, Vec<usize>)> {
+    let class = class as u32;
+    let kept: Vec<usize> = (0..set.len()).filter(|&index| set.labels[index] != class).collect();
+    let mut set = set.subset(&kept)?;
+    set.class_names.remove(class as usize);
+    for label in set.labels.iter_mut().filter(|label| **label > class) {
+        *label -= 1;
+    }
+    Ok((set, kept))
+}
+
 impl DataOptions {
     /// Reads the data, takes the trusted examples out of it or from elsewhere, and in trials makes
     /// labels wrong.
@@ -43,20 +113,28 @@ impl DataOptions {
         &self,
         context: &Context,
         seed: u32,
-        flip: Option<Flip>,
+        (flip, untold): (Option<Flip>, Untold),
     ) -> Result<Labelled> {
         let seed = u64::from(seed);
         // Before minutes are spent on reading: only tables and lists can tell by themselves.
+        let told = self.clean.is_some() || self.clean_per_class.is_some();
         ensure!(
-            data::is_table(&self.data) || self.clean.is_some() || self.clean_per_class.is_some(),
+            data::is_table(&self.data) || told || untold == Untold::Draw,
             "which examples are trusted? Give --clean PATH or --clean-per-class N"
         );
-        let Read { doubtful, trusted, test, mut notes, pictures, columns } = self.read(context)?;
+        let read = self.read(context)?.without_labels(&self.ignore_label)?;
+        let Read { doubtful, trusted, test, mut notes, pictures, columns } = read;
         let doubtful = match self.examples_per_class {
             Some(count) => doubtful.pick(&first_of_each_class(&doubtful.set, count))?,
             None => doubtful,
         };
-        let (doubtful, clean) = match (trusted, self.clean_per_class) {
+        let drawn = match (&trusted, self.clean_per_class) {
+            (None, None) if untold == Untold::Draw => {
+                Some(draw_by_default(&doubtful.set, &mut notes))
+            }
+            (_, given) => given,
+        };
+        let (doubtful, clean) = match (trusted, drawn) {
             (Some(clean), None) => (doubtful, clean),
             (Some(_), Some(_)) => {
                 bail!("the data tells which examples are trusted: take out --clean-per-class")
