@@ -26,7 +26,8 @@ help:
 	@echo "             keeps it in the user's cache, where demo and bench find it"
 	@echo "make web     the page that trains in a browser, as one folder: target/web"
 	@echo "make web-test  drives that page in Chromium, which it installs"
-	@echo "make page-test  the same with the page of an audit: looks through labels, audits again"
+	@echo "make page-test  the same with the page of an audit, looks through labels and audits again,"
+	@echo "             and with the report of many runs"
 	@echo
 	@echo "All of them run on a GPU, or on Mesa's software driver, which they install on Linux where"
 	@echo "there is no Vulkan driver (apt, dnf and pacman); L2RW_INSTALL=no prevents that."

@@ -93,7 +93,7 @@ impl Data {
         }
         let [train, test] = both;
         let first = |set: Dataset, count: Option<usize>| match count {
-            Some(count) => first_of_each_class(&set, count),
+            Some(count) => anyhow::Ok(set.subset(&set.first_of_each_class(count))?),
             None => Ok(set),
         };
         Ok([first(train, per_class)?, first(test, test_per_class)?])
@@ -205,17 +205,4 @@ fn with_majority(set: &Dataset, share: f64, seed: u64) -> Result<Dataset> {
     }
     kept.sort_unstable();
     Ok(set.subset(&kept)?)
-}
-
-/// The first images of each class, in the order of the set.
-fn first_of_each_class(set: &Dataset, count: usize) -> Result<Dataset> {
-    let mut taken = vec![0; set.classes()];
-    let keep: Vec<usize> = (0..set.len())
-        .filter(|&i| {
-            let class = &mut taken[set.labels[i] as usize];
-            *class += 1;
-            *class <= count
-        })
-        .collect();
-    Ok(set.subset(&keep)?)
 }

@@ -37,10 +37,15 @@ pub fn write(study: &Study, out: &Path) -> Result<()> {
     let x = study.axis();
     match study.figure {
         Figure::Methods | Figure::Weights => {
-            let rows = last.methods().into_iter().map(|method| Row {
-                published: published_of(study, last, &method.name),
-                measured: method.estimate().map(per_cent),
-                name: method.name,
+            let rows = groups.iter().flat_map(|group| {
+                group.methods().into_iter().map(|method| Row {
+                    published: published_of(study, group, &method.name),
+                    measured: method.estimate().map(per_cent),
+                    name: match value(study, group) {
+                        Some(value) if groups.len() > 1 => format!("{}, {value}", method.name),
+                        _ => method.name,
+                    },
+                })
             });
             let rows: Vec<Row> = rows.collect();
             plots::rows(&path, &format!("{}: test accuracy", study.name), "published", &rows)?;

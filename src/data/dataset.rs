@@ -128,6 +128,19 @@ impl Dataset {
         Ok(())
     }
 
+    /// Indices of the first `count` examples of each class, ascending.
+    pub fn first_of_each_class(&self, count: usize) -> Vec<usize> {
+        let mut taken = vec![0; self.classes()];
+        let is_wanted = |index: &usize| {
+            let class = self.labels.get(*index).and_then(|label| taken.get_mut(*label as usize));
+            class.is_some_and(|taken| {
+                *taken += 1;
+                *taken <= count
+            })
+        };
+        (0..self.len()).filter(is_wanted).collect()
+    }
+
     /// The examples at `indices`, in that order; an index may repeat.
     ///
     /// Class names stay as they are, so a subset may have classes without examples.
@@ -200,6 +213,14 @@ mod tests {
         assert_eq!(subset.values, Values::Bytes(vec![5, 6, 1, 2, 5, 6]));
         assert_eq!(subset.labels, [0, 0, 0]);
         assert_eq!(subset.classes(), 2);
+    }
+
+    #[test]
+    fn the_first_of_each_class_are_in_the_order_of_the_set() {
+        let data = three_images();
+        assert_eq!(data.first_of_each_class(1), [0, 1]);
+        assert_eq!(data.first_of_each_class(2), [0, 1, 2]);
+        assert!(data.first_of_each_class(0).is_empty());
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl DataOptions {
         let read = self.read(context)?.without_labels(&self.ignore_label)?;
         let Read { doubtful, trusted, test, mut notes, pictures, columns } = read;
         let doubtful = match self.examples_per_class {
-            Some(count) => doubtful.pick(&first_of_each_class(&doubtful.set, count))?,
+            Some(count) => doubtful.pick(&doubtful.set.first_of_each_class(count))?,
             None => doubtful,
         };
         let drawn = match (&trusted, self.clean_per_class) {
@@ -389,18 +389,6 @@ fn without_copies(doubtful: Named, clean: &Dataset, notes: &mut Vec<String>) -> 
         ));
     }
     doubtful.pick(&rest)
-}
-
-/// Indices of the first `count` examples of each class, in the order of the set.
-fn first_of_each_class(set: &Dataset, count: usize) -> Vec<usize> {
-    let mut taken = vec![0; set.classes()];
-    (0..set.len())
-        .filter(|&i| {
-            let class = &mut taken[set.labels[i] as usize];
-            *class += 1;
-            *class <= count
-        })
-        .collect()
 }
 
 /// Examples without labels.

@@ -62,6 +62,8 @@ pub struct Method {
     pub corrupted_weight_share: Option<f64>,
     pub corrupted_share: Option<f64>,
     zero_weight_steps: Option<f64>,
+    /// Over all runs, those left out since something was not finite.
+    skipped_steps: u64,
     /// Step, and mean accuracy on the test set over the runs.
     curve: Vec<(u64, f64)>,
 }
@@ -155,6 +157,7 @@ fn method(group: &Group<'_>, summary: MethodSummary) -> Method {
         corrupted_weight_share: mean(weights().map(|found| found.corrupted_weight_share).collect()),
         corrupted_share: mean(weights().map(|found| found.corrupted_share).collect()),
         zero_weight_steps: mean(weights().map(|found| found.zero_weight_steps as f64).collect()),
+        skipped_steps: of().map(|result| result.skipped_steps).sum(),
         curve: curve.into_iter().filter_map(|(step, all)| Some((step, mean(all)?))).collect(),
         accuracies: summary.accuracies,
         left_out: summary.left_out,

@@ -1,4 +1,4 @@
-// Drives the page of an audit in headless Chromium: `node drive.cjs target_folder l2rw`. Screenshots
+// Drives the page of an audit in headless Chromium: `node audit.cjs target_folder l2rw`. Screenshots
 // lie in target/page-test afterwards.
 const assert = require("node:assert");
 const { execFileSync } = require("node:child_process");
@@ -6,6 +6,7 @@ const fs = require("node:fs");
 const path = require("node:path");
 const { pathToFileURL } = require("node:url");
 const { openBrowser, saveBmp } = require("../../examples/web/test/browser.cjs");
+const { look, desktop, phone } = require("./screens.cjs");
 
 const [target, l2rw] = process.argv.slice(2).map((argument) => path.resolve(argument));
 const work = path.join(target, "page-test");
@@ -59,17 +60,6 @@ async function decide(page) {
   assert.equal(left, await page.locator(".card").count() - 6);
 }
 
-async function look(page, width, height, name) {
-  await page.setViewportSize({ width, height });
-  await page.waitForTimeout(300);
-  await page.waitForFunction(() => [...document.querySelectorAll(".card img")].slice(0, 4)
-    .every((image) => image.naturalWidth > 0));
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-  assert.ok(wide <= width, `the page is ${wide} pixels wide on a screen of ${width}`);
-  await page.evaluate(() => scrollTo(0, 0));
-  await page.screenshot({ path: path.join(work, `${name}.png`) });
-}
-
 async function main() {
   fs.rmSync(work, { recursive: true, force: true });
   fs.mkdirSync(work, { recursive: true });
@@ -77,7 +67,7 @@ async function main() {
   audit();
   const file = path.join(work, "audit", "audit.html");
   console.log(`${(fs.statSync(file).size / 1e6).toFixed(2)} MB of page`);
-  const { page, problems, close } = await openBrowser(1280, 900);
+  const { page, problems, close } = await openBrowser(...desktop);
   try {
     await page.goto(pathToFileURL(file).href);
     assert.equal(await page.locator(".card").count(), 2 * (COUNT - 8));
@@ -92,10 +82,10 @@ async function main() {
     const first = await card(page, 0).textContent();
     assert.ok(WRONG.some((i) => first.includes(`${i} of ${COUNT}.bmp`)), first);
     await decide(page);
-    await look(page, 1280, 900, "desktop");
+    await look(page, desktop, work, "desktop");
     await page.setViewportSize({ width: 390, height: 844 });
     await page.reload();
-    await look(page, 390, 844, "phone");
+    await look(page, phone, work, "phone");
     const [csv] = await Promise.all([page.waitForEvent("download"), page.click("#export")]);
     const decisions = path.join(work, csv.suggestedFilename());
     await csv.saveAs(decisions);
