@@ -21,8 +21,8 @@ pub fn rectify_and_normalise(u: &[f64]) -> Vec<f64> {
     w
 }
 
-/// `w_i` times the factor of its label's class, from `[classes]`; 0 where the label is none of them.
-/// Returns `[n]`.
+/// `w_i` times the factor of its label's class, from `[classes]`; 0 where the label is none of
+/// them. Returns `[n]`.
 pub fn by_class(w: &[f64], labels: &[u32], factors: &[f64]) -> Vec<f64> {
     let mut out = vec![0.0; w.len()];
     for i in 0..w.len() {
