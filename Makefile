@@ -1,7 +1,7 @@
 # `make` lists the targets. ARGS="..." passes further arguments to the example or the bench.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak portability bench tune web web-test page-test ensure-rust ensure-driver
+.PHONY: help demo test mpi-test soak portability bench tune web web-test page-test ensure-rust ensure-driver
 
 # Where rustup puts cargo, for shells that have not been told yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -17,6 +17,7 @@ help:
 	@echo "make demo    noisy labels against plain training and against learned weights, in minutes;"
 	@echo "             the data is synthetic, ARGS=\"--data DIR\" takes your own; pictures in out/demo"
 	@echo "make test    build, formatting, lints, documentation and all tests"
+	@echo "make mpi-test  several ranks under mpirun; make test does it where there is an MPI library"
 	@echo "make soak    long runs, and runs that are killed hundreds of times"
 	@echo "make portability  the kernels in DirectX's own compiler, which it fetches, and in what else"
 	@echo "             there is: docs/portability.md"
@@ -63,8 +64,16 @@ test: ensure-rust ensure-driver
 	sh scripts/check-dependencies.sh
 	@echo "== tests"
 	cargo test --release $(ARGS)
+	@! sh scripts/has-mpi.sh >/dev/null || $(MAKE) --no-print-directory mpi-test
 	@sh scripts/unchecked.sh
 	@echo "== all passed"
+
+# Apart from the rest, which is built without: whoever has no MPI library gets the same there.
+mpi-test: ensure-rust ensure-driver
+	@sh scripts/has-mpi.sh
+	@echo "== ranks that MPI starts"
+	cargo clippy --release --lib --bins --examples --test mpi --features cli,mpi -- -D warnings
+	cargo test --release --features cli,mpi --test mpi
 
 soak: ensure-rust ensure-driver
 	cargo build --release --examples --bins --features cli
