@@ -38,6 +38,14 @@ impl Team {
 
     #[cfg(not(feature = "mpi"))]
     pub fn join() -> Result<Self> {
+        // Each of them would make the whole run.
+        for name in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"] {
+            let count = std::env::var(name).ok().and_then(|count| count.parse::<usize>().ok());
+            if count.is_some_and(|count| count > 1) {
+                let why = "several ranks were started of a program that was built without MPI";
+                return Err(anyhow!("{why}: build it with --features cli,mpi"));
+            }
+        }
         Ok(Self::default())
     }
 

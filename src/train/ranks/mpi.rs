@@ -70,8 +70,8 @@ unsafe impl Send for World {}
 static LIVE: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
 
 /// For how long another rank than 0 keeps its error to itself: where all fail alike, the message of
-/// rank 0 is enough.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// rank 0 is enough. Open MPI gives processes a second between its signals.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a process ends with that has ended all of them.
 const FAILURE: c_int = 2;
@@ -116,8 +116,8 @@ impl MpiRanks {
     /// Ends the processes of all ranks with exit code 2, after a line on standard error that names
     /// this rank and says why. Files that other ranks are writing stay unfinished.
     ///
-    /// Where all ranks fail alike one line is enough: those above 0 wait for half a second, in
-    /// which rank 0 may end them.
+    /// Where all ranks fail alike one line is enough: those above 0 wait for two seconds, in which
+    /// rank 0 may end them.
     pub fn abort(&self, message: &str) -> ! {
         self.0.abort(message)
     }
