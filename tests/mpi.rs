@@ -156,7 +156,7 @@ fn train(case: &str, ranks: MpiRanks) {
             last_words(case, folder, &ranks);
         }
         run(&mut trainer, 1);
-        if trainer.is_first_rank() && trainer.steps() % EVERY == 0 {
+        if trainer.is_first_rank() && trainer.steps().is_multiple_of(EVERY) {
             let host = HostState::new(&()).unwrap();
             series.save(trainer.steps(), trainer.model(), &host).unwrap();
         }
