@@ -181,7 +181,7 @@ impl RunFolder {
             bytes = checkpoint.unwrap_or_default();
             Ok(there)
         })?;
-        let bytes = there.then(|| self.team.from_first(bytes)).transpose()?;
+        let bytes = there.then(|| self.team.of_first(bytes)).transpose()?;
         Ok(bytes.map(Checkpoint::from_bytes).transpose()?)
     }
 

@@ -107,7 +107,7 @@ impl Team {
     }
 
     /// Bytes that the first rank has, on every rank. All make the call.
-    pub fn from_first(&self, own: Vec<u8>) -> Result<Vec<u8>> {
+    pub fn of_first(&self, own: Vec<u8>) -> Result<Vec<u8>> {
         match self.ranks() {
             Some(ranks) => Ok(ranks.broadcast(own)?),
             None => Ok(own),
