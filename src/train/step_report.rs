@@ -29,8 +29,8 @@ pub struct StepReport {
     /// Predictions for the clean examples.
     pub clean_predictions: Vec<u32>,
     /// Places in the batch of training examples that did not count, since their label is none of
-    /// the classes ([`Examples::IGNORED`](super::Examples::IGNORED)) or their values were not finite
-    /// ([`NotFinite::DropExample`](super::NotFinite::DropExample)). Data sets have none.
+    /// the classes ([`Examples::IGNORED`](super::Examples::IGNORED)) or their values were not
+    /// finite ([`NotFinite::DropExample`](super::NotFinite::DropExample)). Data sets have none.
     pub ignored: Vec<u32>,
     /// The same of the clean batch.
     pub clean_ignored: Vec<u32>,

@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::common::device::context;
 use crate::common::ranks::{
-    Data, SMALL, Seen, Step, alone, assert_near, assert_same_step, numbers, options, seen, small,
+    Data, SMALL, Step, alone, assert_near, assert_same_step, numbers, options, seen, small,
     small_options, step_alone, tolerance,
 };
 use crate::common::steps::run;
