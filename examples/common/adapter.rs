@@ -12,7 +12,7 @@ use super::{Devices, Team};
 pub fn open_adapter(name: Option<String>, team: &Team) -> Result<Devices> {
     let cache = default_cache_dir()?;
     let local_rank = team.local_rank();
-    Devices::new(team, move || {
+    Devices::new(local_rank, move || {
         let context = match local_rank {
             Some(number) => Context::numbered(name.as_deref(), number)?,
             None => Context::new(name.as_deref())?,

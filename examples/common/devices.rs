@@ -6,8 +6,6 @@ use anyhow::{Error, Result};
 use l2rw::gpu::{Context, GpuError};
 use l2rw::train::TrainError;
 
-use super::Team;
-
 /// How often a program goes on on another device.
 const ATTEMPTS: usize = 3;
 
@@ -22,10 +20,13 @@ pub struct Devices {
 impl Devices {
     /// Opens the first one. The others of a team cannot wait until a rank has another one: there it
     /// is the only one.
-    pub fn new(team: &Team, open: impl Fn() -> Result<Context> + 'static) -> Result<Self> {
+    pub fn new(
+        local_rank: Option<usize>,
+        open: impl Fn() -> Result<Context> + 'static,
+    ) -> Result<Self> {
         let context = RefCell::new(open()?);
-        let attempts = if team.ranks().is_some() { 0 } else { ATTEMPTS };
-        let keeps_pipelines = team.local_rank().is_none_or(|rank| rank == 0);
+        let attempts = if local_rank.is_some() { 0 } else { ATTEMPTS };
+        let keeps_pipelines = local_rank.is_none_or(|rank| rank == 0);
         Ok(Self { open: Box::new(open), context, attempts, keeps_pipelines })
     }
 
