@@ -1,7 +1,7 @@
 # `make` lists the targets. ARGS="..." passes further arguments to the example or the bench.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak portability bench tune web web-test page-test ensure-rust ensure-driver
+.PHONY: help demo test mpi-test soak portability bench tune web web-test page-test ensure-rust ensure-driver
 
 # Where rustup puts cargo, for shells that have not been told yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -17,6 +17,7 @@ help:
 	@echo "make demo    noisy labels against plain training and against learned weights, in minutes;"
 	@echo "             the data is synthetic, ARGS=\"--data DIR\" takes your own; pictures in out/demo"
 	@echo "make test    build, formatting, lints, documentation and all tests"
+	@echo "make mpi-test  several ranks under mpirun; make test does it where there is an MPI library"
 	@echo "make soak    long runs, and runs that are killed hundreds of times"
 	@echo "make portability  the kernels in DirectX's own compiler, which it fetches, and in what else"
 	@echo "             there is: docs/portability.md"
@@ -44,6 +45,10 @@ ensure-driver:
 demo: ensure-rust ensure-driver
 	cargo run --release --example cifar_backgroundflip -- $(DEMO) $(ARGS)
 
+# With the ranks that MPI starts, where there is an MPI library. Without one, the feature is left out
+# of everything.
+MPI = $(shell sh scripts/has-mpi.sh >/dev/null && echo --features mpi)
+
 # Everything in the release profile: the tests compute on the CPU as well, and lints, documentation
 # and the check without features share build scripts and macros with the build.
 test: ensure-rust ensure-driver
@@ -53,9 +58,9 @@ test: ensure-rust ensure-driver
 	@echo "== formatting"
 	cargo fmt --check
 	@echo "== build"
-	cargo build --release --all-targets
+	cargo build --release --all-targets $(MPI)
 	@echo "== lints"
-	cargo clippy --release --all-targets -- -D warnings
+	cargo clippy --release --all-targets $(MPI) -- -D warnings
 	@echo "== documentation"
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
 	@echo "== each feature alone"
@@ -63,9 +68,14 @@ test: ensure-rust ensure-driver
 	@echo "== dependencies"
 	sh scripts/check-dependencies.sh
 	@echo "== tests"
-	cargo test --release $(ARGS)
+	cargo test --release $(MPI) $(ARGS)
 	@sh scripts/unchecked.sh
 	@echo "== all passed"
+
+# The same ranks alone, or what is missing for them.
+mpi-test: ensure-rust ensure-driver
+	@sh scripts/has-mpi.sh
+	cargo test --release --features mpi --test mpi
 
 soak: ensure-rust ensure-driver
 	cargo build --release --examples --bins --features cli

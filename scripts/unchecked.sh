@@ -10,6 +10,7 @@ command -v tint >/dev/null 2>&1 ||
     missing "pipelines in Dawn, Chrome's WebGPU" "npm install webgpu, L2RW_DAWN=its node_modules"
 [ -e "${L2RW_DXC:-target/portability/libdxcompiler.so}" ] ||
     missing "HLSL by DirectX's compiler" "make portability fetches DXC"
+sh scripts/has-mpi.sh >/dev/null || missing "ranks that MPI starts" "$(sh scripts/has-mpi.sh)"
 command -v clang >/dev/null 2>&1 ||
     missing "MSL by the rules of C++" "clang is not in PATH"
 [ -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown" ] ||

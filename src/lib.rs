@@ -54,13 +54,14 @@
 //! - [`data`] (feature `data`, on by default; `download` adds a downloader): image sets, label
 //!   noise
 //! - `report` (feature `report`): tables, results, pictures, progress
+//! - `train::MpiRanks` (feature `mpi`, which needs an MPI library): ranks that are processes
 //!
 //! The graphics interfaces that are compiled in are features as well: `vulkan`, `metal` and `dx12`
 //! are on by default, `webgpu` is for browsers.
 //!
 //! The library keeps no global state and reads no environment variables (but to find the user's
-//! cache folder, where a program asks for it). Calls that wait for the device have an `_async` form
-//! beside them, which is the only one on WebAssembly.
+//! cache folder, where a program asks for it, and with `mpi`, as a process is one rank). Calls that
+//! wait for the device have an `_async` form beside them, which is the only one on WebAssembly.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

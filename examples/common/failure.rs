@@ -6,6 +6,12 @@ use anyhow::Error;
 
 /// Prints an error on one line; the code to end with.
 pub fn fail(error: &Error) -> ExitCode {
+    eprintln!("error: {}", in_a_line(error));
+    ExitCode::from(2)
+}
+
+/// An error with its causes.
+pub fn in_a_line(error: &Error) -> String {
     let mut message = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         // Many a message tells its cause already.
@@ -13,6 +19,5 @@ pub fn fail(error: &Error) -> ExitCode {
             message = format!("{message}: {cause}");
         }
     }
-    eprintln!("error: {}", message.replace('\n', " "));
-    ExitCode::from(2)
+    message.replace('\n', " ")
 }

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use l2rw::files::{OutDir, write_atomic};
-use l2rw::train::{CheckpointSeries, Difference, NewestCheckpoint};
+use l2rw::train::{Checkpoint, CheckpointSeries, Difference};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::Team;
 
 /// Options about interrupted runs.
 #[derive(Args, Clone, Debug)]
@@ -58,9 +60,12 @@ const RECORD: &str = "run.json";
 
 /// An output folder that belongs to this run.
 pub struct RunFolder {
-    out: OutDir,
+    path: PathBuf,
+    /// Of the rank that writes.
+    _claim: Option<OutDir>,
     record: Record,
     keep: usize,
+    team: Team,
 }
 
 impl RunFolder {
@@ -69,14 +74,34 @@ impl RunFolder {
     /// A folder in which the same run is finished is written anew. One with another or an
     /// unfinished run is refused, unless the options say what to do. `owns` tells by its name
     /// whether a file in there is one of the program's: such are deleted when a run begins anew.
-    /// Returns with the folder what is to be done, what an earlier run had begun included.
+    /// Returns with the folder what is to be done, what an earlier run had begun included. Of
+    /// several ranks the first one has the folder, and all make the same calls.
     pub fn open(
+        path: &Path,
+        options: &Continuation,
+        run: (&str, Vec<String>, Value),
+        owns: fn(&str) -> bool,
+        team: &Team,
+    ) -> Result<(Self, Vec<String>)> {
+        let mut claim = None;
+        let record = team.on_first(|| {
+            claim = Some(OutDir::claim(path)?);
+            Self::begun(path, options, run, owns)
+        })?;
+        let parts = record.parts.clone();
+        let (path, team) = (path.to_owned(), team.clone());
+        let folder = Self { path, _claim: claim, record, keep: options.keep, team };
+        folder.write()?;
+        Ok((folder, parts))
+    }
+
+    /// The record of a run in a folder that has been made ready for it.
+    fn begun(
         path: &Path,
         options: &Continuation,
         (program, parts, config): (&str, Vec<String>, Value),
         owns: fn(&str) -> bool,
-    ) -> Result<(Self, Vec<String>)> {
-        let out = OutDir::claim(path)?;
+    ) -> Result<Record> {
         let mut record = Record { program: program.to_owned(), parts, config, finished: false };
         let there = Self::there(path, owns)?;
         match there {
@@ -106,10 +131,7 @@ impl RunFolder {
                 }
             }
         }
-        let parts = record.parts.clone();
-        let folder = Self { out, record, keep: options.keep };
-        folder.write()?;
-        Ok((folder, parts))
+        Ok(record)
     }
 
     /// The record of the run that is there; a made-up one where files of the program lie without.
@@ -134,7 +156,7 @@ impl RunFolder {
 
     /// The folder.
     pub fn path(&self) -> &Path {
-        self.out.path()
+        &self.path
     }
 
     /// The checkpoints of a part of the run.
@@ -143,16 +165,24 @@ impl RunFolder {
     }
 
     /// The checkpoint to go on from; says which are damaged.
-    pub fn newest(&self, series: &CheckpointSeries) -> Result<NewestCheckpoint> {
-        let newest = series.newest()?;
-        for damaged in &newest.damaged {
-            let instead = match newest.checkpoint {
-                Some(_) => "the one before is taken",
-                None => "there is no other, it begins anew",
-            };
-            eprintln!("warning: {damaged}; {instead}");
-        }
-        Ok(newest)
+    pub fn newest(&self, series: &CheckpointSeries) -> Result<Option<Checkpoint>> {
+        let mut bytes = Vec::new();
+        let there = self.team.on_first(|| {
+            let newest = series.newest()?;
+            for damaged in &newest.damaged {
+                let instead = match newest.checkpoint {
+                    Some(_) => "the one before is taken",
+                    None => "there is no other, it begins anew",
+                };
+                eprintln!("warning: {damaged}; {instead}");
+            }
+            let checkpoint = newest.checkpoint.map(Checkpoint::into_bytes);
+            let there = checkpoint.is_some();
+            bytes = checkpoint.unwrap_or_default();
+            Ok(there)
+        })?;
+        let bytes = there.then(|| self.team.of_first(bytes)).transpose()?;
+        Ok(bytes.map(Checkpoint::from_bytes).transpose()?)
     }
 
     /// Says that every part is done.
@@ -162,8 +192,10 @@ impl RunFolder {
     }
 
     fn write(&self) -> Result<()> {
-        let json = serde_json::to_vec_pretty(&self.record)?;
-        Ok(write_atomic(&self.path().join(RECORD), &json)?)
+        self.team.on_first(|| {
+            let json = serde_json::to_vec_pretty(&self.record)?;
+            Ok(write_atomic(&self.path().join(RECORD), &json)?)
+        })
     }
 }
 

@@ -6,9 +6,11 @@ mod devices;
 mod failure;
 mod folder;
 mod stop;
+mod team;
 
 pub use adapter::open_adapter;
 pub use devices::Devices;
 pub use failure::fail;
 pub use folder::{Continuation, RunFolder, check_apart};
 pub use stop::Stop;
+pub use team::Team;

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use indicatif::HumanDuration;
 use l2rw::report::results;
 use l2rw::train::Recipe;
 
-use super::common::{Devices, RunFolder, Stop};
+use super::common::{Devices, RunFolder, Stop, Team};
 use super::experiment::{Cell, Experiment};
 use super::options::Options;
 use super::preset::Preset;
@@ -56,7 +56,8 @@ impl<'a> Cells<'a> {
                 }
             }
         }
-        let (data, recipes) = (Data::read(options)?, options.recipes(study));
+        let data = read(options, stop.team())?;
+        let recipes = options.recipes(study);
         Ok(Self { study, options, devices, stop, data, recipes, out, cells })
     }
 
@@ -64,8 +65,12 @@ impl<'a> Cells<'a> {
     pub fn run(&self) -> Result<bool> {
         let several = self.cells.len() > 1;
         let resumes = self.options.continuation.resume;
-        let is_left = |folder: &Path| !(resumes && self.has_all(folder));
-        let left = self.cells.iter().filter(|(_, folder)| is_left(folder)).count();
+        let team = self.stop.team();
+        let is_left: Vec<bool> = team.on_first(|| {
+            let is_left = |folder: &Path| !(resumes && self.has_all(folder));
+            Ok(self.cells.iter().map(|(_, folder)| is_left(folder)).collect())
+        })?;
+        let left = is_left.iter().filter(|left| **left).count();
         let mut announced = false;
         for (at, (cell, folder)) in self.cells.iter().enumerate() {
             let experiment = Experiment::new(cell, &self.data)?;
@@ -76,7 +81,7 @@ impl<'a> Cells<'a> {
             if self.options.print_plan {
                 return self.print_plans(&experiment);
             }
-            if is_left(folder) && !announced {
+            if is_left[at] && !announced {
                 if !self.announce(&experiment, left)? {
                     return Ok(false);
                 }
@@ -84,14 +89,14 @@ impl<'a> Cells<'a> {
             }
             let done = self.make(&experiment, folder)?;
             if several {
-                summary::write(self.study, &self.out)?;
+                team.on_first(|| summary::write(self.study, &self.out))?;
             }
             if !done {
                 return Ok(false);
             }
         }
         if several {
-            summary::print(self.study, &self.out)?;
+            team.on_first(|| summary::print(self.study, &self.out))?;
         }
         Ok(true)
     }
@@ -101,7 +106,7 @@ impl<'a> Cells<'a> {
         let config = serde_json::to_value(&experiment.config)?;
         let run = (self.study.name, parts, config);
         let continuation = &self.options.continuation;
-        let (folder, parts) = RunFolder::open(folder, continuation, run, owns)?;
+        let (folder, parts) = RunFolder::open(folder, continuation, run, owns, self.stop.team())?;
         let every = continuation.every(experiment.config.steps);
         let path = folder.path().to_owned();
         let done =
@@ -147,7 +152,8 @@ impl<'a> Cells<'a> {
             while trainer.take_report(true)?.is_some() {}
             let began = Instant::now();
             let mut steps = 0.0;
-            while steps < MEASURED_STEPS && began.elapsed() < MEASURED_TIME {
+            while steps < MEASURED_STEPS && !self.stop.team().any(began.elapsed() >= MEASURED_TIME)
+            {
                 trainer.step()?;
                 while trainer.take_report(true)?.is_some() {}
                 steps += 1.0;
@@ -168,6 +174,21 @@ impl<'a> Cells<'a> {
         );
         Ok(true)
     }
+}
+
+/// The data. Ranks fetch it one after the other: two must not write into one cache at once.
+fn read(options: &Options, team: &Team) -> Result<Data> {
+    let Some(ranks) = team.ranks().filter(|_| options.download) else {
+        return Data::read(options);
+    };
+    let mut data = None;
+    for rank in 0..ranks.count() {
+        if rank == ranks.rank() {
+            data = Some(Data::read(options)?);
+        }
+        ranks.barrier()?;
+    }
+    data.context("this rank is none of all")
 }
 
 /// Steps of each method that are measured, or fewer where they take long.

@@ -258,7 +258,7 @@ impl Experiment {
         let Some(options) = self.trainer_options(recipe, plain, stop)? else { return Ok(None) };
         let clean = Examples::from(&self.data.clean);
         let train = if recipe.clean_only { clean } else { (&self.train(recipe)?.set).into() };
-        Ok(Some(Trainer::new(context, &self.network, train, Some(clean), &options)?))
+        Ok(Some(stop.team().trainer(context, &self.network, train, Some(clean), &options)?))
     }
 
     /// A trainer on other images, at a learning rate of 0: it weighs them and learns nothing.
@@ -278,7 +278,8 @@ impl Experiment {
             ..options
         };
         let clean = Examples::from(&self.data.clean);
-        Ok(Some(Trainer::new(context, &self.network, set.into(), Some(clean), &options)?))
+        let set = set.into();
+        Ok(Some(stop.team().trainer(context, &self.network, set, Some(clean), &options)?))
     }
 
     /// A trainer for fine-tuning on the trusted images, at the last learning rate; `None` once
@@ -289,6 +290,6 @@ impl Experiment {
         let rate = options.schedule.rate(self.config.steps);
         let options = TrainerOptions { schedule: Schedule::constant(rate), ..options };
         let clean = (&self.data.clean).into();
-        Ok(Some(Trainer::new(context, &self.network, clean, None, &options)?))
+        Ok(Some(stop.team().trainer(context, &self.network, clean, None, &options)?))
     }
 }

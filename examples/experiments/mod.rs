@@ -18,11 +18,11 @@ mod unseen;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use l2rw::gpu;
 
 use cells::Cells;
-use common::{Stop, fail, open_adapter};
+use common::{Stop, Team, fail, open_adapter};
 use options::Options;
 use preset::Preset;
 use study::Study;
@@ -31,17 +31,24 @@ use study::Study;
 pub fn main(name: &str) -> ExitCode {
     sigpipe::reset();
     env_logger::init_from_env(env_logger::Env::default().default_filter_or("error,l2rw=warn"));
-    match study(name) {
+    let study = match Study::named(name) {
+        Some(study) => study,
+        None => return fail(&anyhow!("there is no experiment '{name}'")),
+    };
+    let (options, team) = match asked(&study).and_then(|options| Ok((options, Team::join()?))) {
+        Ok(both) => both,
+        Err(error) => return fail(&error),
+    };
+    match run(&study, &options, &team) {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => Stop::exit_code(),
-        Err(error) => fail(&error),
+        Ok(false) => Stop::exit_code(&team),
+        Err(error) => team.fail(&error),
     }
 }
 
-/// Whether everything is done.
-fn study(name: &str) -> Result<bool> {
-    let study = Study::named(name).with_context(|| format!("there is no experiment '{name}'"))?;
-    let options = match Options::parse(&study) {
+/// What the command line asks for.
+fn asked(study: &Study) -> Result<Options> {
+    let options = match Options::parse(study) {
         Ok(options) => options,
         Err(error) if !error.use_stderr() => error.exit(),
         Err(error) => {
@@ -50,12 +57,17 @@ fn study(name: &str) -> Result<bool> {
             return Err(anyhow!("{}", line.trim_start_matches("error: ").to_owned()));
         }
     };
-    options.check(&study)?;
-    let devices = open_adapter(options.adapter.clone())?;
-    let preset = choose_preset(&options, &devices.context());
+    options.check(study)?;
+    Ok(options)
+}
+
+/// Whether everything is done.
+fn run(study: &Study, options: &Options, team: &Team) -> Result<bool> {
+    let devices = open_adapter(options.adapter.clone(), team)?;
+    let preset = choose_preset(options, &devices.context());
     println!("l2rw {}", output::version());
-    let stop = Stop::on_signals()?;
-    Cells::new(&study, &options, preset, &devices, &stop)?.run()
+    let stop = Stop::on_signals(team)?;
+    Cells::new(study, options, preset, &devices, &stop)?.run()
 }
 
 fn choose_preset(options: &Options, context: &gpu::Context) -> Preset {

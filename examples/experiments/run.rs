@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use l2rw::gpu::Context;
-use l2rw::report::{MethodResult, StepProgress};
+use l2rw::report::MethodResult;
 use l2rw::train::{
     Checkpoint, CheckpointSeries, EarlyStopping, Evaluation, Recipe, Trainer, WeightLedger,
 };
@@ -67,15 +67,16 @@ impl Task<'_> {
     pub fn run(&self, publish: impl FnOnce(&Run) -> Result<()>) -> Result<Option<Run>> {
         let series = self.folder.series(self.name);
         let newest = self.folder.newest(&series)?;
+        let team = self.stop.team();
         let mut running = Running::new(self.experiment, self.name, self.recipe)?;
         let steps = running.steps();
-        if let Some(checkpoint) = &newest.checkpoint {
+        if let Some(checkpoint) = &newest {
             running.restore(checkpoint.host())?;
         }
         if let Some(result) = running.finished_result() {
             return Ok(Some(running.into_run(result)));
         }
-        let (mut trainer, mut predictions) = match (running.phase(), &newest.checkpoint) {
+        let (mut trainer, mut predictions) = match (running.phase(), &newest) {
             (Phase::FineTuning, Some(_)) => (None, Vec::new()),
             (_, checkpoint) => {
                 let Some((trainer, predictions)) =
@@ -92,7 +93,7 @@ impl Task<'_> {
         };
         if self.recipe.fine_tuning {
             // The last trainer's parameters, or those of the checkpoint.
-            let begun = newest.checkpoint.as_ref().filter(|_| trainer.is_none());
+            let begun = newest.as_ref().filter(|_| trainer.is_none());
             let Some((tuner, tuned)) =
                 self.fine_tune(&mut running, &series, trainer.as_ref(), begun)?
             else {
@@ -105,10 +106,13 @@ impl Task<'_> {
         if !running.is_interrupted() {
             let host = running.finish(&result)?;
             let run = running.into_run(result);
-            publish(&run)?;
-            if let Some(trainer) = &trainer {
-                series.finish(trainer.model(), &host)?;
-            }
+            team.on_first(|| {
+                publish(&run)?;
+                if let Some(trainer) = &trainer {
+                    series.finish(trainer.model(), &host)?;
+                }
+                Ok(())
+            })?;
             return Ok(Some(run));
         }
         Ok(Some(running.into_run(result)))
@@ -155,7 +159,7 @@ impl Task<'_> {
         if trainer.steps() >= steps {
             return Ok(judges.test.run()?.0);
         }
-        let mut bar = StepProgress::new(self.name, steps);
+        let mut bar = self.stop.team().progress(self.name, steps);
         let looks = (steps / 10).clamp(10, 1000);
         let mut predictions = Vec::new();
         for step in trainer.steps() + 1..=steps {
@@ -178,7 +182,9 @@ impl Task<'_> {
                 predictions = running.evaluate(step, &mut judges, trainer)?;
             }
             if is_kept {
-                series.save(step, trainer.model(), &running.state()?)?;
+                let model = trainer.model();
+                let save = || Ok(series.save(step, model, &running.state()?)?);
+                self.stop.team().on_first(save)?;
             }
             if stopped {
                 // Behind the checkpoint: a run that is not stopped does not look here.
@@ -225,7 +231,9 @@ impl Task<'_> {
             let stopped = self.stop.requested() && step < steps;
             if stopped || step % self.every == 0 {
                 while tuner.take_report(true)?.is_some() {}
-                series.save(running.steps() + step, tuner.model(), &running.state()?)?;
+                let (number, model) = (running.steps() + step, tuner.model());
+                let save = || Ok(series.save(number, model, &running.state()?)?);
+                self.stop.team().on_first(save)?;
             }
             if stopped {
                 running.interrupt();

@@ -36,10 +36,10 @@ impl<'a> Sweep<'a> {
         every: u64,
     ) -> Result<Self> {
         let file = folder.path().join(results::FILE_NAME);
-        let earlier = match file.exists() {
-            true => results::read(&file)?.methods,
-            false => Vec::new(),
-        };
+        let earlier = stop.team().on_first(|| match file.exists() {
+            true => Ok(results::read(&file)?.methods),
+            false => Ok(Vec::new()),
+        })?;
         let (runs, plain) = (Vec::new(), None);
         Ok(Self { experiment, devices, folder, methods, stop, every, earlier, runs, plain })
     }
@@ -51,9 +51,14 @@ impl<'a> Sweep<'a> {
         if self.runs.is_empty() && self.earlier.is_empty() {
             return trained;
         }
+        // A rank that fails alone finds the others elsewhere.
+        if trained.is_err() && self.stop.team().ranks().is_some() {
+            return trained;
+        }
         // Also where a method failed: what the others took hours for is still wanted.
         let written = self.results(None).and_then(|methods| {
-            output::draw(self.experiment, &methods, &self.runs, self.folder.path())?;
+            let draw = || output::draw(self.experiment, &methods, &self.runs, self.folder.path());
+            self.stop.team().on_first(draw)?;
             Ok(methods)
         });
         let (done, methods) = (trained?, written?);
@@ -69,7 +74,7 @@ impl<'a> Sweep<'a> {
             let recipe: Recipe = name.parse().map_err(Error::msg)?;
             if ["s-model-conf", "mentornet-dd"].contains(&recipe.method.as_str())
                 && self.plain.is_none()
-                && !self.is_done(&name)
+                && !self.is_done(&name)?
             {
                 println!("{recipe} starts from a plain run: training that first");
                 let baseline = "baseline".parse().map_err(Error::msg)?;
@@ -78,7 +83,7 @@ impl<'a> Sweep<'a> {
                     _ => return Ok(false),
                 }
             }
-            if self.is_done(&name) {
+            if self.is_done(&name)? {
                 println!("{name} is done: its result is taken from results.json");
                 continue;
             }
@@ -95,9 +100,10 @@ impl<'a> Sweep<'a> {
     }
 
     /// Whether a method has a result, and no checkpoint any more from which to take the rest.
-    fn is_done(&self, name: &str) -> bool {
+    fn is_done(&self, name: &str) -> Result<bool> {
         let result = self.earlier.iter().find(|result| result.name == name);
-        result.is_some_and(|result| !result.interrupted) && !self.folder.series(name).exists()
+        let is_whole = result.is_some_and(|result| !result.interrupted);
+        self.stop.team().on_first(|| Ok(is_whole && !self.folder.series(name).exists()))
     }
 
     /// Trains a method, or what is left of it; `None` where a stop was requested before it began.
@@ -130,7 +136,9 @@ impl<'a> Sweep<'a> {
         };
         let methods: Vec<_> = self.methods.iter().filter_map(of).cloned().collect();
         let all = output::results(self.experiment, &self.devices.context(), methods.clone())?;
-        results::write(&all, self.folder.path())?;
+        if self.stop.team().is_first() {
+            results::write(&all, self.folder.path())?;
+        }
         Ok(methods)
     }
 }

@@ -56,7 +56,7 @@ pub fn weigh(
             zero(&right)
         );
         let groups = [("clean", right.as_slice()), ("flipped", wrong.as_slice())];
-        plots::weights(&folder.join(picture), &title, groups)?;
+        stop.team().on_first(|| Ok(plots::weights(&folder.join(picture), &title, groups)?))?;
     }
     Ok(())
 }

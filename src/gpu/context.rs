@@ -70,9 +70,27 @@ impl Context {
             Some(name) => named_adapter(&instance, name).await?,
             None => fastest_adapter(&instance).await?,
         };
+        Self::open(&adapter, checks).await
+    }
+
+    /// Opens one of several adapters: of those whose name contains `name`, or of those that are as
+    /// fast as the fastest by their kind, the one of this number, which may be any. For processes
+    /// that share a machine, each with a number of its own.
+    ///
+    /// # Errors
+    /// As [`Context::new`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn numbered(name: Option<&str>, number: usize) -> Result<Self, GpuError> {
+        pollster::block_on(async {
+            let adapter = numbered_adapter(&instance()?, name, number).await?;
+            Self::open(&adapter, ShaderChecks::Trusted).await
+        })
+    }
+
+    async fn open(adapter: &wgpu::Adapter, checks: ShaderChecks) -> Result<Self, GpuError> {
         let info = adapter.get_info();
         let (device, queue) =
-            adapter.request_device(&Self::device_descriptor(&adapter)).await.map_err(|e| {
+            adapter.request_device(&Self::device_descriptor(adapter)).await.map_err(|e| {
                 GpuError::NoDevice { adapter: info.name.clone(), reason: e.to_string() }
             })?;
         let context = Self::from_device(device, queue, info, checks);
@@ -487,6 +505,29 @@ async fn fastest_adapter(instance: &wgpu::Instance) -> Result<wgpu::Adapter, Gpu
     };
     let adapter = instance.request_adapter(&options).await;
     adapter.map_err(|e| GpuError::NoAdapter(e.to_string()))
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+async fn numbered_adapter(
+    instance: &wgpu::Instance,
+    name: Option<&str>,
+    number: usize,
+) -> Result<wgpu::Adapter, GpuError> {
+    let first = match name {
+        Some(name) => named_adapter(instance, name).await?,
+        None => fastest_adapter(instance).await?,
+    };
+    let (first_info, wanted) = (first.get_info(), name.unwrap_or_default().to_lowercase());
+    let mut alike = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
+    alike.retain(|adapter| {
+        let info = adapter.get_info();
+        // The same device is there once for each interface.
+        info.backend == first_info.backend
+            && info.device_type == first_info.device_type
+            && info.name.to_lowercase().contains(&wanted)
+    });
+    let place = number.checked_rem(alike.len()).unwrap_or_default();
+    Ok(alike.into_iter().nth(place).unwrap_or(first))
 }
 
 async fn named_adapter(instance: &wgpu::Instance, name: &str) -> Result<wgpu::Adapter, GpuError> {

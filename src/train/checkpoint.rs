@@ -43,6 +43,11 @@ impl Checkpoint {
         Ok(Self { bytes, steps, host })
     }
 
+    /// The file's content, for [`Checkpoint::from_bytes`] elsewhere.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Steps that the model had taken.
     pub fn steps(&self) -> u64 {
         self.steps

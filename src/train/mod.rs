@@ -58,6 +58,8 @@ pub use model::Model;
 pub use not_finite::NotFinite;
 pub use options::TrainerOptions;
 pub use prediction::{Predictions, Predictor};
+#[cfg(feature = "mpi")]
+pub use ranks::MpiRanks;
 pub use ranks::{Ranks, RanksError, ThreadRanks};
 pub use recipe::Recipe;
 #[cfg(not(target_arch = "wasm32"))]

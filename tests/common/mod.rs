@@ -3,6 +3,7 @@
 
 pub mod device;
 pub mod differences;
+pub mod ranks;
 pub mod steps;
 pub mod table;
 pub mod values;

@@ -22,7 +22,7 @@ fn work(context: &Context) -> Result<u32, TrainError> {
 
 #[test]
 fn work_is_done_again_on_another_device() {
-    let devices = Devices::new(open).unwrap();
+    let devices = Devices::new(None, open).unwrap();
     let runs = Cell::new(0);
     let answer = devices.with(|context| {
         runs.set(runs.get() + 1);
@@ -37,7 +37,7 @@ fn work_is_done_again_on_another_device() {
 
 #[test]
 fn it_ends_where_every_device_is_lost_and_for_any_other_reason() {
-    let devices = Devices::new(open).unwrap();
+    let devices = Devices::new(None, open).unwrap();
     let runs = Cell::new(0);
     let lost = devices.with(|context| {
         runs.set(runs.get() + 1);

@@ -14,7 +14,7 @@ use l2rw::weighting::L2rw;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use crate::common::open_adapter;
+use crate::common::{Team, open_adapter};
 
 /// Lists the adapters of this machine, and checks one of them: limits, tuning, and a few training
 /// steps against the same computation in 64-bit numbers on the processor.
@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> Result<bool> {
         let (name, kind) = (&adapter.name, adapter.device_type);
         println!("  {name} ({:?}, {kind:?}; {})", adapter.backend, driver.trim());
     }
-    let devices = open_adapter(options.adapter.clone())?;
+    let devices = open_adapter(options.adapter.clone(), &Team::default())?;
     let context = devices.context();
     println!("checked is {}", context.describe());
     print_limits(&context);

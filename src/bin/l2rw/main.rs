@@ -20,7 +20,7 @@ use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use common::{Stop, fail};
+use common::{Stop, Team, fail};
 
 /// Learns from data with wrong labels, with the help of a few trusted examples.
 #[derive(Parser)]
@@ -58,18 +58,28 @@ fn main() -> ExitCode {
     sigpipe::reset();
     let log = env_logger::Env::default().default_filter_or("error,l2rw=warn");
     env_logger::init_from_env(log);
-    match run(Cli::parse().command) {
+    let command = Cli::parse().command;
+    // What other commands do, one process does.
+    let team = match command {
+        Command::Train(_) => Team::join(),
+        _ => Ok(Team::default()),
+    };
+    let team = match team {
+        Ok(team) => team,
+        Err(error) => return fail(&error),
+    };
+    match run(command, &team) {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => Stop::exit_code(),
-        Err(error) => fail(&error),
+        Ok(false) => Stop::exit_code(&team),
+        Err(error) => team.fail(&error),
     }
 }
 
 /// Whether everything is done.
-fn run(command: Command) -> Result<bool> {
+fn run(command: Command, team: &Team) -> Result<bool> {
     match command {
         Command::Audit(options) => audit::run(&options),
-        Command::Train(options) => train::run(&options),
+        Command::Train(options) => train::run(&options, team),
         Command::Predict(options) => predict::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Report(options) => report::run(&options),

@@ -10,7 +10,7 @@ use l2rw::train::{HostState, Model, Predictor, SavedModel};
 use serde::{Deserialize, Serialize};
 
 use crate::cells::{as_text, write_csv};
-use crate::common::open_adapter;
+use crate::common::{Team, open_adapter};
 use crate::data::{NewExamples, PictureArguments, TableArguments};
 use crate::training::with_batch_that_fits;
 
@@ -95,7 +95,7 @@ pub fn run(options: &Options) -> Result<bool> {
     let [height, width, channels] = facts.shape;
     let shape = Shape::new(height, width, channels);
     let network = zoo::by_name(&facts.network, shape, facts.classes.len(), Normalisation::batch())?;
-    let devices = open_adapter(options.adapter.clone())?;
+    let devices = open_adapter(options.adapter.clone(), &Team::default())?;
     println!("adapter: {}", devices.context().describe());
     let probabilities = devices.with(|context| {
         let mut predictor = Predictor::new(context, &network, &saved)?;

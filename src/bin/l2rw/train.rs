@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cells::{as_text, write_csv};
-use crate::common::{Continuation, RunFolder, Stop, check_apart, open_adapter};
+use crate::common::{Continuation, RunFolder, Stop, Team, check_apart, open_adapter};
 use crate::data::{DataOptions, Labelled, Untold};
 use crate::predict::{Inputs, ModelFacts};
 use crate::training::{self, Account, Steps, TrainingOptions};
@@ -117,9 +117,9 @@ impl Account for Sums {
 }
 
 /// Whether everything is done.
-pub fn run(options: &Options) -> Result<bool> {
+pub fn run(options: &Options, team: &Team) -> Result<bool> {
     options.check()?;
-    let devices = open_adapter(options.adapter.clone())?;
+    let devices = open_adapter(options.adapter.clone(), team)?;
     println!("adapter: {}", devices.context().describe());
     let data = options.data.open_trusted(
         &devices.context(),
@@ -131,8 +131,8 @@ pub fn run(options: &Options) -> Result<bool> {
         println!("{augmentation}");
     }
     let run = ("train", vec![options.method.clone()], options.config(&data));
-    let (mut folder, _) = RunFolder::open(&options.out, &options.continuation, run, owns)?;
-    let stop = Stop::on_signals()?;
+    let (mut folder, _) = RunFolder::open(&options.out, &options.continuation, run, owns, team)?;
+    let stop = Stop::on_signals(team)?;
     let done = devices.with(|context| train(options, &data, context, &folder, &stop))?;
     if done {
         folder.finished()?;
@@ -190,11 +190,12 @@ fn train(
     let setup = Setup { steps, ..Setup::default() };
     trainer_options.weighting = training.adjusted(weighting::by_name(&options.method, &setup)?);
     let examples = ((&data.set).into(), Some((&data.clean).into()));
-    let mut trainer = training.fitting(context, &network, examples, &mut trainer_options)?;
+    let mut trainer =
+        training.fitting(context, &network, examples, (&mut trainer_options, stop.team()))?;
     let series = folder.series(CHECKPOINTS);
     let ledger = WeightLedger::new(data.set.len());
     let mut sums = Sums { ledger, zero_weight_steps: 0, skipped_steps: 0, seconds: 0.0 };
-    if let Some(checkpoint) = folder.newest(&series)?.checkpoint {
+    if let Some(checkpoint) = folder.newest(&series)? {
         trainer.model_mut().resume(&checkpoint)?;
         sums.ledger = WeightLedger::stored(checkpoint.host(), "ledger")?;
         (sums.zero_weight_steps, sums.skipped_steps, sums.seconds) = checkpoint.host().json()?;
@@ -224,14 +225,16 @@ fn train(
         trusted_accuracy: accuracy(&data.clean)?,
         test_accuracy: data.test.as_ref().map(accuracy).transpose()?,
     };
-    write_weights(options, data, &sums.ledger)?;
-    let json = serde_json::to_vec_pretty(&results)?;
-    write_atomic(&options.out.join("results.json"), &json)?;
     let file = options.out.join(format!("{MODEL}.safetensors"));
-    let name = training.network_name(&data.set);
-    let facts = ModelFacts::of(name, &data.set, options.inputs(data));
-    facts.save(trainer.model(), &file)?;
-    series.delete()?;
+    stop.team().on_first(|| {
+        write_weights(options, data, &sums.ledger)?;
+        let json = serde_json::to_vec_pretty(&results)?;
+        write_atomic(&options.out.join("results.json"), &json)?;
+        let name = training.network_name(&data.set);
+        let facts = ModelFacts::of(name, &data.set, options.inputs(data));
+        facts.save(trainer.model(), &file)?;
+        Ok(series.delete()?)
+    })?;
     results.print();
     println!("wrote {}", file.display());
     Ok(true)

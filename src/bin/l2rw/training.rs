@@ -9,7 +9,7 @@ use clap::Args;
 use l2rw::data::Dataset;
 use l2rw::gpu::{Context, GpuError};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
-use l2rw::report::{StepProgress, StepView};
+use l2rw::report::StepView;
 use l2rw::train::{
     CheckpointSeries, Evaluation, Examples, HostState, Model, NotFinite, Schedule, StepReport,
     TrainError, Trainer, TrainerOptions,
@@ -17,7 +17,7 @@ use l2rw::train::{
 use l2rw::weighting::{ClassFactors, ClassWeighted, LabelSmoothing, Weighting};
 use serde_json::{Value, json};
 
-use crate::common::Stop;
+use crate::common::{Stop, Team};
 
 /// Options of a network and its training.
 #[derive(Args, Clone, Debug)]
@@ -189,11 +189,11 @@ impl TrainingOptions {
         context: &Context,
         network: &Network,
         (set, clean): (Examples<'_>, Option<Examples<'_>>),
-        options: &mut TrainerOptions,
+        (options, team): (&mut TrainerOptions, &Team),
     ) -> Result<Trainer> {
         let asked = self.batch.is_some();
         loop {
-            match Trainer::new(context, network, set, clean, options) {
+            match team.trainer(context, network, set, clean, options) {
                 Err(error) if is_too_large(&error) && !asked && options.batch > 1 => {
                     options.batch = options.batch.div_ceil(2);
                     options.clean_batch = options.clean_batch.min(options.batch);
@@ -264,7 +264,7 @@ impl Steps<'_> {
     /// Trains to the end; whether it got there, or a stop was requested. There is a checkpoint of
     /// either.
     pub fn take(&self, trainer: &mut Trainer, account: &mut impl Account) -> Result<bool> {
-        let mut bar = StepProgress::new(self.name, self.steps);
+        let mut bar = self.stop.team().progress(self.name, self.steps);
         for step in trainer.steps() + 1..=self.steps {
             let started = Instant::now();
             if let Some(report) = trainer.step()? {
@@ -281,7 +281,9 @@ impl Steps<'_> {
             account.after(step)?;
             *account.seconds() += started.elapsed().as_secs_f64();
             if due {
-                self.series.save(self.first + step, trainer.model(), &account.state()?)?;
+                let (number, model) = (self.first + step, trainer.model());
+                let save = || Ok(self.series.save(number, model, &account.state()?)?);
+                self.stop.team().on_first(save)?;
             }
             if stopped {
                 return Ok(false);

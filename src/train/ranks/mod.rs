@@ -1,6 +1,8 @@
 //! The ranks of a data-parallel run: how they reach each other, and what they make of their numbers
 //! together. Any engine that moves words between processes in a known order will do.
 
+#[cfg(feature = "mpi")]
+mod mpi;
 mod threads;
 
 use std::fmt;
@@ -9,6 +11,8 @@ use thiserror::Error;
 
 use crate::plan::Share;
 
+#[cfg(feature = "mpi")]
+pub use mpi::MpiRanks;
 pub use threads::ThreadRanks;
 
 /// One of several ranks that run the same program, each on a share of every batch.

@@ -86,7 +86,7 @@ pub fn predict(
     let network = options.training.network(set)?;
     let series = folder.series(FOLDS);
     let mut account = Account::new(set);
-    let mut begun = folder.newest(&series)?.checkpoint;
+    let mut begun = folder.newest(&series)?;
     if let Some(checkpoint) = &begun {
         account.restore(checkpoint.host())?;
     }
@@ -96,7 +96,8 @@ pub fn predict(
         let steps = steps_of(options, plain.batch, folds, test.len());
         plain.schedule = options.training.trainer(&train, 0, steps).schedule;
         let examples = ((&train).into(), None);
-        let mut trainer = options.training.fitting(context, &network, examples, &mut plain)?;
+        let fitted = (&mut plain, stop.team());
+        let mut trainer = options.training.fitting(context, &network, examples, fitted)?;
         if let Some(checkpoint) = begun.take() {
             trainer.model_mut().resume(&checkpoint)?;
             println!("fold {} goes on after step {}", account.folds + 1, trainer.steps());

@@ -15,13 +15,14 @@ pub use options::Options;
 
 use anyhow::Result;
 
-use crate::common::{RunFolder, Stop, open_adapter};
+use crate::common::{RunFolder, Stop, Team, open_adapter};
 use output::Report;
 
 /// Whether everything is done.
 pub fn run(options: &Options) -> Result<bool> {
     options.check()?;
-    let devices = open_adapter(options.adapter.clone())?;
+    let team = &Team::default();
+    let devices = open_adapter(options.adapter.clone(), team)?;
     println!("adapter: {}", devices.context().describe());
     let audited = options.open(&devices.context())?;
     audited.say();
@@ -32,8 +33,8 @@ pub fn run(options: &Options) -> Result<bool> {
     let config = options.config(&audited);
     let id = config["fingerprints"].to_string();
     let run = ("audit", vec![part.to_owned()], config);
-    let (mut folder, _) = RunFolder::open(&options.out, &options.continuation, run, owns)?;
-    let stop = Stop::on_signals()?;
+    let (mut folder, _) = RunFolder::open(&options.out, &options.continuation, run, owns, team)?;
+    let stop = Stop::on_signals(team)?;
     if let Some(count) = options.out_of_sample {
         let done = devices
             .with(|context| folds::predict(options, &audited, context, count, (&folder, &stop)))?;

@@ -259,11 +259,11 @@ impl Run<'_> {
         let judged_by = audited.clean.subset(&part.judged_by)?;
         let mut trainer_options = trainer_options(self, part);
         let examples = ((&set).into(), Some((&clean).into()));
-        let mut trainer =
-            options.training.fitting(self.context, self.network, examples, &mut trainer_options)?;
+        let fitted = (&mut trainer_options, self.stop.team());
+        let mut trainer = options.training.fitting(self.context, self.network, examples, fitted)?;
         let series = self.folder.series(&part.name);
         let mut sums = Sums::new(set.len(), asked.len(), judged_by.len(), audited.set.classes());
-        if let Some(checkpoint) = self.folder.newest(&series)?.checkpoint {
+        if let Some(checkpoint) = self.folder.newest(&series)? {
             trainer.model_mut().resume(&checkpoint)?;
             sums = Sums::restored(checkpoint.host())?;
             println!("{} goes on after step {}", part.name, trainer.steps());
