@@ -15,8 +15,9 @@ const BEGIN: &str = "<!-- l2rw report: begin -->";
 const END: &str = "<!-- l2rw report: end -->";
 
 /// Settings that are told below a table where all of its runs share them.
-const TOLD: [&str; 12] = [
+const TOLD: [&str; 13] = [
     "data",
+    "spoiling.share",
     "preset",
     "model",
     "images_per_class",
@@ -89,7 +90,7 @@ fn cells(method: &Method) -> [String; 6] {
         (mean, _) => percent(mean),
     };
     let weight = match (method.corrupted_weight_share, method.corrupted_share) {
-        (Some(share), Some(uniform)) => {
+        (Some(share), Some(uniform)) if uniform > 0.0 => {
             format!("{} of {}", percent(Some(share)), percent(Some(uniform)))
         }
         _ => String::new(),
@@ -117,7 +118,7 @@ fn conditions(groups: &[Repetitions], varying: &[&String]) -> String {
     };
     let told = TOLD.into_iter().filter(is_told);
     let told: Vec<String> = told
-        .map(|name| format!("{} {}", name.replace('_', " "), shown(settings.get(name))))
+        .map(|name| format!("{} {}", name.replace(['_', '.'], " "), shown(settings.get(name))))
         .collect();
     let runs = || groups.iter().flat_map(|group| &group.runs);
     let drivers: BTreeSet<&str> = runs().map(|run| run.driver.as_str()).collect();
