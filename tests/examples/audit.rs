@@ -73,8 +73,7 @@ fn what_cannot_be_is_refused_in_one_line() {
     std::fs::copy(data.join("red/000.png"), other.join("green/000.png")).unwrap();
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     for (arguments, expected) in [
-        (vec!["--data".to_owned(), text(&data)], "--clean"),
-        (vec!["--data".into(), text(&data), "--clean".into(), text(&other)], "green"),
+        (vec!["--data".to_owned(), text(&data), "--clean".into(), text(&other)], "green"),
         (vec!["--data".into(), text(&data), "--clean-per-class".into(), "4".into()], "4 examples"),
         (
             vec![
