@@ -19,7 +19,9 @@ use l2rw::plan::{
     DatasetFacts, DatasetShape, Input, Optimizer, Route, TrainingOptions, evaluation, training,
     training_on,
 };
-use l2rw::weighting::{L2rw, LabelSmoothing, Mentor, Setup, Uniform, Weighting, variants};
+use l2rw::weighting::{
+    ClassFactors, ClassWeighted, L2rw, LabelSmoothing, Mentor, Setup, Uniform, Weighting, variants,
+};
 use naga::ShaderStage;
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, glsl, hlsl, msl, spv};
@@ -95,7 +97,9 @@ fn plans(network: &Network) -> Vec<Recording> {
             plans.push(training_on(network, &options, &facts).expect("a training plan").recording);
         }
         let optimizer = Optimizer::ADAMW;
-        let weighting = LabelSmoothing { smoothing: 0.1, of: Uniform.into() }.into();
+        let of = LabelSmoothing { smoothing: 0.1, of: Uniform.into() }.into();
+        let factors = ClassFactors::Given(vec![1.0; network.classes()]);
+        let weighting = ClassWeighted { factors, of }.into();
         let options = TrainingOptions {
             batch: 9,
             clean_batch: 5,
