@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+#[cfg(not(target_arch = "wasm32"))]
 use super::data_sets::{GivenSet, GivenSets};
 use super::exchanges::Exchanges;
 use super::iteration::Iteration;
-use super::{
-    Checkpoint, Difference, ExampleSource, Examples, HostState, Ranks, RanksError, Traffic,
-    TrainError, Trainer, TrainerOptions,
-};
-use crate::gpu::Context;
-use crate::nn::Network;
+use super::{Checkpoint, Difference, Ranks, RanksError, Traffic, TrainError, Trainer};
+#[cfg(not(target_arch = "wasm32"))]
+use super::{ExampleSource, Examples, HostState, TrainerOptions};
 use crate::ops::Step;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::{gpu::Context, nn::Network};
 
 impl Trainer {
     /// One of several trainers, each on a device and with a rank of its own, that take every step
