@@ -37,9 +37,9 @@ def parse():
     return parser.parse_args()
 
 
-def run(arguments, *more):
+def run(arguments, out, *more):
     command = [arguments.binary, "audit", "--data", arguments.data, "--flip", arguments.flip]
-    command += ["--clean-per-class", arguments.clean_per_class, "--out", str(arguments.out)]
+    command += ["--clean-per-class", arguments.clean_per_class, "--out", str(out)]
     subprocess.run([*command, *arguments.rest, *more], check=True)
 
 
@@ -50,12 +50,14 @@ def read(path):
 
 def main():
     arguments = parse()
+    # An audit's folder takes no other run.
+    folds = arguments.out.with_name(arguments.out.name + "-folds")
     if not arguments.reuse:
-        run(arguments)
+        run(arguments, arguments.out)
         passes = json.loads((arguments.out / "summary.json").read_text())["passes"]
-        run(arguments, "--out-of-sample", str(FOLDS), "--passes", str(passes))
+        run(arguments, folds, "--out-of-sample", str(FOLDS), "--passes", str(passes))
 
-    head, *rows = read(arguments.out / "predictions.csv")
+    head, *rows = read(folds / "predictions.csv")
     names = [row[0] for row in rows]
     given = np.array([int(row[1]) for row in rows])
     wrong = np.array([row[2] == "1" for row in rows])
