@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
-use l2rw::data::PictureOptions;
+use l2rw::data::{PictureOptions, TableOptions};
 use l2rw::gpu::{Context, Tuning};
 use l2rw::nn::{Network, Normalisation, Shape, zoo};
 use l2rw::plan::{self, Input, Optimizer, TrainingOptions};
@@ -85,6 +85,29 @@ pub fn manifest(bytes: &[u8]) {
     write(&folder, "1.png", include_bytes!("../seeds/image_folder/grey.png"));
     write(&folder, "list.csv", bytes);
     let _ = data::read_manifest(&folder.join("list.csv"), &PictureOptions::default());
+}
+
+/// A table of features, of the kind that the first byte says. An array has its labels and what is
+/// trusted in a second and a third file.
+pub fn table(bytes: &[u8]) {
+    let Some((kind, rest)) = bytes.split_first() else { return };
+    let (folder, mut options) = (folder("table"), TableOptions::default());
+    let kinds = ["csv", "tsv", "npz", "parquet", "npy"];
+    let kind = kinds[usize::from(*kind) % kinds.len()];
+    let mut features = rest;
+    if kind == "npy" {
+        let (labels, rest) = two(rest);
+        let (trusted, rest) = two(rest);
+        features = rest;
+        write(&folder, "labels.npy", labels);
+        write(&folder, "trusted.npy", trusted);
+        options.labels_file = Some(folder.join("labels.npy"));
+        options.trusted_file = Some(folder.join("trusted.npy"));
+    }
+    let file = format!("table.{kind}");
+    write(&folder, &file, features);
+    let table = data::read_table(&folder.join(file), &options);
+    let _ = table.and_then(|table| table.dataset());
 }
 
 /// Parameters of PyTorch's or of the crate's, and whole checkpoints.

@@ -9,13 +9,14 @@ use super::fuzz;
 type Target = fn(&[u8]);
 
 /// Targets by the names of their files in `fuzz/fuzz_targets` and their folders in `fuzz/seeds`.
-const TARGETS: [(&str, Target); 8] = [
+const TARGETS: [(&str, Target); 9] = [
     ("cifar", fuzz::cifar),
     ("idx", fuzz::idx),
     ("gzip", fuzz::gzip),
     ("image_folder", fuzz::image_folder),
     ("manifest", fuzz::manifest),
     ("safetensors", fuzz::safetensors),
+    ("table", fuzz::table),
     ("tuning_json", fuzz::tuning_json),
     ("results_json", fuzz::results_json),
 ];
