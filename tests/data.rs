@@ -11,4 +11,6 @@ mod data {
     mod pictures;
     mod readers;
     mod support;
+    #[cfg(feature = "tables")]
+    mod tables;
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
+use super::bounds::DEFLATE_INFLATION;
 use super::{DataError, Dataset, Source};
 
 pub(super) const FORMAT: &str = "MNIST-style IDX";
@@ -167,10 +168,6 @@ fn read_images(path: &Path, labels: &Labels) -> Result<Images, DataError> {
     Ok(Images { path: path.to_owned(), size: [rows as usize, columns as usize], bytes })
 }
 
-/// How many bytes a byte of a compressed file becomes at most: the format's own limit
-/// (<https://zlib.net/zlib_tech.html>).
-const INFLATION: u64 = 1032;
-
 /// A file being read from its start, with the offset reached after decompression.
 struct IdxFile<'a> {
     path: &'a Path,
@@ -197,7 +194,7 @@ impl<'a> IdxFile<'a> {
         let file = std::io::BufReader::new(file);
         let (reader, capacity, plain): (Box<dyn Read>, _, _) = match path.extension() {
             Some(extension) if extension == "gz" => {
-                let capacity = metadata.len().saturating_mul(INFLATION);
+                let capacity = metadata.len().saturating_mul(DEFLATE_INFLATION);
                 (Box::new(MultiGzDecoder::new(file)), capacity, 0)
             }
             _ => (Box::new(file), u64::MAX, metadata.len()),

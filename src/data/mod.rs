@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod bounds;
 mod cifar;
 mod contents;
 pub mod corruption;

@@ -1,13 +1,22 @@
 //! From what a model believes to which labels are doubtful, and how many.
 
-/// How doubtful each label is, `[n]` in \[0, 1\]: 1 − p(given), the self-confidence of confident
-/// learning (Northcutt et al., JAIR 2021, section 3.2) turned round.
+/// How doubtful each label is, `[n]` in \[0, 1\]: (1 − p(given) + p(other)) / 2, where the other
+/// class is the most probable one of the rest. That is the normalised margin of confident learning
+/// (Northcutt et al., JAIR 2021, section 3.2) turned round, and 1 − p(given) with two classes.
+///
+/// A label that the model is undecided about, but believes most of all, is less doubtful so than one
+/// of the same probability against which there is another class.
 ///
 /// `labels` is `[n]`, `probabilities` `[n][classes]`; a label without a probability counts as fully
 /// doubtful.
 pub fn scores(labels: &[u32], probabilities: &[Vec<f64>]) -> Vec<f64> {
-    let given = |(&label, row): (&u32, &Vec<f64>)| row.get(label as usize).copied();
-    labels.iter().zip(probabilities).map(|pair| 1.0 - given(pair).unwrap_or(0.0)).collect()
+    let score = |(&label, row): (&u32, &Vec<f64>)| {
+        let given = *row.get(label as usize)?;
+        let others = row.iter().enumerate().filter(|(class, _)| *class != label as usize);
+        let other = others.map(|(_, p)| *p).fold(0.0, f64::max);
+        Some((1.0 - given + other) / 2.0)
+    };
+    labels.iter().zip(probabilities).map(|pair| score(pair).unwrap_or(1.0)).collect()
 }
 
 /// Estimated share of wrong labels among those of each class, `[classes]`; NaN for a class without
@@ -56,6 +65,12 @@ mod tests {
     fn a_label_is_as_doubtful_as_it_is_improbable() {
         let rows = vec![vec![1.0, 0.0], vec![0.0, 1.0], vec![0.5, 0.5], vec![]];
         assert_eq!(scores(&[0, 0, 1, 0], &rows), [0.0, 1.0, 0.5, 1.0]);
+    }
+
+    #[test]
+    fn a_label_with_a_rival_is_more_doubtful_than_one_without() {
+        let rows = vec![vec![0.5, 0.25, 0.25], vec![0.5, 0.5, 0.0], vec![0.25, 0.5, 0.25]];
+        assert_eq!(scores(&[0, 0, 0], &rows), [0.375, 0.5, 0.625]);
     }
 
     #[test]

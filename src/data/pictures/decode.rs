@@ -1,7 +1,6 @@
 //! One file as a picture: what its header says, and its pixels, the right way up.
 
 use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::metadata::Orientation;
@@ -9,6 +8,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Lim
 
 use super::fit::{self, Levels};
 use super::{completeness, jpeg};
+use crate::data::bounds::{DEFLATE_INFLATION, without_panic};
 
 /// Endings of the files that are taken for pictures, in lower case. What a file holds is found out
 /// from its content: files named .jpg that hold a PNG are common.
@@ -65,12 +65,6 @@ pub(super) fn decode(path: &Path) -> Result<(DynamicImage, bool), String> {
         let turned = picture.orientation != Orientation::NoTransforms;
         Ok((picture.decode()?, turned))
     })
-}
-
-/// Decoders are held to return, but one that does not must not take the others' pictures with it.
-fn without_panic<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    let panicked = |_| Err("its decoder panicked: it is damaged".to_owned());
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked)
 }
 
 fn swaps_sides(orientation: Orientation) -> bool {
@@ -185,7 +179,7 @@ fn inflation(format: ImageFormat) -> (u64, u64) {
     match format {
         ImageFormat::Jpeg => (jpeg::INFLATION, 0),
         // With two colours, one of them transparent, 32 for each byte that its compression yields.
-        ImageFormat::Png => (32 * DEFLATE, 0),
+        ImageFormat::Png => (32 * DEFLATE_INFLATION, 0),
         // 255 pixels of three bytes in a run of two.
         ImageFormat::Bmp => (255 * 3 / 2 + 1, 0),
         // Eight pixels in each byte that a compression yields.
@@ -197,9 +191,6 @@ fn inflation(format: ImageFormat) -> (u64, u64) {
         _ => (1, 0),
     }
 }
-
-/// What a byte becomes at most in zlib's format (<https://zlib.net/zlib_tech.html>).
-const DEFLATE: u64 = 1032;
 
 /// The same of LZW: a code of 12 bits stands for up to 2^12 - 2^8 bytes.
 const LZW: u64 = ((1 << 12) - (1 << 8)) * 8 / 12;

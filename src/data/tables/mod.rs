@@ -3,10 +3,12 @@
 
 mod csv;
 mod numpy;
+mod pages;
 mod parquet;
 
 use std::path::{Path, PathBuf};
 
+use super::bounds::{DEFLATE_INFLATION, without_panic};
 use super::pictures::natural_order;
 use super::{DataError, Dataset};
 
@@ -83,6 +85,10 @@ pub fn read_table(path: &Path, options: &TableOptions) -> Result<Table, DataErro
     if !regular {
         return Err(wrong(path, "it is no regular file".into()));
     }
+    without_panic(|| Ok(by_kind(path, options))).unwrap_or_else(|reason| Err(wrong(path, reason)))
+}
+
+fn by_kind(path: &Path, options: &TableOptions) -> Result<Table, DataError> {
     let apart = [&options.labels_file, &options.trusted_file];
     match extension(path).as_str() {
         "npy" => numpy::read_npy(path, options),
@@ -208,6 +214,15 @@ fn io(path: &Path, reason: std::io::Error) -> DataError {
     DataError::Io { path: path.to_owned(), action: "read", reason }
 }
 
+/// What is said of a file, without the whole of the file.
+fn shortened(reason: &str) -> String {
+    const LONGEST: usize = 200;
+    match reason.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} ...", &reason[..end]),
+        None => reason.to_owned(),
+    }
+}
+
 /// A number as `f32`, where that is finite.
 fn narrowed(value: f64) -> Option<f32> {
     let narrow = value as f32;
@@ -253,7 +268,7 @@ impl<'a> Rows<'a> {
             Some(value) => self.table.values.push(value),
             None => {
                 let name = &self.columns[column];
-                self.faults.add(|| match text {
+                self.faults.add(|| match shortened(text).as_str() {
                     "" => format!("{place}, column '{name}': nothing"),
                     text => format!("{place}, column '{name}': '{text}' is no finite number"),
                 });
@@ -276,6 +291,7 @@ impl<'a> Rows<'a> {
                 None => {
                     let name = &self.columns[column];
                     self.faults.add(|| {
+                        let text = shortened(text);
                         format!("{place}, column '{name}': '{text}' is none of 1, 0, true, false")
                     });
                 }

@@ -8,7 +8,10 @@ use npyz::half::f16;
 use npyz::npz::NpzArchive;
 use npyz::{DType, NpyFile, Order, TypeChar};
 
-use super::{DataError, Faults, Table, TableOptions, io, narrowed, truth, wrong};
+use super::{
+    DEFLATE_INFLATION, DataError, Faults, Table, TableOptions, io, narrowed, shortened, truth,
+    wrong,
+};
 
 /// The numbers or names of an array with its shape, the last dimension the fastest.
 struct Array {
@@ -52,7 +55,10 @@ pub(super) fn read_npy(path: &Path, options: &TableOptions) -> Result<Table, Dat
 fn open_npy(path: &Path) -> Result<Array, DataError> {
     let file = File::open(path).map_err(|reason| io(path, reason))?;
     let held = file.metadata().map_err(|reason| io(path, reason))?.len();
-    read(path, BufReader::new(file), "", held)
+    // What the header should have been is told with the whole of what it is.
+    let failed = |reason: std::io::Error| wrong(path, shortened(&reason.to_string()));
+    let file = NpyFile::new(BufReader::new(file)).map_err(failed)?;
+    of_file(path, file, "the array", held)
 }
 
 /// Of an `.npz`, the only array of two dimensions holds the features.
@@ -91,15 +97,6 @@ pub(super) fn read_npz(path: &Path, options: &TableOptions) -> Result<Table, Dat
     }
 }
 
-/// What a byte of a compressed file becomes at most (<https://zlib.net/zlib_tech.html>).
-const DEFLATE_INFLATION: u64 = 1032;
-
-fn read(path: &Path, reader: impl Read, name: &str, most: u64) -> Result<Array, DataError> {
-    let failed = |reason: std::io::Error| wrong(path, format!("{name}: {reason}"));
-    let file = NpyFile::new(reader).map_err(failed)?;
-    of_file(path, file, name, most)
-}
-
 /// Reads an array from at most so many bytes.
 fn of_file<R: Read>(
     path: &Path,
@@ -107,7 +104,6 @@ fn of_file<R: Read>(
     name: &str,
     most: u64,
 ) -> Result<Array, DataError> {
-    let name = if name.is_empty() { "the array" } else { name };
     let say = |reason: String| wrong(path, format!("{name}: {reason}"));
     let failed = |reason: std::io::Error| say(reason.to_string());
     if file.uses_pickled_array() {

@@ -1,59 +1,135 @@
 //! Tables as Parquet files.
 
-use std::fs::File;
 use std::path::Path;
 
+use bytes::Bytes;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::Field;
+use parquet::record::{Field, Row};
 
-use super::{DataError, Role, Rows, Table, TableOptions, io, wrong};
+use super::{DEFLATE_INFLATION, DataError, Role, Rows, Table, TableOptions, io, pages, wrong};
+
+/// What a file of any size may become in memory: some writers make pages of a megabyte, and a
+/// constant column of a million rows takes next to nothing.
+const BLANK: u64 = 16 << 20;
 
 pub(super) fn read(path: &Path, options: &TableOptions) -> Result<Table, DataError> {
+    let bytes = std::fs::read(path).map_err(|reason| io(path, reason))?;
+    let most = (bytes.len() as u64).saturating_mul(DEFLATE_INFLATION).max(BLANK);
+    parse(path, bytes.into(), most, options)
+}
+
+/// Takes no more than about so many bytes of memory, for a page or for the table.
+fn parse(path: &Path, bytes: Bytes, most: u64, options: &TableOptions) -> Result<Table, DataError> {
     let failed = |error: ParquetError| wrong(path, error.to_string());
-    let file = File::open(path).map_err(|reason| io(path, reason))?;
-    let reader = SerializedFileReader::new(file).map_err(failed)?;
-    let schema = reader.metadata().file_metadata().schema();
+    let reader = SerializedFileReader::new(bytes.clone()).map_err(failed)?;
+    let metadata = reader.metadata();
+    check_pages(&bytes, metadata, most).map_err(|reason| wrong(path, reason))?;
+    let schema = metadata.file_metadata().schema();
     let columns: Vec<String> =
         schema.get_fields().iter().map(|field| field.name().to_owned()).collect();
+    let mut lists = Lists { widths: vec![None; columns.len()], left: most };
     let mut rows = Rows::new(path, &columns, options)?;
-    // Of a list, as many as the first row has.
-    let mut widths: Vec<Option<usize>> = vec![None; columns.len()];
     for (index, row) in reader.get_row_iter(None).map_err(failed)?.enumerate() {
         let row = row.map_err(failed)?;
-        let place = format!("row {index}");
-        for (column, (_, field)) in row.get_column_iter().enumerate() {
-            if rows.roles[column] != Role::Feature {
-                rows.text(&text(field), &place, column);
-                continue;
+        lists
+            .take(&row, &format!("row {index}"), &mut rows)
+            .map_err(|reason| wrong(path, reason))?;
+    }
+    let features = lists.features(&rows);
+    rows.end(path, features)
+}
+
+/// Refuses pages that would become more than so many bytes.
+fn check_pages(bytes: &Bytes, metadata: &ParquetMetaData, most: u64) -> Result<(), String> {
+    for (group, columns) in metadata.row_groups().iter().enumerate() {
+        for column in columns.columns() {
+            let (start, len) = column.byte_range();
+            let end = usize::try_from(start.saturating_add(len)).ok();
+            let chunk = end.and_then(|end| bytes.get(start as usize..end));
+            let place = || {
+                format!("row group {group}, column '{}'", column.column_path().parts().join("."))
+            };
+            match chunk.and_then(pages::largest_page) {
+                Some(largest) if largest <= most => {}
+                Some(largest) => {
+                    let (held, place) = (bytes.len(), place());
+                    return Err(format!(
+                        "{place}: a page says that it becomes {largest} bytes, which the {held} \
+                         bytes of the file can hardly hold"
+                    ));
+                }
+                None => return Err(format!("{}: its pages are damaged", place())),
             }
+        }
+    }
+    Ok(())
+}
+
+/// Columns that may hold a list of numbers in each row.
+struct Lists {
+    /// Of a list, as many numbers as the first row has.
+    widths: Vec<Option<usize>>,
+    /// Bytes that the rows may still take.
+    left: u64,
+}
+
+impl Lists {
+    fn take(&mut self, row: &Row, place: &str, rows: &mut Rows<'_>) -> Result<(), String> {
+        for (column, (_, field)) in row.get_column_iter().enumerate() {
             let cells = match field {
                 Field::ListInternal(list) => list.elements(),
                 single => std::slice::from_ref(single),
             };
-            let width = *widths[column].get_or_insert(cells.len());
+            let kept = match rows.roles[column] {
+                Role::Feature => size_of_val(cells),
+                _ => size_of::<String>() + kept_text(field).len(),
+            };
+            self.left = self.left.checked_sub(kept as u64).ok_or_else(|| {
+                format!("{place}: the rows take more memory than a file of its size should")
+            })?;
+            if rows.roles[column] != Role::Feature {
+                rows.text(&text(field), place, column);
+                continue;
+            }
+            let width = *self.widths[column].get_or_insert(cells.len());
             if cells.len() != width {
-                let (name, found) = (&columns[column], cells.len());
+                let (name, found) = (&rows.columns[column], cells.len());
                 rows.faults.add(|| {
                     format!("{place}, column '{name}': {found} numbers, {width} in the rows before")
                 });
                 continue;
             }
             for cell in cells {
-                rows.number(number(cell), &text(cell), &place, column);
+                rows.number(number(cell), &text(cell), place, column);
             }
         }
+        Ok(())
     }
-    let mut features = Vec::new();
-    for (column, name) in columns.iter().enumerate() {
-        if rows.roles[column] == Role::Feature {
-            match widths[column] {
-                Some(1) | None => features.push(name.clone()),
-                Some(width) => features.extend((0..width).map(|place| format!("{name}.{place}"))),
+
+    /// The names of the features, numbered where there is a list of them.
+    fn features(&self, rows: &Rows<'_>) -> Vec<String> {
+        let mut features = Vec::new();
+        for (column, name) in rows.columns.iter().enumerate() {
+            if rows.roles[column] == Role::Feature {
+                match self.widths[column] {
+                    Some(1) | None => features.push(name.clone()),
+                    Some(width) => {
+                        features.extend((0..width).map(|place| format!("{name}.{place}")));
+                    }
+                }
             }
         }
+        features
     }
-    rows.end(path, features)
+}
+
+fn kept_text(field: &Field) -> &str {
+    match field {
+        Field::Str(text) => text,
+        _ => "",
+    }
 }
 
 fn number(field: &Field) -> Option<f64> {
