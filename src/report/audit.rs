@@ -1,48 +1,85 @@
 //! From what a model believes to which labels are doubtful, and how many.
 
-/// How doubtful each label is, `[n]` in \[0, 1\]: (1 − p(given) + p(other)) / 2, where the other
-/// class is the most probable one of the rest. That is the normalised margin of confident learning
-/// (Northcutt et al., JAIR 2021, section 3.2) turned round, and 1 − p(given) with two classes.
+/// How probably each label is wrong, `[n]` in \[0, 1\]: 1 − p(given | x, label), by Bayes' rule from
+/// what the model believes of the example, p(j | x), and from how often examples of class j get the
+/// label i, t(i | j):
 ///
-/// A label that the model is undecided about, but believes most of all, is less doubtful so than one
-/// of the same probability against which there is another class.
+/// 1 − p(given) t(given | given) / Σ_j p(j) t(given | j).
 ///
-/// `labels` is `[n]`, `probabilities` `[n][classes]`; a label without a probability counts as fully
-/// doubtful.
-pub fn scores(labels: &[u32], probabilities: &[Vec<f64>]) -> Vec<f64> {
+/// Hence a label counts as doubtful where the model believes in a class whose examples often get
+/// it, and less so where it believes in one whose examples never do. t comes from the confident
+/// joint of confident learning (Northcutt et al., JAIR 2021, section 3.1), which also counts what
+/// the model takes for each other by mistake. Of the disagreements, as many as `mistakes` explains
+/// say nothing of labels: that share of them is spread evenly over all classes. Where it is all of
+/// them, the order is that of 1 − p(given).
+///
+/// `labels` is `[n]`, `probabilities` `[n][classes]`, `mistakes` the share of examples with right
+/// labels that the model disagrees with, best measured on ones that it has not learned from. A label
+/// without a probability counts as surely wrong.
+pub fn scores(labels: &[u32], probabilities: &[Vec<f64>], mistakes: f64) -> Vec<f64> {
+    let transitions = transitions(&confident_joint(labels, probabilities), mistakes);
     let score = |(&label, row): (&u32, &Vec<f64>)| {
-        let given = *row.get(label as usize)?;
-        let others = row.iter().enumerate().filter(|(class, _)| *class != label as usize);
-        let other = others.map(|(_, p)| *p).fold(0.0, f64::max);
-        Some((1.0 - given + other) / 2.0)
+        let label = label as usize;
+        let share = |class: usize| row[class] * transitions[class][label];
+        let right = row.get(label).map(|_| share(label))?;
+        let all: f64 = (0..row.len()).map(share).sum();
+        (all > 0.0).then(|| 1.0 - right / all)
     };
     labels.iter().zip(probabilities).map(|pair| score(pair).unwrap_or(1.0)).collect()
 }
 
+/// Estimated probability of each label for examples of each class, `[class][label]`.
+fn transitions(joint: &[Vec<u32>], mistakes: f64) -> Vec<Vec<f64>> {
+    let classes = joint.len();
+    let believed = |class: usize| -> u32 { joint.iter().map(|given| given[class]).sum() };
+    let all: u32 = (0..classes).map(believed).sum();
+    let agreeing: u32 = (0..classes).map(|class| joint[class][class]).sum();
+    let disagreeing = 1.0 - f64::from(agreeing) / f64::from(all.max(1));
+    let chance = if mistakes < disagreeing { mistakes / disagreeing } else { 1.0 };
+    let even = chance * disagreeing / (classes.max(2) - 1) as f64;
+    let of_class = |class: usize| {
+        let counted = f64::from(believed(class).max(1));
+        let share = |label: usize| (1.0 - chance) * f64::from(joint[label][class]) / counted + even;
+        let mut row: Vec<f64> = (0..classes).map(share).collect();
+        let others: f64 = row.iter().sum::<f64>() - row[class];
+        row[class] = (1.0 - others).max(RIGHT_AT_LEAST);
+        row
+    };
+    (0..classes).map(of_class).collect()
+}
+
+/// What the share of right labels of a class is taken for at least.
+const RIGHT_AT_LEAST: f64 = 0.001;
+
 /// Estimated share of wrong labels among those of each class, `[classes]`; NaN for a class without
-/// confidently classified examples.
+/// confidently classified examples. What the model often takes for each other comes out too high.
 ///
-/// The confident joint of confident learning (Northcutt et al., JAIR 2021, section 3.1): an example
-/// counts for class j where p(j) reaches what it is on average for examples with the label j, and
-/// for the most probable of such classes; the rate of a label is the share of its counted examples
-/// that count for other classes. What the model often takes for each other comes out too high.
+/// The rate of a label is the share of its examples in the confident joint (Northcutt et al., JAIR
+/// 2021, section 3.1) that count for other classes.
 ///
 /// `labels` is `[n]`, `probabilities` `[n][classes]`.
 pub fn noise_rates(labels: &[u32], probabilities: &[Vec<f64>]) -> Vec<f64> {
-    let classes = probabilities.first().map_or(0, Vec::len);
+    let rate = |(label, counts): (usize, &Vec<u32>)| {
+        1.0 - f64::from(counts[label]) / f64::from(counts.iter().sum::<u32>())
+    };
+    confident_joint(labels, probabilities).iter().enumerate().map(rate).collect()
+}
+
+/// How many examples of each label count for each class, `[label][class]`: an example counts for
+/// class j where p(j) reaches what it is on average for examples with the label j, and for the most
+/// probable of such classes.
+fn confident_joint(labels: &[u32], probabilities: &[Vec<f64>]) -> Vec<Vec<u32>> {
+    let classes = probabilities.iter().map(Vec::len).max().unwrap_or_default();
     let thresholds = thresholds(labels, probabilities, classes);
-    let mut counted = vec![0u32; classes];
-    let mut agreeing = vec![0u32; classes];
+    let mut joint = vec![vec![0; classes]; classes];
     for (&label, row) in labels.iter().zip(probabilities) {
         let confident = (0..row.len()).filter(|&class| row[class] >= thresholds[class]);
         let class = confident.max_by(|&a, &b| row[a].total_cmp(&row[b]));
-        if let (Some(class), Some(counted)) = (class, counted.get_mut(label as usize)) {
-            *counted += 1;
-            agreeing[label as usize] += u32::from(class == label as usize);
+        if let (Some(class), Some(counts)) = (class, joint.get_mut(label as usize)) {
+            counts[class] += 1;
         }
     }
-    let rate = |(agreeing, counted): (u32, u32)| 1.0 - f64::from(agreeing) / f64::from(counted);
-    agreeing.into_iter().zip(counted).map(rate).collect()
+    joint
 }
 
 /// Mean probability of each class among the examples that have its label; infinite for no examples.
@@ -61,16 +98,43 @@ fn thresholds(labels: &[u32], probabilities: &[Vec<f64>], classes: usize) -> Vec
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_label_is_as_doubtful_as_it_is_improbable() {
-        let rows = vec![vec![1.0, 0.0], vec![0.0, 1.0], vec![0.5, 0.5], vec![]];
-        assert_eq!(scores(&[0, 0, 1, 0], &rows), [0.0, 1.0, 0.5, 1.0]);
+    /// Of ten examples that are surely of class 0, two have the label 1; the rest is right.
+    fn confused() -> (Vec<u32>, Vec<Vec<f64>>) {
+        let sure =
+            |class: usize| (0..3).map(|c| if c == class { 0.96875 } else { 0.015625 }).collect();
+        let labels = [[0; 8].as_slice(), &[1, 1], &[1; 8], &[2; 8]].concat();
+        let rows = [(10, 0), (8, 1), (8, 2)].map(|(count, class)| vec![sure(class); count]);
+        (labels, rows.concat())
     }
 
     #[test]
-    fn a_label_with_a_rival_is_more_doubtful_than_one_without() {
-        let rows = vec![vec![0.5, 0.25, 0.25], vec![0.5, 0.5, 0.0], vec![0.25, 0.5, 0.25]];
-        assert_eq!(scores(&[0, 0, 0], &rows), [0.375, 0.5, 0.625]);
+    fn without_a_better_reason_a_label_is_as_doubtful_as_it_is_improbable() {
+        let (mut labels, mut rows) = confused();
+        // The same probability, once with a rival of a class that is confused with it.
+        labels.extend([1, 1, 1]);
+        rows.extend([vec![0.5, 0.4, 0.1], vec![0.1, 0.4, 0.5], vec![0.35, 0.3, 0.35]]);
+        let scores = scores(&labels, &rows, 1.0);
+        assert!((scores[26] - scores[27]).abs() < 1e-12 && scores[28] > scores[27], "{scores:?}");
+        assert!(scores[8] > 0.5 && scores[0] < 0.01, "{scores:?}");
+    }
+
+    #[test]
+    fn a_rival_whose_examples_often_get_the_label_makes_it_doubtful() {
+        let (mut labels, mut rows) = confused();
+        labels.extend([1, 1]);
+        rows.extend([vec![0.5, 0.4, 0.1], vec![0.1, 0.4, 0.5]]);
+        let scores = scores(&labels, &rows, 0.0);
+        // All confident examples of class 0 are those ten, of which 2 have the label 1; class 2
+        // never has it. 0.4 stands against 0.5 · 0.2.
+        assert!((scores[26] - 0.1 / 0.5).abs() < 1e-12, "{}", scores[26]);
+        assert!((scores[27] - 0.02 / 0.42).abs() < 1e-12, "{}", scores[27]);
+        assert!(scores[8] > 0.9, "{}", scores[8]);
+    }
+
+    #[test]
+    fn a_label_without_a_probability_is_surely_wrong() {
+        assert_eq!(scores(&[0, 5], &[vec![], vec![0.5, 0.5]], 0.1), [1.0, 1.0]);
+        assert_eq!(scores(&[], &[], 0.1), [0.0; 0]);
     }
 
     #[test]

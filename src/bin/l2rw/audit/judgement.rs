@@ -52,6 +52,13 @@ impl Judgement {
         self.p_value < SIGNIFICANT
     }
 
+    /// Share of examples with right labels that the network disagrees with, with one more of each
+    /// kind than there was, since there are few; all where it was judged by what it has learned.
+    pub fn mistakes(&self) -> f64 {
+        let wrong = (1.0 - self.accuracy) * self.trusted as f64;
+        if self.held_out { (wrong + 1.0) / (self.trusted as f64 + 2.0) } else { 1.0 }
+    }
+
     /// For people.
     pub fn text(&self) -> String {
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);

@@ -102,11 +102,11 @@ impl<'a> Report<'a> {
         let probabilities = judged.probabilities.clone();
         let weights: Vec<Option<f64>> =
             (0..set.len()).map(|index| judged.ledger.mean(index)).collect();
-        let scores = audit::scores(&set.labels, &probabilities);
+        let judgement = Judgement::of(&audited.clean, &judged.trusted, judged.held_out);
+        let scores = audit::scores(&set.labels, &probabilities, judgement.mistakes());
         let mut order: Vec<usize> = (0..set.len()).filter(|i| !audited.decided[*i]).collect();
         order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
         let believed = probabilities.iter().map(|row| most_probable(row)).collect();
-        let judgement = Judgement::of(&audited.clean, &judged.trusted, judged.held_out);
         let summary = Summary {
             data: &set.name,
             examples: set.len(),
