@@ -32,9 +32,9 @@ pub struct Options {
     /// Suspects on the page
     #[arg(long, value_name = "N", default_value_t = 300)]
     pub suspects: usize,
-    /// Parts of the data, each of which is judged by a training without it; 0 for one training in
-    /// all. The trusted examples are left out likewise and tell how far the network can be believed
-    /// [default: 2, for features 5]
+    /// Parts of the data, each of which is judged by two trainings without it, one with learned
+    /// weights and one without; 0 for one training in all. The trusted examples are left out
+    /// likewise and tell how far the networks can be believed [default: 3, for features 5]
     #[arg(long, value_name = "PARTS")]
     held_out: Option<usize>,
     /// For trials on data with right labels: makes some wrong first, `uniform:SHARE` or
@@ -83,7 +83,7 @@ impl Options {
 
     /// Parts of the data that are held out in turn.
     pub fn held_out(&self, set: &Dataset) -> usize {
-        let default = if set.values.as_floats().is_some() { 5 } else { 2 };
+        let default = if set.values.as_floats().is_some() { 5 } else { 3 };
         self.held_out.unwrap_or(default)
     }
 

@@ -1,5 +1,6 @@
-//! The trainings of an audit: one with all trusted examples, and some that leave a part of them
-//! out, which tell how far the network can be believed.
+//! The trainings of an audit: one with all examples, and some that leave a part of them out, with
+//! learned weights and without. What is left out is judged by both: plain training learns more where
+//! few labels are wrong, and learned weights keep it from learning wrong ones.
 
 use anyhow::Result;
 use l2rw::data::Dataset;
@@ -8,6 +9,7 @@ use l2rw::nn::Network;
 use l2rw::train::{
     Beliefs, Evaluation, HostState, StepReport, Trainer, TrainerOptions, WeightLedger,
 };
+use l2rw::weighting::Uniform;
 
 use super::Options;
 use crate::common::{RunFolder, Stop};
@@ -16,8 +18,10 @@ use crate::training::{self, Steps};
 
 /// Name of the trained network's file, and of the checkpoints on the way there.
 pub const MODEL: &str = "model";
-/// Of the trainings that leave trusted examples out, with a number behind it.
+/// Of the trainings that leave a part out, with its number behind it.
 pub const HELD_OUT: &str = "heldout";
+/// Of those among them without learned weights.
+const HELD_OUT_PLAINLY: &str = "heldout-plainly";
 
 /// Evaluations of the second half of a run whose beliefs are averaged.
 const SNAPSHOTS: u64 = 5;
@@ -121,6 +125,11 @@ impl Sums {
 /// One of the trainings.
 struct Part {
     name: String,
+    /// Whether without learned weights: trusted examples are trained on like others then.
+    plainly: bool,
+    /// How much it has to say about those that it is asked about, and about those that it is judged
+    /// by.
+    shares: [f64; 2],
     /// Trusted examples that it learns from.
     clean: Vec<usize>,
     /// Those that it is judged by.
@@ -154,19 +163,34 @@ fn parts(audited: &Dataset, clean: &Dataset, folds: usize) -> Vec<Part> {
             (seen[*label as usize] - 1) % folds.max(1)
         })
         .collect();
-    for fold in 0..folds {
+    for (fold, plainly) in (0..folds).flat_map(|fold| [(fold, false), (fold, true)]) {
         let (judged_by, clean) = all.iter().partition(|index| fold_of[**index] == fold);
         // Pictures lie sorted by class: folds are strided.
         let (asked, audited) = (0..audited.len()).partition(|index| index % folds == fold);
-        let name = format!("{HELD_OUT}{}", fold + 1);
-        parts.push(Part { name, clean, judged_by, audited, asked });
+        let name = held_out_name(fold, plainly);
+        let shares = [(1.0 - OWN_SHARE) / 2.0, 0.5];
+        parts.push(Part { name, plainly, shares, clean, judged_by, audited, asked });
     }
     // The network that is kept comes last, so that there is one on the device at a time.
     let (clean, judged_by) = (all.clone(), all);
     let every: Vec<usize> = (0..audited.len()).collect();
     let (audited, asked) = (every.clone(), every);
-    parts.push(Part { name: MODEL.into(), clean, judged_by, audited, asked });
+    let shares = if folds == 0 { [1.0; 2] } else { [OWN_SHARE, 0.0] };
+    parts.push(Part {
+        name: MODEL.into(),
+        plainly: false,
+        shares,
+        clean,
+        judged_by,
+        audited,
+        asked,
+    });
     parts
+}
+
+fn held_out_name(fold: usize, plainly: bool) -> String {
+    let prefix = if plainly { HELD_OUT_PLAINLY } else { HELD_OUT };
+    format!("{prefix}{}", fold + 1)
 }
 
 /// Trains, from the last checkpoints on, and keeps account; `None` once a stop is requested.
@@ -179,29 +203,34 @@ pub fn judge(
 ) -> Result<Option<Judged>> {
     let network = options.training.network(&audited.set)?;
     let folds = folds(&audited.clean, options.held_out(&audited.set));
-    let mut trusted = vec![Vec::new(); audited.clean.len()];
+    let none = vec![0.0; audited.set.classes()];
+    let mut trusted = vec![none.clone(); audited.clean.len()];
+    let mut probabilities = vec![none; audited.set.len()];
     let mut last = None;
-    let mut probabilities = vec![Vec::new(); audited.set.len()];
     let (mut seconds, mut passes, mut skipped_steps) = (0.0, 0, 0);
     if folds > 0 {
-        let (trainings, steps) = (folds + 1, options.training.steps(&audited.set));
-        println!("{trainings} trainings of {steps} steps: {folds} without a part, one with all");
+        let (trainings, steps) = (2 * folds + 1, options.training.steps(&audited.set));
+        println!(
+            "{trainings} trainings of {steps} steps: two without each of {folds} parts, with \
+             learned weights and without, and one with all"
+        );
     }
     for part in parts(&audited.set, &audited.clean, folds) {
         let run = Run { options, audited, context, network: &network, folder, stop };
         let Some(done) = run.part(&part)? else { return Ok(None) };
         let (trainer, account) = done;
+        let [of_asked, of_trusted] = part.shares;
         for (place, &index) in part.asked.iter().enumerate() {
-            mix(&mut probabilities[index], account.sums.beliefs.probabilities(place));
+            let found = account.sums.beliefs.probabilities(place);
+            add(&mut probabilities[index], of_asked, &found);
+        }
+        for (place, &index) in part.judged_by.iter().enumerate() {
+            let found = account.sums.trusted.probabilities(place);
+            add(&mut trusted[index], of_trusted, &found);
         }
         seconds += account.sums.seconds;
         skipped_steps += account.sums.skipped_steps;
         passes += run.passes(&trainer_options(&run, &part), &part);
-        for (place, &index) in part.judged_by.iter().enumerate() {
-            if trusted[index].is_empty() {
-                trusted[index] = account.sums.trusted.probabilities(place);
-            }
-        }
         last = (part.name == MODEL).then_some((trainer, account));
     }
     let Some((trainer, account)) = last else { return Ok(None) };
@@ -223,15 +252,8 @@ pub fn judge(
 /// digits with a fifth of the labels wrong, this share ranked better than none, and than a half.
 const OWN_SHARE: f64 = 0.3;
 
-/// Adds what the network that has learned from an example believes to what the one before, which
-/// has not, does.
-fn mix(before: &mut Vec<f64>, found: Vec<f64>) {
-    if before.is_empty() {
-        *before = found;
-        return;
-    }
-    let pairs = before.iter_mut().zip(found);
-    pairs.for_each(|(held_out, own)| *held_out += OWN_SHARE * (own - *held_out));
+fn add(sums: &mut [f64], share: f64, found: &[f64]) {
+    sums.iter_mut().zip(found).for_each(|(sum, found)| *sum += share * found);
 }
 
 struct Run<'a> {
@@ -245,20 +267,27 @@ struct Run<'a> {
 
 fn trainer_options(run: &Run<'_>, part: &Part) -> TrainerOptions {
     let (training, set) = (&run.options.training, &run.audited.set);
-    let options = training.trainer(set, part.clean.len(), training.steps(set));
-    TrainerOptions { batch: options.batch.min(part.audited.len()), ..options }
+    let mut options = training.trainer(set, part.clean.len(), training.steps(set));
+    options.batch = options.batch.min(part.audited.len());
+    if part.plainly {
+        options.weighting = training.adjusted(Uniform.into());
+    }
+    options
 }
 
 impl Run<'_> {
     fn part(&self, part: &Part) -> Result<Option<(Trainer, Account)>> {
         let (options, audited) = (self.options, self.audited);
         let steps = options.training.steps(&audited.set);
-        let set = audited.set.subset(&part.audited)?;
+        let mut set = audited.set.subset(&part.audited)?;
         let asked = audited.set.subset(&part.asked)?;
         let clean = audited.clean.subset(&part.clean)?;
         let judged_by = audited.clean.subset(&part.judged_by)?;
         let mut trainer_options = trainer_options(self, part);
-        let examples = ((&set).into(), Some((&clean).into()));
+        if part.plainly {
+            set.append(&clean)?;
+        }
+        let examples = ((&set).into(), (!part.plainly).then_some((&clean).into()));
         let fitted = (&mut trainer_options, self.stop.team());
         let mut trainer = options.training.fitting(self.context, self.network, examples, fitted)?;
         let series = self.folder.series(&part.name);
@@ -289,11 +318,15 @@ impl Run<'_> {
     /// What a part computes, in forward passes of one example.
     fn passes(&self, options: &TrainerOptions, part: &Part) -> u64 {
         let (n, m) = (options.batch as u64, options.clean_batch as u64);
-        // Either route needs 3m for G and 3n for the step; finding u takes 2n or n more.
-        let route = if self.network.mixes_examples() { 5 } else { 4 };
+        // A step needs 3n; either route 3m for G, and finding u takes 2n or n.
+        let step = match (part.plainly, self.network.mixes_examples()) {
+            (true, _) => 3 * n,
+            (false, true) => 5 * n + 3 * m,
+            (false, false) => 4 * n + 3 * m,
+        };
         let evaluated = (part.asked.len() + part.judged_by.len()) as u64;
         let steps = self.options.training.steps(&self.audited.set);
-        steps * (route * n + 3 * m) + SNAPSHOTS * evaluated
+        steps * step + SNAPSHOTS * evaluated
     }
 }
 
@@ -308,8 +341,40 @@ impl Judged {
 /// Deletes the checkpoints of the trainings that left examples out: they have told what they had
 /// to.
 pub fn forget_held_out(folder: &RunFolder, clean: &Dataset, asked: usize) -> Result<()> {
-    for fold in 1..=folds(clean, asked) {
-        folder.series(&format!("{HELD_OUT}{fold}")).delete()?;
+    for fold in 0..folds(clean, asked) {
+        folder.series(&held_out_name(fold, false)).delete()?;
+        folder.series(&held_out_name(fold, true)).delete()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(labels: Vec<u32>) -> Dataset {
+        let classes = vec!["a".to_owned(), "b".to_owned()];
+        Dataset::new("x", [1, 1, 1], classes, vec![0u8; labels.len()], labels).unwrap()
+    }
+
+    #[test]
+    fn all_are_judged_in_shares_of_one_and_held_out_trainings_do_not_see_them() {
+        let (audited, clean) = (set((0..11).map(|i| i % 2).collect()), set(vec![0, 0, 0, 1, 1, 1]));
+        for (held_out, trainings) in [(0, 1), (1, 1), (2, 5), (3, 7), (9, 7)] {
+            let (mut asked, mut trusted) = (vec![0.0; 11], vec![0.0; 6]);
+            let parts = parts(&audited, &clean, folds(&clean, held_out));
+            for part in &parts {
+                part.asked.iter().for_each(|&index| asked[index] += part.shares[0]);
+                part.judged_by.iter().for_each(|&index| trusted[index] += part.shares[1]);
+                let sees = |of: &[usize], seen: &[usize]| of.iter().any(|i| seen.contains(i));
+                let own = part.name == MODEL;
+                assert_eq!(sees(&part.asked, &part.audited), own, "{}", part.name);
+                assert_eq!(sees(&part.judged_by, &part.clean), own, "{}", part.name);
+            }
+            let one = |share: &f64| (share - 1.0).abs() < 1e-12;
+            assert!(asked.iter().chain(&trusted).all(one), "{asked:?} {trusted:?}");
+            assert_eq!(parts.len(), trainings);
+            assert!(!parts[parts.len() - 1].plainly, "what is kept has learned weights");
+        }
+    }
 }
