@@ -27,7 +27,7 @@ pub struct TrainingOptions {
     /// resnet8-w8 for others, mlp for features]
     #[arg(long)]
     pub model: Option<String>,
-    /// Training steps [default: 400, for features 300]
+    /// Training steps [default: 400; for features four passes over them, from 100 to 300 steps]
     #[arg(long)]
     steps: Option<u64>,
     /// Training examples of a step [default: an eighth of all, from 20 to 100, or as many as fit
@@ -116,8 +116,15 @@ impl TrainingOptions {
 
     /// Steps of a training.
     pub fn steps(&self, set: &Dataset) -> u64 {
-        let default = if set.values.as_floats().is_some() { 300 } else { 400 };
+        let default = match set.values.as_floats() {
+            Some(_) => default_feature_steps(set.len(), self.batch(set)),
+            None => 400,
+        };
         self.steps.unwrap_or(default)
+    }
+
+    fn batch(&self, set: &Dataset) -> usize {
+        self.batch.unwrap_or_else(|| default_batch(set.len())).min(set.len())
     }
 
     /// Name in the zoo of the network that they ask for.
@@ -148,7 +155,7 @@ impl TrainingOptions {
             },
         };
         TrainerOptions {
-            batch: self.batch.unwrap_or_else(|| default_batch(set.len())).min(set.len()),
+            batch: self.batch(set),
             clean_batch: self.clean_batch.unwrap_or(CLEAN_BATCH).min(trusted),
             schedule: Schedule::tenths(self.learning_rate, [steps * 4 / 5]),
             seed: self.seed,
@@ -207,6 +214,12 @@ impl TrainingOptions {
 
 fn default_batch(examples: usize) -> usize {
     (examples / BATCHES).clamp(*BATCH.start(), *BATCH.end())
+}
+
+/// An MLP has learned some thousands of features within a few passes, and after some more their
+/// wrong labels as well.
+fn default_feature_steps(examples: usize, batch: usize) -> u64 {
+    (4 * examples).div_ceil(batch.max(1)).clamp(100, 300) as u64
 }
 
 fn is_too_large(error: &TrainError) -> bool {
@@ -318,5 +331,11 @@ mod tests {
     #[test]
     fn small_sets_get_small_batches() {
         assert_eq!([1, 268, 799, 800, 50_000].map(default_batch), [20, 33, 99, 100, 100]);
+    }
+
+    #[test]
+    fn features_are_gone_through_four_times() {
+        let steps = [100, 2580, 50_000].map(|examples| default_feature_steps(examples, 100));
+        assert_eq!(steps, [100, 104, 300]);
     }
 }

@@ -83,7 +83,7 @@ impl Lists {
                 single => std::slice::from_ref(single),
             };
             let kept = match rows.roles[column] {
-                Role::Feature => size_of_val(cells),
+                Role::Feature => size_of::<f32>() * cells.len(),
                 _ => size_of::<String>() + kept_text(field).len(),
             };
             self.left = self.left.checked_sub(kept as u64).ok_or_else(|| {
