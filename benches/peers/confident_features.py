@@ -29,8 +29,8 @@ RANKINGS = [("self_confidence", False), ("self_confidence", True), ("normalized_
             ("normalized_margin", True), ("confidence_weighted_entropy", False)]
 PEERS = {
     "logistic regression": LogisticRegression(max_iter=2000),
-    "MLP 256-128": MLPClassifier((256, 128), max_iter=30),
-    "MLP 256-128, early stopping": MLPClassifier((256, 128), early_stopping=True),
+    "MLP 256-128": MLPClassifier((256, 128), max_iter=30, random_state=1),
+    "MLP 256-128, early stopping": MLPClassifier((256, 128), early_stopping=True, random_state=1),
 }
 
 
