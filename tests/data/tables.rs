@@ -76,6 +76,15 @@ fn a_parquet_file_whose_decoder_panics_is_an_error_that_names_it() {
     assert!(message.contains("panics.parquet") && message.contains("damaged"), "{message}");
 }
 
+#[test]
+fn a_parquet_file_that_is_cut_is_an_error() {
+    let whole = seed("plain.parquet");
+    for len in [0, 4, 12, whole.len() / 2, whole.len() - 1] {
+        let message = refusal("cut.parquet", &whole[..len]);
+        assert!(message.contains("cut.parquet") && message.contains("cut or damaged"), "{message}");
+    }
+}
+
 /// A page's header tells how long the page becomes, and readers make room for that.
 #[test]
 fn a_parquet_page_that_claims_gigabytes_is_refused_before_it_is_decompressed() {

@@ -2,8 +2,8 @@
 //! encoder. One row is one example.
 
 mod csv;
+mod headers;
 mod numpy;
-mod pages;
 mod parquet;
 
 use std::path::{Path, PathBuf};

@@ -8,7 +8,10 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 
-use super::{DEFLATE_INFLATION, DataError, Role, Rows, Table, TableOptions, io, pages, wrong};
+use super::{DEFLATE_INFLATION, DataError, Role, Rows, Table, TableOptions, headers, io, wrong};
+
+/// A list of numbers lies three deep.
+const DEEPEST: usize = 100;
 
 /// What a file of any size may become in memory: some writers make pages of a megabyte, and a
 /// constant column of a million rows takes next to nothing.
@@ -23,6 +26,7 @@ pub(super) fn read(path: &Path, options: &TableOptions) -> Result<Table, DataErr
 /// Takes no more than about so many bytes of memory, for a page or for the table.
 fn parse(path: &Path, bytes: Bytes, most: u64, options: &TableOptions) -> Result<Table, DataError> {
     let failed = |error: ParquetError| wrong(path, error.to_string());
+    check_depth(&bytes).map_err(|reason| wrong(path, reason))?;
     let reader = SerializedFileReader::new(bytes.clone()).map_err(failed)?;
     let metadata = reader.metadata();
     check_pages(&bytes, metadata, most).map_err(|reason| wrong(path, reason))?;
@@ -41,6 +45,15 @@ fn parse(path: &Path, bytes: Bytes, most: u64, options: &TableOptions) -> Result
     rows.end(path, features)
 }
 
+/// Refuses columns that lie too deep in others.
+fn check_depth(bytes: &Bytes) -> Result<(), String> {
+    match headers::schema_depth(bytes) {
+        Some(..=DEEPEST) => Ok(()),
+        Some(depth) => Err(format!("its columns lie {depth} deep in each other: flatten them")),
+        None => Err("it does not end as a Parquet file does: it is cut or damaged".into()),
+    }
+}
+
 /// Refuses pages that would become more than so many bytes.
 fn check_pages(bytes: &Bytes, metadata: &ParquetMetaData, most: u64) -> Result<(), String> {
     for (group, columns) in metadata.row_groups().iter().enumerate() {
@@ -51,7 +64,7 @@ fn check_pages(bytes: &Bytes, metadata: &ParquetMetaData, most: u64) -> Result<(
             let place = || {
                 format!("row group {group}, column '{}'", column.column_path().parts().join("."))
             };
-            match chunk.and_then(pages::largest_page) {
+            match chunk.and_then(headers::largest_page) {
                 Some(largest) if largest <= most => {}
                 Some(largest) => {
                     let (held, place) = (bytes.len(), place());

@@ -1,12 +1,59 @@
-//! What the pages of a Parquet file say that they become, before any is decompressed: the reader
-//! makes room for whatever a page's header claims.
+//! What the headers of a Parquet file claim, before anybody believes it: the reader makes room for
+//! whatever a page says that it becomes, and calls itself for each level of columns in columns.
 //!
 //! <https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>, in
 //! Thrift's compact protocol
 //! (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>).
 
-/// Structures within structures that are passed over at most. A page's header has two.
-const DEPTH: usize = 8;
+/// Structures and lists within each other that are passed over at most. Of those of the format, the
+/// statistics of a column have most, eight.
+const DEPTH: usize = 32;
+
+const I32: u8 = 5;
+const LIST: u8 = 9;
+const STRUCT: u8 = 12;
+
+/// How deep columns lie within columns by the metadata at the end of a file: 1 where there are
+/// numbers only. `None` where it cannot be read.
+pub(super) fn schema_depth(file: &[u8]) -> Option<usize> {
+    let (file, footer) = file.split_at_checked(file.len().checked_sub(8)?)?;
+    let len = u32::from_le_bytes(*footer.first_chunk()?) as usize;
+    let mut metadata = &file[file.len().checked_sub(len)?..];
+    let (mut deepest, mut id) = (None, 0);
+    while let Some(kind) = field(&mut metadata, &mut id)? {
+        match (id, kind) {
+            (2, LIST) => deepest = deepest.max(Some(depth_of_elements(&mut metadata)?)),
+            _ => skip(&mut metadata, kind, DEPTH)?,
+        }
+    }
+    deepest
+}
+
+/// Of the elements of a schema, which come depth first, each with the number of its children.
+fn depth_of_elements(bytes: &mut &[u8]) -> Option<usize> {
+    let (len, kind) = list(bytes)?;
+    let mut missing: Vec<i64> = Vec::new();
+    let mut deepest = 0;
+    for _ in 0..len {
+        while missing.pop_if(|children| *children == 0).is_some() {}
+        deepest = deepest.max(missing.len());
+        missing.last_mut().into_iter().for_each(|children| *children -= 1);
+        if kind != STRUCT {
+            return None;
+        }
+        let (mut id, mut children) = (0, 0);
+        while let Some(kind) = field(bytes, &mut id)? {
+            match (id, kind) {
+                (5, I32) => children = integer(bytes)?,
+                _ => skip(bytes, kind, DEPTH)?,
+            }
+        }
+        if children > 0 {
+            missing.push(children);
+        }
+    }
+    Some(deepest)
+}
 
 /// The largest size that a page of a column has by its header, decompressed. `None` where a header
 /// cannot be read.
@@ -33,8 +80,6 @@ fn sizes(bytes: &mut &[u8]) -> Option<(i64, i64)> {
     }
     Some((decompressed?, compressed?))
 }
-
-const I32: u8 = 5;
 
 fn byte(bytes: &mut &[u8]) -> Option<u8> {
     bytes.split_off_first().copied()
@@ -72,6 +117,13 @@ fn field(bytes: &mut &[u8], id: &mut i64) -> Option<Option<u8>> {
     Some(Some(head & 0xf))
 }
 
+/// How many elements a list has, and of which type.
+fn list(bytes: &mut &[u8]) -> Option<(u64, u8)> {
+    let head = byte(bytes)?;
+    let len = if head >> 4 == 15 { varint(bytes)? } else { u64::from(head >> 4) };
+    Some((len, head & 0xf))
+}
+
 /// Passes over a field's value.
 fn skip(bytes: &mut &[u8], kind: u8, depth: usize) -> Option<()> {
     let depth = depth.checked_sub(1)?;
@@ -85,11 +137,10 @@ fn skip(bytes: &mut &[u8], kind: u8, depth: usize) -> Option<()> {
             let len = usize::try_from(varint(bytes)?).ok()?;
             bytes.split_off(..len)?;
         }
-        9 | 10 => {
-            let head = byte(bytes)?;
-            let len = if head >> 4 == 15 { varint(bytes)? } else { u64::from(head >> 4) };
+        LIST | 10 => {
+            let (len, kind) = list(bytes)?;
             for _ in 0..len {
-                element(bytes, head & 0xf, depth)?;
+                element(bytes, kind, depth)?;
             }
         }
         11 => {
@@ -100,7 +151,7 @@ fn skip(bytes: &mut &[u8], kind: u8, depth: usize) -> Option<()> {
                 element(bytes, kinds & 0xf, depth)?;
             }
         }
-        12 => {
+        STRUCT => {
             let mut id = 0;
             while let Some(kind) = field(bytes, &mut id)? {
                 skip(bytes, kind, depth)?;
@@ -135,6 +186,28 @@ mod tests {
     fn the_largest_page_is_found() {
         assert_eq!(largest_page(&[page(3, 2), page(60, 1), page(9, 0)].concat()), Some(60));
         assert_eq!(largest_page(&[]), Some(0));
+    }
+
+    /// A schema with an element for each of these numbers of children, behind the format's version.
+    fn file(children: &[u8]) -> Vec<u8> {
+        let element = |children: &u8| [0x48, 1, b'x', 0x15, children * 2, 0];
+        let list = [0x15, 4, 0x19, 0xfc, u8::try_from(children.len()).unwrap()];
+        let elements: Vec<[u8; 6]> = children.iter().map(element).collect();
+        let metadata = [&list[..], elements.as_flattened(), &[0]].concat();
+        let len = u32::try_from(metadata.len()).unwrap().to_le_bytes();
+        [&b"PAR1"[..], &metadata, &len, b"PAR1"].concat()
+    }
+
+    #[test]
+    fn the_depth_of_columns_in_columns_is_found() {
+        assert_eq!(schema_depth(&file(&[2, 0, 0])), Some(1));
+        // Two columns, of which the second is a list of numbers.
+        assert_eq!(schema_depth(&file(&[2, 0, 1, 1, 0])), Some(3));
+        assert_eq!(schema_depth(&file(&[3, 1, 0, 2, 0, 0, 0])), Some(2));
+        assert_eq!(schema_depth(&file(&[1; 100])), Some(99));
+        let whole = file(&[2, 0, 0]);
+        assert_eq!(schema_depth(&whole[..whole.len() - 1]), None);
+        assert_eq!(schema_depth(b"PAR1"), None);
     }
 
     #[test]
