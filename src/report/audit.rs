@@ -1,8 +1,8 @@
 //! From what a model believes to which labels are doubtful, and how many.
 
-/// How probably each label is wrong, `[n]` in \[0, 1\]: 1 − p(given | x, label), by Bayes' rule from
-/// what the model believes of the example, p(j | x), and from how often examples of class j get the
-/// label i, t(i | j):
+/// How probably each label is wrong, `[n]` in \[0, 1\]: 1 − p(given | x, label), by Bayes' rule
+/// from what the model believes of the example, p(j | x), and from how often examples of class j
+/// get the label i, t(i | j):
 ///
 /// 1 − p(given) t(given | given) / Σ_j p(j) t(given | j).
 ///
@@ -14,8 +14,8 @@
 /// them, the order is that of 1 − p(given).
 ///
 /// `labels` is `[n]`, `probabilities` `[n][classes]`, `mistakes` the share of examples with right
-/// labels that the model disagrees with, best measured on ones that it has not learned from. A label
-/// without a probability counts as surely wrong.
+/// labels that the model disagrees with, best measured on ones that it has not learned from. A
+/// label without a probability counts as surely wrong.
 pub fn scores(labels: &[u32], probabilities: &[Vec<f64>], mistakes: f64) -> Vec<f64> {
     let transitions = transitions(&confident_joint(labels, probabilities), mistakes);
     let score = |(&label, row): (&u32, &Vec<f64>)| {

@@ -1,6 +1,6 @@
 //! The trainings of an audit: one with all examples, and some that leave a part of them out, with
-//! learned weights and without. What is left out is judged by both: plain training learns more where
-//! few labels are wrong, and learned weights keep it from learning wrong ones.
+//! learned weights and without. What is left out is judged by both: plain training learns more
+//! where few labels are wrong, and learned weights keep it from learning wrong ones.
 
 use anyhow::Result;
 use l2rw::data::Dataset;
