@@ -1,26 +1,27 @@
 //! From what a model believes to which labels are doubtful, and how many.
 
-/// How probably each label is wrong, `[n]` in \[0, 1\]: 1 − p(given | x, label), by Bayes' rule
+/// How doubtful each label is, `[n]` in \[0, 1\]: the probability that it is wrong, by Bayes' rule
 /// from what the model believes of the example, p(j | x), and from how often examples of class j
-/// get the label i, t(i | j):
+/// get the label i, t(i | j), if as many labels were wrong as right:
 ///
-/// 1 − p(given) t(given | given) / Σ_j p(j) t(given | j).
+/// 1 − p(given) r(given | given) / Σ_j p(j) r(given | j), with r = t over what t is on average for
+/// right and for wrong labels.
 ///
 /// Hence a label counts as doubtful where the model believes in a class whose examples often get
 /// it, and less so where it believes in one whose examples never do. t comes from the confident
 /// joint of confident learning (Northcutt et al., JAIR 2021, section 3.1), which also counts what
 /// the model takes for each other by mistake. Of the disagreements, as many as `mistakes` explains
 /// say nothing of labels: that share of them is spread evenly over all classes. Where it is all of
-/// them, the order is that of 1 − p(given).
+/// them, this is 1 − p(given).
 ///
 /// `labels` is `[n]`, `probabilities` `[n][classes]`, `mistakes` the share of examples with right
 /// labels that the model disagrees with, best measured on ones that it has not learned from. A
 /// label without a probability counts as surely wrong.
 pub fn scores(labels: &[u32], probabilities: &[Vec<f64>], mistakes: f64) -> Vec<f64> {
-    let transitions = transitions(&confident_joint(labels, probabilities), mistakes);
+    let rates = relative_rates(&confident_joint(labels, probabilities), mistakes);
     let score = |(&label, row): (&u32, &Vec<f64>)| {
         let label = label as usize;
-        let share = |class: usize| row[class] * transitions[class][label];
+        let share = |class: usize| row[class] * rates[class][label];
         let right = row.get(label).map(|_| share(label))?;
         let all: f64 = (0..row.len()).map(share).sum();
         (all > 0.0).then(|| 1.0 - right / all)
@@ -28,22 +29,27 @@ pub fn scores(labels: &[u32], probabilities: &[Vec<f64>], mistakes: f64) -> Vec<
     labels.iter().zip(probabilities).map(|pair| score(pair).unwrap_or(1.0)).collect()
 }
 
-/// Estimated probability of each label for examples of each class, `[class][label]`.
-fn transitions(joint: &[Vec<u32>], mistakes: f64) -> Vec<Vec<f64>> {
+/// How often examples of each class get each label, `[class][label]`: 1 for what is average among
+/// right labels, and among wrong ones.
+fn relative_rates(joint: &[Vec<u32>], mistakes: f64) -> Vec<Vec<f64>> {
     let classes = joint.len();
     let believed = |class: usize| -> u32 { joint.iter().map(|given| given[class]).sum() };
     let all: u32 = (0..classes).map(believed).sum();
     let agreeing: u32 = (0..classes).map(|class| joint[class][class]).sum();
     let disagreeing = 1.0 - f64::from(agreeing) / f64::from(all.max(1));
     let chance = if mistakes < disagreeing { mistakes / disagreeing } else { 1.0 };
-    let even = chance * disagreeing / (classes.max(2) - 1) as f64;
+    let average = disagreeing / (classes.max(2) - 1) as f64;
     let of_class = |class: usize| {
         let counted = f64::from(believed(class).max(1));
-        let share = |label: usize| (1.0 - chance) * f64::from(joint[label][class]) / counted + even;
-        let mut row: Vec<f64> = (0..classes).map(share).collect();
-        let others: f64 = row.iter().sum::<f64>() - row[class];
-        row[class] = (1.0 - others).max(RIGHT_AT_LEAST);
-        row
+        let share = |label: usize| f64::from(joint[label][class]) / counted;
+        let wrong: f64 = (0..classes).filter(|label| *label != class).map(share).sum();
+        let right = 1.0 - (1.0 - chance) * wrong - chance * disagreeing;
+        let rate = |label: usize| match label == class {
+            true => right.max(RIGHT_AT_LEAST) / (1.0 - disagreeing).max(RIGHT_AT_LEAST),
+            false if chance < 1.0 => chance + (1.0 - chance) * share(label) / average,
+            false => 1.0,
+        };
+        (0..classes).map(rate).collect()
     };
     (0..classes).map(of_class).collect()
 }
@@ -109,13 +115,19 @@ mod tests {
 
     #[test]
     fn without_a_better_reason_a_label_is_as_doubtful_as_it_is_improbable() {
-        let (mut labels, mut rows) = confused();
-        // The same probability, once with a rival of a class that is confused with it.
-        labels.extend([1, 1, 1]);
-        rows.extend([vec![0.5, 0.4, 0.1], vec![0.1, 0.4, 0.5], vec![0.35, 0.3, 0.35]]);
-        let scores = scores(&labels, &rows, 1.0);
-        assert!((scores[26] - scores[27]).abs() < 1e-12 && scores[28] > scores[27], "{scores:?}");
-        assert!(scores[8] > 0.5 && scores[0] < 0.01, "{scores:?}");
+        let (labels, rows) = confused();
+        let is_improbability = |labels: &[u32], rows: &[Vec<f64>], mistakes: f64| {
+            for ((score, row), label) in scores(labels, rows, mistakes).iter().zip(rows).zip(labels)
+            {
+                assert!((score - (1.0 - row[*label as usize])).abs() < 1e-12, "{score} {row:?}");
+            }
+        };
+        is_improbability(&labels, &rows, 1.0);
+        // The model agrees with all labels: nothing is known of what is confused.
+        let agreed: Vec<usize> = (0..labels.len()).filter(|i| ![8, 9].contains(i)).collect();
+        let labels: Vec<u32> = agreed.iter().map(|i| labels[*i]).collect();
+        let rows: Vec<Vec<f64>> = agreed.iter().map(|i| rows[*i].clone()).collect();
+        is_improbability(&labels, &rows, 0.0);
     }
 
     #[test]
@@ -125,9 +137,14 @@ mod tests {
         rows.extend([vec![0.5, 0.4, 0.1], vec![0.1, 0.4, 0.5]]);
         let scores = scores(&labels, &rows, 0.0);
         // All confident examples of class 0 are those ten, of which 2 have the label 1; class 2
-        // never has it. 0.4 stands against 0.5 · 0.2.
-        assert!((scores[26] - 0.1 / 0.5).abs() < 1e-12, "{}", scores[26]);
-        assert!((scores[27] - 0.02 / 0.42).abs() < 1e-12, "{}", scores[27]);
+        // never has it. Of all 26, 2 are wrong. So 0.4 · 1 / (24 / 26) stands against 0.5 and 0.1
+        // times 0.2 / (2 / 26 / 2).
+        let against = |rival: f64| {
+            let (right, wrong) = (0.4 * 26.0 / 24.0, rival * 0.2 * 26.0);
+            wrong / (right + wrong)
+        };
+        assert!((scores[26] - against(0.5)).abs() < 1e-12, "{}", scores[26]);
+        assert!((scores[27] - against(0.1)).abs() < 1e-12, "{}", scores[27]);
         assert!(scores[8] > 0.9, "{}", scores[8]);
     }
 
