@@ -1,11 +1,11 @@
 //! Arrays of NumPy.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use npyz::half::f16;
-use npyz::npz::NpzArchive;
+use npyz::npz::{NpzArchive, file_name_from_array_name};
 use npyz::{DType, NpyFile, Order, TypeChar};
 
 use super::{
@@ -57,8 +57,39 @@ fn open_npy(path: &Path) -> Result<Array, DataError> {
     let held = file.metadata().map_err(|reason| io(path, reason))?.len();
     // What the header should have been is told with the whole of what it is.
     let failed = |reason: std::io::Error| wrong(path, shortened(&reason.to_string()));
-    let file = NpyFile::new(BufReader::new(file)).map_err(failed)?;
+    let mut file = BufReader::new(file);
+    check_header(&mut file).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    let file = NpyFile::new(file).map_err(failed)?;
     of_file(path, file, "the array", held)
+}
+
+/// Refuses a header with brackets in brackets, for which its parser takes time without end. Those
+/// of NumPy have three within each other at most. Whatever else is wrong, the parser says.
+fn check_header(file: &mut impl Read) -> Result<(), std::io::Error> {
+    const DEEPEST: usize = 8;
+    let mut fixed = [0; 10];
+    if file.read_exact(&mut fixed).is_err() {
+        return Ok(());
+    }
+    let [.., version, _, low, high] = fixed;
+    let mut upper = [0; 2];
+    if version > 1 && file.read_exact(&mut upper).is_err() {
+        return Ok(());
+    }
+    let len = u32::from_le_bytes([low, high, upper[0], upper[1]]);
+    let mut depth = 0usize;
+    for byte in BufReader::new(file.take(len.into())).bytes() {
+        match byte? {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return Err(std::io::Error::other("its header has too many brackets in each other"));
+        }
+    }
+    Ok(())
 }
 
 /// Of an `.npz`, the only array of two dimensions holds the features.
@@ -71,6 +102,9 @@ pub(super) fn read_npz(path: &Path, options: &TableOptions) -> Result<Table, Dat
     for name in &names {
         if options.ignored.contains(name) {
             continue;
+        }
+        if let Ok(mut entry) = archive.zip_archive().by_name(&file_name_from_array_name(name)) {
+            check_header(&mut entry).map_err(failed)?;
         }
         let most = held.saturating_mul(DEFLATE_INFLATION);
         if let Some(file) = archive.by_name(name).map_err(failed)? {
