@@ -95,9 +95,11 @@ impl Lists {
                 Field::ListInternal(list) => list.elements(),
                 single => std::slice::from_ref(single),
             };
-            let kept = match rows.roles[column] {
-                Role::Feature => size_of::<f32>() * cells.len(),
-                _ => size_of::<String>() + kept_text(field).len(),
+            let kept = match (rows.roles[column], field) {
+                (Role::Feature, _) => size_of::<f32>() * cells.len(),
+                (Role::Ignored, _) => continue,
+                (_, Field::Str(text)) => size_of::<String>() + text.len(),
+                _ => size_of::<String>(),
             };
             self.left = self.left.checked_sub(kept as u64).ok_or_else(|| {
                 format!("{place}: the rows take more memory than a file of its size should")
@@ -135,13 +137,6 @@ impl Lists {
             }
         }
         features
-    }
-}
-
-fn kept_text(field: &Field) -> &str {
-    match field {
-        Field::Str(text) => text,
-        _ => "",
     }
 }
 
