@@ -219,7 +219,7 @@ fn a_signal_ends_an_audit_and_its_folds_after_a_step() {
     let folder = tempfile::tempdir().unwrap();
     let data = data(folder.path(), 40);
     for (name, rest, file, result) in [
-        ("audit", vec!["--steps", "20000"], "heldout1.20.safetensors", "audit.csv"),
+        ("audit", vec!["--steps", "20000"], "model.20.safetensors", "audit.csv"),
         (
             "folds",
             vec!["--out-of-sample", "2", "--passes", "2000000"],

@@ -14,7 +14,7 @@ use l2rw::train::{
     CheckpointSeries, Evaluation, Examples, HostState, Model, NotFinite, Schedule, StepReport,
     TrainError, Trainer, TrainerOptions,
 };
-use l2rw::weighting::{ClassFactors, ClassWeighted, LabelSmoothing, Weighting};
+use l2rw::weighting::{ClassFactors, ClassWeighted, LabelSmoothing, Uniform, Weighting};
 use serde_json::{Value, json};
 
 use crate::common::{Stop, Team};
@@ -123,7 +123,8 @@ impl TrainingOptions {
         self.steps.unwrap_or(default)
     }
 
-    fn batch(&self, set: &Dataset) -> usize {
+    /// Examples of a step.
+    pub fn batch(&self, set: &Dataset) -> usize {
         self.batch.unwrap_or_else(|| default_batch(set.len())).min(set.len())
     }
 
@@ -163,6 +164,12 @@ impl TrainingOptions {
             weighting: self.adjusted(plain.weighting.clone()),
             ..plain
         }
+    }
+
+    /// The same without learned weights and trusted examples.
+    pub fn plain_trainer(&self, set: &Dataset, steps: u64) -> TrainerOptions {
+        let weighting = self.adjusted(Uniform.into());
+        TrainerOptions { weighting, ..self.trainer(set, 0, steps) }
     }
 
     /// A way to weight examples, with the smoothed targets and the factors of classes that the user

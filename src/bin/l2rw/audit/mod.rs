@@ -9,6 +9,7 @@ mod options;
 mod output;
 mod page;
 mod runs;
+mod trainings;
 
 pub use decisions::{Decision, read as read_decisions};
 pub use options::Options;
@@ -52,15 +53,12 @@ pub fn run(options: &Options) -> Result<bool> {
     report.draw(options, &audited)?;
     report.print(options);
     folder.finished()?;
-    runs::forget_held_out(&folder, &audited.clean, options.held_out(&audited.set))?;
     Ok(true)
 }
 
 /// Whether a file of the output folder is one of this program's, by its name.
 fn owns(name: &str) -> bool {
     let series = name.strip_suffix(".safetensors").and_then(|name| name.split('.').next());
-    let is_checkpoint = series.is_some_and(|series| {
-        [runs::MODEL, folds::FOLDS].contains(&series) || series.starts_with(runs::HELD_OUT)
-    });
+    let is_checkpoint = series.is_some_and(|series| [runs::MODEL, folds::FOLDS].contains(&series));
     is_checkpoint || output::FILES.contains(&name)
 }

@@ -98,11 +98,11 @@ pub struct Report<'a> {
 impl<'a> Report<'a> {
     /// Ranks the examples.
     pub fn new(options: &Options, audited: &'a Labelled, judged: &'a Judged, run: String) -> Self {
-        let set = &audited.set;
-        let probabilities = judged.probabilities.clone();
+        let (set, totals) = (&audited.set, &judged.done.totals);
+        let probabilities = totals.probabilities.clone();
         let weights: Vec<Option<f64>> =
-            (0..set.len()).map(|index| judged.ledger.mean(index)).collect();
-        let judgement = Judgement::of(&audited.clean, &judged.trusted, judged.held_out);
+            (0..set.len()).map(|index| judged.done.account.ledger().mean(index)).collect();
+        let judgement = Judgement::of(&audited.clean, &totals.trusted, judged.held_out);
         let scores = audit::scores(&set.labels, &probabilities, judgement.mistakes());
         let mut order: Vec<usize> = (0..set.len()).filter(|i| !audited.decided[*i]).collect();
         order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
@@ -115,9 +115,9 @@ impl<'a> Report<'a> {
             notes: &audited.notes,
             model: &judged.model,
             steps: options.training.steps(set),
-            seconds: judged.seconds,
-            passes: judged.passes,
-            skipped_steps: judged.skipped_steps,
+            seconds: totals.counts.seconds,
+            passes: totals.counts.passes,
+            skipped_steps: totals.counts.skipped_steps,
             classes: classes(audited, &probabilities, judgement.is_believable()),
             trial: audited.wrong.as_ref().map(|wrong| Trial::of(wrong, &scores, &weights)),
             judgement,
