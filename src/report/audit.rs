@@ -4,24 +4,27 @@
 /// from what the model believes of the example, p(j | x), and from how often examples of class j
 /// get the label i, t(i | j), if as many labels were wrong as right:
 ///
-/// 1 − p(given) r(given | given) / Σ_j p(j) r(given | j), with r = t over what t is on average for
-/// right and for wrong labels.
+/// 1 − q(given) r(given | given) / Σ_j q(j) r(given | j), with r = t over what t is on average for
+/// right and for wrong labels, and q(j) = p(j) over its mean among examples with the label j.
 ///
 /// Hence a label counts as doubtful where the model believes in a class whose examples often get
-/// it, and less so where it believes in one whose examples never do. t comes from the confident
+/// it, and less so where it believes in one whose examples never do; and not for being one of a
+/// class that the model is seldom sure of. t comes from the confident
 /// joint of confident learning (Northcutt et al., JAIR 2021, section 3.1), which also counts what
 /// the model takes for each other by mistake. Of the disagreements, as many as `mistakes` explains
 /// say nothing of labels: that share of them is spread evenly over all classes. Where it is all of
-/// them, this is 1 − p(given).
+/// them, this is 1 − q(given) / Σ_j q(j).
 ///
 /// `labels` is `[n]`, `probabilities` `[n][classes]`, `mistakes` the share of examples with right
 /// labels that the model disagrees with, best measured on ones that it has not learned from. A
 /// label without a probability counts as surely wrong.
 pub fn scores(labels: &[u32], probabilities: &[Vec<f64>], mistakes: f64) -> Vec<f64> {
-    let rates = relative_rates(&confident_joint(labels, probabilities), mistakes);
+    let usual = thresholds(labels, probabilities);
+    let rates = relative_rates(&confident_joint(labels, probabilities, &usual), mistakes);
     let score = |(&label, row): (&u32, &Vec<f64>)| {
         let label = label as usize;
-        let share = |class: usize| row[class] * rates[class][label];
+        let relative = |class: usize| row[class] / usual[class].max(USUAL_AT_LEAST);
+        let share = |class: usize| relative(class) * rates[class][label];
         let right = row.get(label).map(|_| share(label))?;
         let all: f64 = (0..row.len()).map(share).sum();
         (all > 0.0).then(|| 1.0 - right / all)
@@ -54,6 +57,9 @@ fn relative_rates(joint: &[Vec<u32>], mistakes: f64) -> Vec<Vec<f64>> {
     (0..classes).map(of_class).collect()
 }
 
+/// What the mean probability of a class is taken for at least.
+const USUAL_AT_LEAST: f64 = 0.001;
+
 /// What the share of right labels of a class is taken for at least.
 const RIGHT_AT_LEAST: f64 = 0.001;
 
@@ -68,15 +74,19 @@ pub fn noise_rates(labels: &[u32], probabilities: &[Vec<f64>]) -> Vec<f64> {
     let rate = |(label, counts): (usize, &Vec<u32>)| {
         1.0 - f64::from(counts[label]) / f64::from(counts.iter().sum::<u32>())
     };
-    confident_joint(labels, probabilities).iter().enumerate().map(rate).collect()
+    let usual = thresholds(labels, probabilities);
+    confident_joint(labels, probabilities, &usual).iter().enumerate().map(rate).collect()
 }
 
 /// How many examples of each label count for each class, `[label][class]`: an example counts for
 /// class j where p(j) reaches what it is on average for examples with the label j, and for the most
 /// probable of such classes.
-fn confident_joint(labels: &[u32], probabilities: &[Vec<f64>]) -> Vec<Vec<u32>> {
-    let classes = probabilities.iter().map(Vec::len).max().unwrap_or_default();
-    let thresholds = thresholds(labels, probabilities, classes);
+fn confident_joint(
+    labels: &[u32],
+    probabilities: &[Vec<f64>],
+    thresholds: &[f64],
+) -> Vec<Vec<u32>> {
+    let classes = thresholds.len();
     let mut joint = vec![vec![0; classes]; classes];
     for (&label, row) in labels.iter().zip(probabilities) {
         let confident = (0..row.len()).filter(|&class| row[class] >= thresholds[class]);
@@ -89,7 +99,8 @@ fn confident_joint(labels: &[u32], probabilities: &[Vec<f64>]) -> Vec<Vec<u32>> 
 }
 
 /// Mean probability of each class among the examples that have its label; infinite for no examples.
-fn thresholds(labels: &[u32], probabilities: &[Vec<f64>], classes: usize) -> Vec<f64> {
+fn thresholds(labels: &[u32], probabilities: &[Vec<f64>]) -> Vec<f64> {
+    let classes = probabilities.iter().map(Vec::len).max().unwrap_or_default();
     let mut sums = vec![(0.0, 0u32); classes];
     for (&label, row) in labels.iter().zip(probabilities) {
         if let (Some(sum), Some(p)) = (sums.get_mut(label as usize), row.get(label as usize)) {
@@ -114,12 +125,15 @@ mod tests {
     }
 
     #[test]
-    fn without_a_better_reason_a_label_is_as_doubtful_as_it_is_improbable() {
+    fn without_a_better_reason_a_label_is_as_doubtful_as_it_is_improbable_for_its_class() {
         let (labels, rows) = confused();
         let is_improbability = |labels: &[u32], rows: &[Vec<f64>], mistakes: f64| {
+            let usual = thresholds(labels, rows);
             for ((score, row), label) in scores(labels, rows, mistakes).iter().zip(rows).zip(labels)
             {
-                assert!((score - (1.0 - row[*label as usize])).abs() < 1e-12, "{score} {row:?}");
+                let relative: Vec<f64> = row.iter().zip(&usual).map(|(p, t)| p / t).collect();
+                let right = relative[*label as usize] / relative.iter().sum::<f64>();
+                assert!((score - (1.0 - right)).abs() < 1e-12, "{score} {row:?}");
             }
         };
         is_improbability(&labels, &rows, 1.0);
@@ -138,14 +152,27 @@ mod tests {
         let scores = scores(&labels, &rows, 0.0);
         // All confident examples of class 0 are those ten, of which 2 have the label 1; class 2
         // never has it. Of all 26, 2 are wrong. So 0.4 · 1 / (24 / 26) stands against 0.5 and 0.1
-        // times 0.2 / (2 / 26 / 2).
+        // times 0.2 / (2 / 26 / 2), each over the mean of its class among those with its label.
+        let of_one = (8.0 * 0.96875 + 2.0 * 0.015625 + 2.0 * 0.4) / 12.0;
         let against = |rival: f64| {
-            let (right, wrong) = (0.4 * 26.0 / 24.0, rival * 0.2 * 26.0);
+            let right = 0.4 * 26.0 / 24.0 / of_one;
+            let wrong = rival * 0.2 * 26.0 / 0.96875;
             wrong / (right + wrong)
         };
         assert!((scores[26] - against(0.5)).abs() < 1e-12, "{}", scores[26]);
         assert!((scores[27] - against(0.1)).abs() < 1e-12, "{}", scores[27]);
         assert!(scores[8] > 0.9, "{}", scores[8]);
+    }
+
+    #[test]
+    fn a_class_that_the_model_is_seldom_sure_of_is_not_doubtful_for_that() {
+        // Labels 0 have 0.9 of the probability, labels 1 have 0.4.
+        let labels = [[0; 4], [1; 4]].concat();
+        let rows = [vec![vec![0.9, 0.1]; 4], vec![vec![0.6, 0.4]; 4]].concat();
+        let scores = scores(&labels, &rows, 1.0);
+        let expected = |rival: f64| rival / (1.0 + rival);
+        assert!((scores[0] - expected(0.1 / 0.4)).abs() < 1e-12, "{scores:?}");
+        assert!((scores[4] - expected(0.6 / 0.9)).abs() < 1e-12, "{scores:?}");
     }
 
     #[test]
