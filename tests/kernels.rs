@@ -18,6 +18,7 @@ mod kernels {
     mod matmul;
     mod norm;
     mod not_finite;
+    mod pad;
     mod pool;
     mod portability;
     mod reduce;

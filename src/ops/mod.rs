@@ -19,6 +19,7 @@
 //! matmul | matmul/direct, matmul/staged | matmul | matmul
 //! norm | norm/apply, norm/chunks, norm/combine | norm | norm
 //! not_finite | not_finite, unusable | not_finite | not_finite
+//! pad | pad | pad | pad
 //! pool | pool/pool | pool | pool
 //! reduce | reduce/dots, reduce/sums | reduce | reduce
 //! relu | relu | relu | relu
@@ -41,6 +42,7 @@ pub mod matmul;
 pub mod norm;
 pub mod not_finite;
 mod optimizer;
+pub mod pad;
 pub(crate) mod parts;
 pub mod pool;
 pub mod reduce;

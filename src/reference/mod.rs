@@ -33,6 +33,7 @@ pub mod import;
 pub mod matmul;
 pub mod norm;
 pub mod not_finite;
+pub mod pad;
 pub mod pool;
 pub mod reduce;
 pub mod relu;

@@ -29,6 +29,10 @@ fn products_equal_the_twins_in_all_three_transpositions() {
         (5, 8, 24),
         (17, 300, 8),
         (100, 64, 10),
+        // Large enough to be padded.
+        (37, 29, 35),
+        (33, 40, 31),
+        (30, 41, 36),
     ];
     let cases = sizes.map(|(m, k, n)| Case { m, k, n });
     assert_table(&cases, record_products);

@@ -127,7 +127,7 @@ fn other_operations() -> Recording {
     for (in_channels, out_channels) in [(8, 4), (116, 120), (3, 4), (3, 2)] {
         convolution(&mut rec, &Window::same(4, 6, in_channels, out_channels, 3, 2), a, b);
     }
-    for (m, k, n) in [(12, 8, 8), (128, 8, 128), (12, 9, 4), (12, 6, 5)] {
+    for (m, k, n) in [(12, 8, 8), (128, 8, 128), (12, 9, 4), (12, 6, 5), (34, 37, 33)] {
         for tuning in tunings() {
             rec.tune(tuning);
             for product in [matmul::nn, matmul::nt, matmul::tn] {
