@@ -33,23 +33,37 @@ const TILE: usize = 8;
 /// by one.
 const PADDED_FROM: usize = 1 << 15;
 
-/// The sizes `[m, k, n]` of a large product, those of `rows`, the lengths of rows, of which one is
-/// no multiple of four, rounded up to what fills register tiles; `None` where nothing is padded.
-fn padded(sizes: [usize; 3], rows: [bool; 3]) -> Option<[usize; 3]> {
-    let by_fours = sizes.iter().zip(rows).all(|(size, is_row)| !is_row || size.is_multiple_of(4));
-    let large = sizes.iter().product::<usize>() >= PADDED_FROM;
+/// `nn`, `nt` or `tn`.
+type Product = fn(&mut Recorder, usize, usize, usize, TensorId, TensorId) -> TensorId;
+
+/// A large product of which rows are no multiple of four, from copies of its factors with zeros
+/// behind, to whole register tiles; `None` for others. The axes of a factor are places in `sizes`,
+/// which are `[m, k, n]`.
+fn padded(
+    rec: &mut Recorder,
+    product: Product,
+    sizes: [usize; 3],
+    [a_axes, b_axes]: [[usize; 2]; 2],
+    [a, b]: [TensorId; 2],
+) -> Option<TensorId> {
+    let by_fours = [a_axes[1], b_axes[1], 2].iter().all(|axis| sizes[*axis].is_multiple_of(4));
+    if by_fours || sizes.iter().product::<usize>() < PADDED_FROM {
+        return None;
+    }
     let [m, k, n] = sizes;
-    (large && !by_fours)
-        .then(|| [m.next_multiple_of(TILE), k.next_multiple_of(4), n.next_multiple_of(8)])
+    let padded = [m.next_multiple_of(TILE), k.next_multiple_of(4), n.next_multiple_of(8)];
+    let mut resize = |x, axes: [usize; 2]| {
+        pad::resize(rec, x, axes.map(|axis| sizes[axis]), axes.map(|axis| padded[axis]))
+    };
+    let (a, b) = (resize(a, a_axes), resize(b, b_axes));
+    let c = product(rec, padded[0], padded[1], padded[2], a, b);
+    Some(pad::resize(rec, c, [padded[0], padded[2]], [m, n]))
 }
 
 /// `a · b` for `a` `[m, k]`, `b` `[k, n]`, none of them 0: `[m, n]`.
 pub fn nn(rec: &mut Recorder, m: usize, k: usize, n: usize, a: TensorId, b: TensorId) -> TensorId {
-    if let Some([pm, pk, pn]) = padded([m, k, n], [false, true, true]) {
-        let a = pad::resize(rec, a, [m, k], [pm, pk]);
-        let b = pad::resize(rec, b, [k, n], [pk, pn]);
-        let c = nn(rec, pm, pk, pn, a, b);
-        return pad::resize(rec, c, [pm, pn], [m, n]);
+    if let Some(c) = padded(rec, nn, [m, k, n], [[0, 1], [1, 2]], [a, b]) {
+        return c;
     }
     let lanes = Lanes::of(&[k, n], rec.tuning());
     if is_layer(lanes, rec.tuning()) {
@@ -61,11 +75,8 @@ pub fn nn(rec: &mut Recorder, m: usize, k: usize, n: usize, a: TensorId, b: Tens
 
 /// `a · bᵀ` for `a` `[m, k]`, `b` `[n, k]`, none of them 0: `[m, n]`.
 pub fn nt(rec: &mut Recorder, m: usize, k: usize, n: usize, a: TensorId, b: TensorId) -> TensorId {
-    if let Some([pm, pk, pn]) = padded([m, k, n], [false, true, true]) {
-        let a = pad::resize(rec, a, [m, k], [pm, pk]);
-        let b = pad::resize(rec, b, [n, k], [pn, pk]);
-        let c = nt(rec, pm, pk, pn, a, b);
-        return pad::resize(rec, c, [pm, pn], [m, n]);
+    if let Some(c) = padded(rec, nt, [m, k, n], [[0, 1], [2, 1]], [a, b]) {
+        return c;
     }
     let lanes = Lanes::of(&[k, n], rec.tuning());
     if is_layer(lanes, rec.tuning()) {
@@ -77,11 +88,8 @@ pub fn nt(rec: &mut Recorder, m: usize, k: usize, n: usize, a: TensorId, b: Tens
 
 /// `aᵀ · b` for `a` `[k, m]`, `b` `[k, n]`, none of them 0: `[m, n]`.
 pub fn tn(rec: &mut Recorder, m: usize, k: usize, n: usize, a: TensorId, b: TensorId) -> TensorId {
-    if let Some([pm, pk, pn]) = padded([m, k, n], [true, false, true]) {
-        let a = pad::resize(rec, a, [k, m], [pk, pm]);
-        let b = pad::resize(rec, b, [k, n], [pk, pn]);
-        let c = tn(rec, pm, pk, pn, a, b);
-        return pad::resize(rec, c, [pm, pn], [m, n]);
+    if let Some(c) = padded(rec, tn, [m, k, n], [[1, 0], [1, 2]], [a, b]) {
+        return c;
     }
     let lanes = Lanes::of(&[m, n], rec.tuning());
     if is_layer(lanes, rec.tuning()) {
