@@ -95,13 +95,13 @@ pub struct Tiles {
 }
 
 impl Tiles {
-    /// Tiles of rows by columns: large ones, which load less, where there are enough of them.
+    /// Tiles of rows by columns: the largest, which load least, of which there are enough.
     pub fn of(rows: usize, columns: usize, staging: Staging) -> Self {
         let large = Self::of_splits(rows, columns, staging);
-        match 2 * large.count() >= staging.workgroups {
-            true => large,
-            false => Self::with_sides(rows, columns, 1, 1),
-        }
+        let narrow = Self::with_sides(rows, columns, large.tall, 1);
+        let small = Self::with_sides(rows, columns, 1, 1);
+        let enough = |tiles: &Self| 2 * tiles.count() >= staging.workgroups;
+        [large, narrow].into_iter().find(enough).unwrap_or(small)
     }
 
     /// The same where each tile is split over workgroups.
@@ -178,5 +178,10 @@ mod tests {
         assert_eq!(sides(Tiles::of(6_400, 64, staging)), (1, 100));
         assert_eq!(sides(Tiles::of_splits(6_400, 64, staging)), (2, 50));
         assert_eq!(sides(Tiles::of(102_400, 64, staging)), (2, 800));
+        // The last stage of WideResNet-28-10, of which there are 250 tiles of 128 × 128.
+        let wide = Staging { wide_tiles: true, ..staging };
+        let sides = |tiles: Tiles| (tiles.tall, tiles.wide, tiles.count());
+        assert_eq!(sides(Tiles::of(6_400, 640, wide)), (2, 1, 500));
+        assert_eq!(sides(Tiles::of(25_600, 640, wide)), (2, 2, 1_000));
     }
 }

@@ -27,7 +27,8 @@ pub struct TrainingOptions {
     /// resnet8-w8 for others, mlp for features]
     #[arg(long)]
     pub model: Option<String>,
-    /// Training steps [default: 400; for features four passes over them, from 100 to 300 steps]
+    /// Training steps [default: 400 for pictures, of which an audit takes no more than 20 passes
+    /// over them; four passes over features, from 100 to 300 steps]
     #[arg(long)]
     steps: Option<u64>,
     /// Training examples of a step [default: an eighth of all, from 20 to 100, or as many as fit
@@ -78,6 +79,12 @@ fn class_factors(text: &str) -> Result<ClassFactors> {
 const BATCH: RangeInclusive<usize> = 20..=100;
 const BATCHES: usize = 8;
 const CLEAN_BATCH: usize = 20;
+/// An MLP has learned some thousands of features within a few passes, and after some more their
+/// wrong labels as well; convolutions take more passes for either.
+const FEATURE_PASSES: usize = 4;
+const FEATURE_STEPS: RangeInclusive<u64> = 100..=300;
+const PICTURE_PASSES: usize = 20;
+const PICTURE_STEPS: RangeInclusive<u64> = 100..=400;
 const EVALUATED: usize = 200;
 
 impl TrainingOptions {
@@ -116,11 +123,18 @@ impl TrainingOptions {
 
     /// Steps of a training.
     pub fn steps(&self, set: &Dataset) -> u64 {
-        let default = match set.values.as_floats() {
-            Some(_) => default_feature_steps(set.len(), self.batch(set)),
-            None => 400,
-        };
-        self.steps.unwrap_or(default)
+        self.steps.unwrap_or_else(|| match set.values.as_floats() {
+            Some(_) => passes(FEATURE_PASSES, set.len(), self.batch(set), FEATURE_STEPS),
+            None => *PICTURE_STEPS.end(),
+        })
+    }
+
+    /// Steps of each training of an audit, which ends before the network knows wrong labels by
+    /// heart.
+    pub fn audit_steps(&self, set: &Dataset) -> u64 {
+        let most = || passes(PICTURE_PASSES, set.len(), self.batch(set), PICTURE_STEPS);
+        let default = || self.steps(set).min(most());
+        self.steps.unwrap_or_else(default)
     }
 
     /// Examples of a step.
@@ -223,10 +237,10 @@ fn default_batch(examples: usize) -> usize {
     (examples / BATCHES).clamp(*BATCH.start(), *BATCH.end())
 }
 
-/// An MLP has learned some thousands of features within a few passes, and after some more their
-/// wrong labels as well.
-fn default_feature_steps(examples: usize, batch: usize) -> u64 {
-    (4 * examples).div_ceil(batch.max(1)).clamp(100, 300) as u64
+/// Steps of so many passes over all examples, within bounds.
+fn passes(passes: usize, examples: usize, batch: usize, bounds: RangeInclusive<u64>) -> u64 {
+    let steps = (passes * examples).div_ceil(batch.max(1)) as u64;
+    steps.clamp(*bounds.start(), *bounds.end())
 }
 
 fn is_too_large(error: &TrainError) -> bool {
@@ -342,7 +356,14 @@ mod tests {
 
     #[test]
     fn features_are_gone_through_four_times() {
-        let steps = [100, 2580, 50_000].map(|examples| default_feature_steps(examples, 100));
-        assert_eq!(steps, [100, 104, 300]);
+        let steps = |examples| passes(FEATURE_PASSES, examples, 100, FEATURE_STEPS);
+        assert_eq!([100, 2580, 50_000].map(steps), [100, 104, 300]);
+    }
+
+    #[test]
+    fn an_audit_goes_through_few_pictures_twenty_times() {
+        let steps =
+            |examples| passes(PICTURE_PASSES, examples, default_batch(examples), PICTURE_STEPS);
+        assert_eq!([1, 60, 300, 400, 1_500, 4_900].map(steps), [100, 100, 163, 160, 300, 400]);
     }
 }

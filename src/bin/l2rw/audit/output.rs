@@ -114,7 +114,7 @@ impl<'a> Report<'a> {
             decided: set.len() - order.len(),
             notes: &audited.notes,
             model: &judged.model,
-            steps: options.training.steps(set),
+            steps: options.training.audit_steps(set),
             seconds: totals.counts.seconds,
             passes: totals.counts.passes,
             skipped_steps: totals.counts.skipped_steps,

@@ -99,7 +99,7 @@ pub fn judge(
 ) -> Result<Option<Judged>> {
     let network = &options.training.network(&audited.set)?;
     let folds = folds(&audited.clean, options.held_out(&audited.set));
-    let steps = options.training.steps(&audited.set);
+    let steps = options.training.audit_steps(&audited.set);
     if folds > 0 {
         let trainings = 2 * folds + 1;
         println!(
