@@ -24,8 +24,9 @@ pub struct Tuning {
     /// weight gradient, for each other. The device must offer subgroups (`SUBGROUP`) of always 8
     /// invocations, by another interface than DirectX 12.
     pub shared_loads: bool,
-    /// An invocation of a convolution computes two blocks of channels instead of one where their
-    /// number is even.
+    /// An invocation of a convolution, and of a weight gradient, computes two blocks of channels
+    /// instead of one where their number is even; of filters wider than 3, which have one in
+    /// either case, a weight gradient takes four pixels at a time instead of two.
     pub two_blocks: bool,
     /// Convolutions that are not staged read their sizes from a binding, so that compilers cannot
     /// follow a loop to its end, and layers of other sizes may share a pipeline.

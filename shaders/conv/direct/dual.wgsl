@@ -19,11 +19,8 @@ fn add_dual_tap(
     for (var r = 0; r < i32(TILE); r++) {
         let a = (*span)[r * S + kx];
         (*tile)[r] += to_out(block, a);
-        if INPUT_TANGENT {
-            (*tangent)[r] += to_out(block, (*dspan)[r * S + kx]) + to_out(dblock, a);
-        } else {
-            (*tangent)[r] += to_out(dblock, a);
-        }
+        (*tangent)[r] += to_out(dblock, a);
+        if INPUT_TANGENT { (*tangent)[r] += to_out(block, (*dspan)[r * S + kx]); }
     }
 }
 

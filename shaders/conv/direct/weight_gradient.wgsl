@@ -13,9 +13,8 @@ override WEIGHTED: bool = false;
 // Whether a row holds one pixel of each example (a linear layer) rather than many of one.
 override EXAMPLE_PER_PIXEL: bool = false;
 
-const PIXELS: i32 = 4;
-// From the header: COLUMNS (1 or 2).
-const SPAN: u32 = 3u * STRIDE + KERNEL_W;
+// From the header: COLUMNS (1 or 2), PIXELS (2 or 4).
+const SPAN: u32 = (PIXELS - 1u) * STRIDE + KERNEL_W;
 
 // Blocks of channels, kernel row and split of an invocation.
 struct Part { in: i32, out: i32, ky: i32, split: i32 }
@@ -34,10 +33,9 @@ fn add_tap(
     d: ptr<function, array<Out, PIXELS>>,
     kx: i32,
 ) {
-    (*taps)[kx] += outer_products(
-        (*d)[0], (*d)[1], (*d)[2], (*d)[3],
-        (*a)[kx], (*a)[kx + S], (*a)[kx + 2 * S], (*a)[kx + 3 * S],
-    );
+    for (var i = 0; i < i32(PIXELS); i++) {
+        (*taps)[kx] = add_outer_product((*taps)[kx], (*d)[i], (*a)[kx + i * S]);
+    }
 }
 
 fn add_taps(
@@ -83,6 +81,13 @@ fn input(row: i32, column: i32, block: i32, is_safe: bool) -> In {
     return In();
 }
 
+fn store_tap(p: Part, kx: i32, taps: ptr<function, Taps>, second_taps: ptr<function, Taps>) {
+    let kernel_row = (p.split * i32(KERNEL_H) + p.ky) * i32(KERNEL_W);
+    let at = ((kernel_row + kx) * IN_BLOCKS + p.in) * IN_LANES * OUT_BLOCKS + p.out;
+    store(at, (*taps)[kx]);
+    if COLUMNS == 2u { store(at + 1, (*second_taps)[kx]); }
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn split_sums(workgroup: Workgroup, me: Invocation) {
     let p = part(begin(workgroup, me));
@@ -107,7 +112,7 @@ fn split_sums(workgroup: Workgroup, me: Invocation) {
                 continue;
             }
         }
-        for (var first = 0; first < width; first += PIXELS) {
+        for (var first = 0; first < width; first += i32(PIXELS)) {
             var d: array<Out, PIXELS>;
             var second_d: array<Out, PIXELS>;
             load_deltas(p, out_row, first, weight, &d, &second_d);
@@ -119,12 +124,13 @@ fn split_sums(workgroup: Workgroup, me: Invocation) {
             }
         }
     }
-    let kernel_row = (p.split * i32(KERNEL_H) + p.ky) * i32(KERNEL_W);
-    for (var kx = 0; kx < i32(KERNEL_W); kx++) {
-        let at = ((kernel_row + kx) * IN_BLOCKS + p.in) * IN_LANES * OUT_BLOCKS + p.out;
-        store(at, taps[kx]);
-        if COLUMNS == 2u {
-            store(at + 1, second_taps[kx]);
-        }
+    // Written out, since taps whose number is not known while compiling lie in memory.
+    store_tap(p, 0, &taps, &second_taps);
+    if KERNEL_W > 1u { store_tap(p, 1, &taps, &second_taps); }
+    if KERNEL_W > 2u { store_tap(p, 2, &taps, &second_taps); }
+    if KERNEL_W > 3u { store_tap(p, 3, &taps, &second_taps); }
+    if KERNEL_W > 4u { store_tap(p, 4, &taps, &second_taps); }
+    for (var kx = 5; kx < i32(KERNEL_W); kx++) {
+        store_tap(p, kx, &taps, &second_taps);
     }
 }

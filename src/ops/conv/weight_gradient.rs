@@ -6,8 +6,6 @@ use crate::gpu::{Kernel, Recorder, Shader, TensorId, Tuning};
 use crate::ops::parts::{GRID, WORKGROUP, wgsl};
 use crate::ops::per_element;
 
-/// Pixels that an invocation takes at a time; `PIXELS` in the shader.
-const PIXELS: usize = 4;
 /// Kernel columns that the shader writes out.
 const WIDEST_UNROLLED_KERNEL: usize = 5;
 
@@ -28,18 +26,25 @@ fn shader(block: Block, loads: Loads, tuning: Tuning) -> Shader {
 }
 
 impl Blocks {
-    /// Output blocks that one invocation of the weight gradient takes: two where their sums fit
-    /// into registers.
-    fn columns(&self, window: &Window) -> usize {
+    /// Output blocks that one invocation of the weight gradient takes. The sums of two fill the
+    /// registers of a GPU, some of which spill them.
+    fn columns(&self, window: &Window, tuning: Tuning) -> usize {
         let fits = self.block == Block::Vec4Vec4 && window.kernel_w <= 3;
-        if fits && self.output.is_multiple_of(2) { 2 } else { 1 }
+        if tuning.two_blocks && fits && self.output.is_multiple_of(2) { 2 } else { 1 }
+    }
+
+    /// Pixels that an invocation takes at a time: fewer where five columns of sums leave a GPU few
+    /// registers.
+    fn pixels(&self, window: &Window, tuning: Tuning) -> usize {
+        let is_shared = self.shared_inputs(window, tuning).is_some();
+        if window.kernel_w <= 3 || tuning.two_blocks || is_shared { 4 } else { 2 }
     }
 
     /// Blocks of input channels of the weight gradients whose loads a subgroup shares, the rest of
     /// it being blocks of output channels, or pairs of them; `None` where no shape of subgroup
     /// divides them.
     fn shared_inputs(&self, window: &Window, tuning: Tuning) -> Option<usize> {
-        let columns = self.columns(window);
+        let columns = self.columns(window, tuning);
         let divides = |inputs: &usize| {
             let outputs = columns * SUBGROUP / inputs;
             // All of a subgroup load an equal share of four pixels.
@@ -55,8 +60,11 @@ impl Blocks {
 pub(super) fn rows_of_split(g: &Geometry, tuning: Tuning) -> usize {
     let blocks = Blocks::of(&g.window);
     let each = blocks.input * blocks.output * g.window.kernel_h;
-    let splits =
-        tuning.split_invocations.div_ceil(each).max(1).saturating_mul(blocks.columns(&g.window));
+    let splits = tuning
+        .split_invocations
+        .div_ceil(each)
+        .max(1)
+        .saturating_mul(blocks.columns(&g.window, tuning));
     (g.images * g.window.out_height).div_ceil(splits).max(1)
 }
 
@@ -75,16 +83,18 @@ pub(super) fn split_sums(
     let shared = blocks.shared_inputs(w, rec.tuning());
     let loads = if shared.is_some() { Loads::Shared } else { Loads::Own };
     let shader = shader(blocks.block, loads, rec.tuning());
-    let columns = blocks.columns(w);
-    let last_pixels = (w.out_width - 1) / PIXELS * PIXELS;
+    let columns = blocks.columns(w, rec.tuning());
+    let pixels = blocks.pixels(w, rec.tuning());
+    let last_pixels = (w.out_width - 1) / pixels * pixels;
     let mut kernel = g
         .constants(Kernel::new(shader, "split_sums"))
         .size("SPLITS", splits)
         .size("ROWS", rows)
         .header("COLUMNS", columns as u32)
+        .header("PIXELS", pixels as u32)
         .size("SAFE_FROM", w.pad_left)
         .size("SAFE_TO", (w.width + w.pad_left).saturating_sub(last_pixels * w.stride))
-        .constant("EXACT", w.out_width.is_multiple_of(PIXELS))
+        .constant("EXACT", w.out_width.is_multiple_of(pixels))
         .constant("WEIGHTED", weights.is_some())
         .constant("EXAMPLE_PER_PIXEL", g.example_per_pixel);
     if let Some(inputs) = shared {

@@ -18,7 +18,7 @@ fn load_deltas(
     d: ptr<function, array<Out, PIXELS>>,
     second_d: ptr<function, array<Out, PIXELS>>,
 ) {
-    for (var i = 0; i < PIXELS; i++) {
+    for (var i = 0; i < i32(PIXELS); i++) {
         (*d)[i] = delta(out_row, first + i, p.out, weight);
         if COLUMNS == 2u { (*second_d)[i] = delta(out_row, first + i, p.out + 1, weight); }
     }

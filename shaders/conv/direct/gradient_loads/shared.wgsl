@@ -28,7 +28,7 @@ fn load_deltas(
         let i = SUBGROUP * k + lane;
         own[k] = delta(out_row, first + i / blocks, first_block + i % blocks, weight);
     }
-    for (var i = 0; i < PIXELS; i++) {
+    for (var i = 0; i < i32(PIXELS); i++) {
         let k = i * blocks / SUBGROUP;
         let source = u32(i * blocks % SUBGROUP + column);
         (*d)[i] = subgroupShuffle(own[k], source);
@@ -50,5 +50,5 @@ fn load_inputs(p: Part, row: i32, first: i32, a: ptr<function, array<In, SPAN>>)
     }
 }
 
-const DELTA_LOADS: u32 = u32(PIXELS) * COLUMNS * OUT_TILES / 8u;
+const DELTA_LOADS: u32 = PIXELS * COLUMNS * OUT_TILES / 8u;
 const INPUT_LOADS: u32 = (SPAN * IN_TILES + 7u) / 8u;

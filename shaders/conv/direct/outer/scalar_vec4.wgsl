@@ -15,9 +15,8 @@ fn load_out(a: StoredOut) -> Out {
     return load(a);
 }
 
-// Σ over four pixels of output gradient times input.
-fn outer_products(d0: Out, d1: Out, d2: Out, d3: Out, a0: In, a1: In, a2: In, a3: In) -> Block {
-    return (d0 * a0 + d1 * a1) + (d2 * a2 + d3 * a3);
+fn add_outer_product(sum: Block, d: Out, a: In) -> Block {
+    return sum + d * a;
 }
 
 fn store(at: i32, block: Block) {

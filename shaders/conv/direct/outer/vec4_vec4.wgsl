@@ -15,9 +15,8 @@ fn load_out(a: StoredOut) -> Out {
     return load(a);
 }
 
-// Σ over four pixels of the outer product of output gradient and input.
-fn outer_products(d0: Out, d1: Out, d2: Out, d3: Out, a0: In, a1: In, a2: In, a3: In) -> Block {
-    return Block(d0, d1, d2, d3) * transpose(mat4x4<f32>(a0, a1, a2, a3));
+fn add_outer_product(sum: Block, d: Out, a: In) -> Block {
+    return Block(sum[0] + d * a.x, sum[1] + d * a.y, sum[2] + d * a.z, sum[3] + d * a.w);
 }
 
 fn store(at: i32, block: Block) {
