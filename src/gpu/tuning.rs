@@ -105,7 +105,7 @@ impl Tuning {
         staging: Some(Staging {
             channels: 64,
             product: 128,
-            wide_tiles: false,
+            wide_tiles: true,
             workgroups: 512,
             matrices: None,
             precision: Precision::F32,
