@@ -13,21 +13,29 @@ use crate::reference::step::MethodTwin;
 ///
 /// An iteration goes: draw batches, forward, [`losses`](Self::losses), [`weights`](Self::weights),
 /// [`learn`](Self::learn), backward of Σ w_i f_i, update. A method replaces the parts in which it
-/// differs from plain training, or the whole, [`record`](Self::record).
+/// differs from plain training, or from another method ([`base`](Self::base)), or the whole,
+/// [`record`](Self::record).
 pub trait Method: fmt::Debug + Send + Sync {
     /// Name in tables, files and errors.
     fn name(&self) -> &'static str;
 
+    /// The method in which this one replaces a part, rather than in plain training: all that is not
+    /// replaced, but name and twin, is that one's. Its [`record`](Self::record) asks itself for
+    /// `weights` and `learn`, so that who replaces these replaces `record` as well.
+    fn base(&self) -> Option<&Weighting> {
+        None
+    }
+
     /// Whether clean examples take part in each step.
     fn uses_clean_set(&self) -> bool {
-        false
+        self.base().is_some_and(|base| base.uses_clean_set())
     }
 
     /// Whether ranks that see a part of the batch each, and exchange what the plan
     /// [names](crate::plan::Plan::exchange_points), give every example the weight that it would
     /// have on one device.
     fn divides(&self) -> bool {
-        false
+        self.base().is_some_and(|base| base.divides())
     }
 
     /// Which examples the training batches are made of.
@@ -35,8 +43,10 @@ pub trait Method: fmt::Debug + Send + Sync {
     /// # Errors
     /// When it needs facts that are not known.
     fn sampling(&self, facts: &DatasetFacts<'_>) -> Result<Sampling, PlanError> {
-        let _ = facts;
-        Ok(Sampling::Passes)
+        match self.base() {
+            Some(base) => base.sampling(facts),
+            None => Ok(Sampling::Passes),
+        }
     }
 
     /// Losses of scores `[n, classes]` against labels `[n]`, and their gradients by the scores.
@@ -49,12 +59,15 @@ pub trait Method: fmt::Debug + Send + Sync {
         scores: TensorId,
         labels: TensorId,
     ) -> Result<Losses, PlanError> {
-        Ok(it.cross_entropy(scores, labels))
+        match self.base() {
+            Some(base) => base.losses(it, scores, labels),
+            None => Ok(it.cross_entropy(scores, labels)),
+        }
     }
 
     /// Whether [`losses`](Self::losses) are others than the cross-entropy of the labels.
     fn has_own_losses(&self) -> bool {
-        false
+        self.base().is_some_and(|base| base.has_own_losses())
     }
 
     /// w, `[n]`, of a batch after its forward pass.
@@ -66,8 +79,10 @@ pub trait Method: fmt::Debug + Send + Sync {
         it: &mut IterationBuilder<'_>,
         seen: &ScoredBatch,
     ) -> Result<TensorId, PlanError> {
-        let _ = seen;
-        Ok(it.uniform())
+        match self.base() {
+            Some(base) => base.weights(it, seen),
+            None => Ok(it.uniform()),
+        }
     }
 
     /// Factors of the classes, `[classes]`, that [`IterationBuilder::by_class`] multiplies weights
@@ -80,8 +95,10 @@ pub trait Method: fmt::Debug + Send + Sync {
         facts: &DatasetFacts<'_>,
         classes: usize,
     ) -> Result<Option<Vec<f64>>, PlanError> {
-        let _ = (facts, classes);
-        Ok(None)
+        match self.base() {
+            Some(base) => base.class_factors(facts, classes),
+            None => Ok(None),
+        }
     }
 
     /// What the method itself learns from a batch, after its weights are known.
@@ -94,8 +111,10 @@ pub trait Method: fmt::Debug + Send + Sync {
         seen: &ScoredBatch,
         weights: TensorId,
     ) -> Result<(), PlanError> {
-        let _ = (it, seen, weights);
-        Ok(())
+        match self.base() {
+            Some(base) => base.learn(it, seen, weights),
+            None => Ok(()),
+        }
     }
 
     /// The whole iteration up to the gradient of the weighted loss, in
@@ -104,6 +123,9 @@ pub trait Method: fmt::Debug + Send + Sync {
     /// # Errors
     /// When it cannot be recorded.
     fn record(&self, it: &mut IterationBuilder<'_>) -> Result<WeightedBatch, PlanError> {
+        if let Some(base) = self.base() {
+            return base.record(it);
+        }
         let batch = it.training_batch()?;
         let train = it.forward(batch)?;
         it.own_rec().stage("weights");

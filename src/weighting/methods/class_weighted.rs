@@ -1,10 +1,6 @@
 //! Any method with its weights multiplied by a factor for each class.
 
-use crate::gpu::TensorId;
-use crate::ops::softmax_cross_entropy::Losses;
-use crate::plan::{
-    DatasetFacts, IterationBuilder, PlanError, Sampling, ScoredBatch, WeightedBatch,
-};
+use crate::plan::{DatasetFacts, IterationBuilder, PlanError, WeightedBatch};
 use crate::reference::example_weights;
 use crate::reference::step::{MethodTwin, TwinInput};
 use crate::weighting::{Method, Weighting};
@@ -69,29 +65,8 @@ impl Method for ClassWeighted {
         self.of.name()
     }
 
-    fn uses_clean_set(&self) -> bool {
-        self.of.uses_clean_set()
-    }
-
-    fn divides(&self) -> bool {
-        self.of.divides()
-    }
-
-    fn sampling(&self, facts: &DatasetFacts<'_>) -> Result<Sampling, PlanError> {
-        self.of.sampling(facts)
-    }
-
-    fn has_own_losses(&self) -> bool {
-        self.of.has_own_losses()
-    }
-
-    fn losses(
-        &self,
-        it: &mut IterationBuilder<'_>,
-        scores: TensorId,
-        labels: TensorId,
-    ) -> Result<Losses, PlanError> {
-        self.of.losses(it, scores, labels)
+    fn base(&self) -> Option<&Weighting> {
+        Some(&self.of)
     }
 
     fn class_factors(
@@ -104,23 +79,6 @@ impl Method for ClassWeighted {
             return Err(PlanError::Weighting { method, reason: reason.into() });
         }
         self.factors.table(self.name(), facts, classes).map(Some)
-    }
-
-    fn weights(
-        &self,
-        it: &mut IterationBuilder<'_>,
-        seen: &ScoredBatch,
-    ) -> Result<TensorId, PlanError> {
-        self.of.weights(it, seen)
-    }
-
-    fn learn(
-        &self,
-        it: &mut IterationBuilder<'_>,
-        seen: &ScoredBatch,
-        weights: TensorId,
-    ) -> Result<(), PlanError> {
-        self.of.learn(it, seen, weights)
     }
 
     fn record(&self, it: &mut IterationBuilder<'_>) -> Result<WeightedBatch, PlanError> {

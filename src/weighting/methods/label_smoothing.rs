@@ -2,9 +2,7 @@
 
 use crate::gpu::TensorId;
 use crate::ops::softmax_cross_entropy::{self as loss, Losses};
-use crate::plan::{
-    DatasetFacts, IterationBuilder, PlanError, Sampling, ScoredBatch, WeightedBatch,
-};
+use crate::plan::{DatasetFacts, IterationBuilder, PlanError};
 use crate::reference::step::{MethodTwin, TwinInput};
 use crate::reference::{example_weights, softmax_cross_entropy};
 use crate::weighting::{L2rw, Method, Uniform, Weighting};
@@ -26,16 +24,8 @@ impl Method for LabelSmoothing {
         self.of.name()
     }
 
-    fn uses_clean_set(&self) -> bool {
-        self.of.uses_clean_set()
-    }
-
-    fn divides(&self) -> bool {
-        self.of.divides()
-    }
-
-    fn sampling(&self, facts: &DatasetFacts<'_>) -> Result<Sampling, PlanError> {
-        self.of.sampling(facts)
+    fn base(&self) -> Option<&Weighting> {
+        Some(&self.of)
     }
 
     fn has_own_losses(&self) -> bool {
@@ -60,35 +50,6 @@ impl Method for LabelSmoothing {
         let classes = it.network().classes();
         loss::smooth_target(it.own_rec(), classes, (scores, labels), &losses, self.smoothing);
         Ok(losses)
-    }
-
-    fn class_factors(
-        &self,
-        facts: &DatasetFacts<'_>,
-        classes: usize,
-    ) -> Result<Option<Vec<f64>>, PlanError> {
-        self.of.class_factors(facts, classes)
-    }
-
-    fn weights(
-        &self,
-        it: &mut IterationBuilder<'_>,
-        seen: &ScoredBatch,
-    ) -> Result<TensorId, PlanError> {
-        self.of.weights(it, seen)
-    }
-
-    fn learn(
-        &self,
-        it: &mut IterationBuilder<'_>,
-        seen: &ScoredBatch,
-        weights: TensorId,
-    ) -> Result<(), PlanError> {
-        self.of.learn(it, seen, weights)
-    }
-
-    fn record(&self, it: &mut IterationBuilder<'_>) -> Result<WeightedBatch, PlanError> {
-        self.of.record(it)
     }
 
     /// Of plain training and of learning to reweight: the twins of others compute their losses
