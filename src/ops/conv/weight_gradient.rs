@@ -107,3 +107,19 @@ pub(super) fn split_sums(
     rec.dispatch(kernel, bindings, grid, g.images as u64 * w.flops());
     sums
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gpus_keep_few_sums_in_an_invocation() {
+        let takes = |kernel, tuning| {
+            let window = Window::same(16, 16, 32, 32, kernel, 1);
+            let blocks = Blocks::of(&window);
+            (blocks.columns(&window, tuning), blocks.pixels(&window, tuning))
+        };
+        assert_eq!([1, 3, 5].map(|kernel| takes(kernel, Tuning::GPU)), [(1, 4), (1, 4), (1, 2)]);
+        assert_eq!([3, 5].map(|kernel| takes(kernel, Tuning::SOFTWARE)), [(2, 4), (1, 4)]);
+    }
+}
