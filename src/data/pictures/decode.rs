@@ -109,6 +109,10 @@ impl Picture {
         pixels: impl FnOnce(Box<dyn ImageDecoder>) -> Pixels,
     ) -> Result<Self, String> {
         let dimensions = decoder.dimensions();
+        if dimensions.0 == 0 || dimensions.1 == 0 {
+            let (width, height) = dimensions;
+            return Err(format!("its header says {width}x{height} pixels, which is no picture"));
+        }
         check_memory(decoder.as_mut(), format, held)?;
         let colour = decoder.color_type();
         if matches!(colour, ColorType::Rgb32F | ColorType::Rgba32F) {
