@@ -25,8 +25,8 @@ struct Options {
     /// Network whose L2RW step is timed: a name of the model zoo, for 32x32 images.
     #[arg(long, default_value = "resnet8")]
     model: String,
-    /// Seconds for all of it. On a slow adapter steps of fewer examples are timed, so that every
-    /// candidate has its turn.
+    /// No candidate is begun after so many seconds. On a slow adapter steps of fewer examples are
+    /// timed, so that every candidate has its turn.
     #[arg(long, default_value_t = 120)]
     seconds: u64,
     /// Folder for the result; by default the user's cache, where the other examples look.
